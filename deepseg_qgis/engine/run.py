@@ -1,0 +1,110 @@
+"""Run one job: read it, call its verb, and tell how it ended.
+
+Called by `deepseg_qgis.launch` alone. Two more threads of control exist: one that listens on
+standard input (a ``stop`` line asks the verb to finish with what it has; the end of the stream
+means that the parent is gone), and whatever threads a verb starts.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import platform
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from deepseg_qgis import __version__, events, jobs
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.errors import DeepSegError
+
+VERBS = {
+    "demoscene": "deepseg_qgis.engine.verbs.demoscene",
+    "tile": "deepseg_qgis.engine.verbs.tile",
+    "train": "deepseg_qgis.engine.verbs.train",
+    "evaluate": "deepseg_qgis.engine.verbs.evaluate",
+    "predict": "deepseg_qgis.engine.verbs.predict",
+    "statistics": "deepseg_qgis.engine.verbs.statistics",
+}
+"""Where each verb's ``run(job, control) -> dict`` lives; imported only when asked for."""
+
+ORPHANED = 3
+"""The exit code of an engine whose parent is gone."""
+
+
+def run(job_file: str, stream: TextIO) -> int:
+    """Do the job in ``job_file``, with events to ``stream``; return the exit code."""
+    emit = _emitter(stream)
+    control = Control(emit)
+    _listen(control, job_file)
+    emit(events.Hello(events.CONTRACT_VERSION, __version__, platform.python_version()))
+    try:
+        with open(job_file, encoding="utf-8") as file:
+            job = jobs.decode(file.read())
+        verb = importlib.import_module(VERBS[job.verb])
+        values: dict[str, Any] = verb.run(job, control)
+        emit(events.Result(values, partial=control.stopped))
+        return 0
+    except Exception as error:
+        emit(_explained(error))
+        return 1
+
+
+def _emitter(stream: TextIO) -> Callable[[events.Event], None]:
+    lock = threading.Lock()
+
+    def emit(event: events.Event) -> None:
+        with lock:
+            stream.write(events.encode(event) + "\n")
+            stream.flush()
+
+    return emit
+
+
+def _listen(control: Control, job_file: str) -> None:
+    """Watch standard input from a thread of its own."""
+
+    def watch() -> None:
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                control.stop()
+        control.abandon()
+        shutil.rmtree(os.path.dirname(job_file), ignore_errors=True)
+        os._exit(ORPHANED)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _explained(error: Exception) -> events.Error:
+    """Return the event that tells a mapper what happened, with the traceback as a detail."""
+    details = traceback.format_exc()
+    if isinstance(error, DeepSegError):
+        return events.Error(type(error).__name__, str(error), details)
+    if isinstance(error, ImportError):
+        return events.Error(
+            "EngineMissing",
+            f"The engine's environment is incomplete ({error}). Run 'Set up the engine' "
+            "(deepseg:setupengine) with 'Make it anew' switched on.",
+            details,
+        )
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return events.Error(
+            "ResourceError",
+            "The memory was not enough. Use a smaller batch or tile size, or a smaller AOI, or "
+            "close other programs, and run it again.",
+            details,
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return events.Error(
+            "ResourceError", f"The disk is full ({error}). Make room and run it again.", details
+        )
+    return events.Error(
+        "DeepSegError",
+        f"DeepSeg met something it did not expect: {type(error).__name__}: {error}. Please report "
+        "it with the details from the log.",
+        details,
+    )

@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree.
+
+::
+
+    DeepSegError
+    ├── ParameterError      a parameter of the algorithm's dialog cannot be used
+    ├── RasterError         a raster cannot be read, or does not fit
+    ├── VectorError         an annotation, AOI or other vector layer cannot be used
+    ├── ModelError          a model file cannot be read, or does not fit the data
+    ├── OutputError         a destination cannot be written
+    ├── ResourceError       memory, disk or device are not enough
+    ├── Stopped             the user asked to stop, and there is nothing to keep
+    └── EngineError         the engine process itself
+        ├── EngineMissing       no Python environment with the engine's libraries
+        ├── EngineDied          it ended without saying why
+        └── ContractError       the two processes do not speak the same version
+
+Every message says what was expected, what was found and what to do now, in the words of the
+algorithm's dialog; it is shown as it is, without a traceback.
+
+CONTRACT: standard library only; runs on Python 3.9.
+"""
+
+from __future__ import annotations
+
+
+class DeepSegError(Exception):
+    """The root of every error that DeepSeg raises on purpose."""
+
+
+class ParameterError(DeepSegError):
+    """A parameter of the algorithm's dialog cannot be used."""
+
+
+class RasterError(DeepSegError):
+    """A raster cannot be read, or does not fit."""
+
+
+class VectorError(DeepSegError):
+    """An annotation, AOI or other vector layer cannot be used."""
+
+
+class ModelError(DeepSegError):
+    """A model file cannot be read, or does not fit the data."""
+
+
+class OutputError(DeepSegError):
+    """A destination cannot be written."""
+
+
+class ResourceError(DeepSegError):
+    """Memory, disk or device are not enough."""
+
+
+class Stopped(DeepSegError):  # noqa: N818 - a request that was followed, not a fault
+    """The user asked to stop, and there is nothing to keep."""
+
+
+class EngineError(DeepSegError):
+    """The engine process itself."""
+
+
+class EngineMissing(EngineError):  # noqa: N818
+    """There is no Python environment with the engine's libraries."""
+
+
+class EngineDied(EngineError):  # noqa: N818
+    """The engine process ended without saying why."""
+
+
+class ContractError(EngineError):
+    """The two processes do not speak the same version of the contract."""
+
+
+def by_name(kind: str, message: str) -> DeepSegError:
+    """Return the error called ``kind`` (as it travels in an event), else a plain DeepSegError."""
+    pending: list[type[DeepSegError]] = [DeepSegError]
+    while pending:
+        error = pending.pop()
+        if error.__name__ == kind:
+            return error(message)
+        pending.extend(error.__subclasses__())
+    return DeepSegError(message)

@@ -1,0 +1,231 @@
+"""What the engine can be asked to do: one frozen dataclass per verb, to and from JSON.
+
+Lengths in pixels end in ``_px``, areas in square metres in ``_m2``; every path is absolute; an
+optional parameter that was left empty is None. An output that was not asked for is None.
+
+CONTRACT: standard library only; runs on Python 3.9 (hence `Optional` instead of ``| None``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
+
+from deepseg_qgis.errors import ContractError
+from deepseg_qgis.events import CONTRACT_VERSION
+
+
+@dataclass(frozen=True)
+class RasterSource:
+    """A raster by path, with the CRS of its layer in QGIS as WKT ('' where it has none).
+
+    A CRS that was assigned in QGIS lives in the layer alone, so it travels here. ``name`` is what
+    predictions from this raster carry in their ``source`` field.
+    """
+
+    path: str
+    crs_wkt: str
+    name: str
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """Features that the QGIS side streamed into a GeoPackage.
+
+    The table has the geometry (any polygon type, not checked for validity) and text columns
+    ``category`` (already normalised, or NULL) and ``source`` (or NULL). ``name`` is the layer's
+    name in QGIS; ``category_field`` the field the categories came from, or None where there is
+    none: then every feature is of one category, named after the layer. ``colours`` maps categories to ``#rrggbb``.
+    """
+
+    path: str
+    layer: str
+    name: str
+    crs_wkt: str
+    category_field: Optional[str]
+    colours: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A rectangle in the units of its CRS."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    crs_wkt: str
+
+
+class _Job:
+    verb: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class DemoSceneJob(_Job):
+    """Make an aerial-looking scene with exact annotations."""
+
+    verb: ClassVar[str] = "demoscene"
+    size_px: int
+    seed: int
+    touching: bool
+    output: str
+    annotations: str
+    training_aoi: str
+    test_aoi: str
+
+
+@dataclass(frozen=True)
+class TileJob(_Job):
+    """Lay a grid of tiles over a raster; rows and columns override the tile size."""
+
+    verb: ClassVar[str] = "tile"
+    raster: RasterSource
+    rows: Optional[int]
+    columns: Optional[int]
+    tile_size_px: int
+    overlap_px: int
+    aoi: Optional[VectorSource]
+    output: str
+
+
+@dataclass(frozen=True)
+class TrainJob(_Job):
+    """Train a model from annotations."""
+
+    verb: ClassVar[str] = "train"
+    rasters: tuple[RasterSource, ...]
+    annotations: VectorSource
+    aoi: Optional[VectorSource]
+    validation_aoi: Optional[VectorSource]
+    validation_fraction: float
+    task: str
+    architecture: str
+    encoder: str
+    epochs: int
+    tile_size_px: int
+    batch_size: int
+    learning_rate: float
+    patience: Optional[int]
+    seed: int
+    device: str
+    output: str
+    output_validation: Optional[str]
+    output_html: Optional[str]
+    output_log: Optional[str]
+
+
+@dataclass(frozen=True)
+class EvaluateJob(_Job):
+    """Compare a model's predictions with annotations."""
+
+    verb: ClassVar[str] = "evaluate"
+    rasters: tuple[RasterSource, ...]
+    model: str
+    annotations: VectorSource
+    aoi: Optional[VectorSource]
+    threshold: Optional[float]
+    iou_threshold: float
+    device: str
+    output_json: Optional[str]
+    output_html: Optional[str]
+
+
+@dataclass(frozen=True)
+class PredictJob(_Job):
+    """Predict polygons over rasters."""
+
+    verb: ClassVar[str] = "predict"
+    rasters: tuple[RasterSource, ...]
+    model: str
+    aoi: Optional[VectorSource]
+    extent: Optional[Extent]
+    threshold: Optional[float]
+    tile_size_px: Optional[int]
+    overlap_px: Optional[int]
+    min_area: float
+    batch_size: Optional[int]
+    device: str
+    output: str
+    output_statistics: Optional[str]
+
+
+@dataclass(frozen=True)
+class StatisticsJob(_Job):
+    """Count and measure polygons per category and per source."""
+
+    verb: ClassVar[str] = "statistics"
+    polygons: VectorSource
+    aoi: Optional[VectorSource]
+    output: str
+    output_html: Optional[str]
+
+
+Job = Union[DemoSceneJob, TileJob, TrainJob, EvaluateJob, PredictJob, StatisticsJob]
+
+_VERBS: dict[str, type[Any]] = {job.verb: job for job in get_args(Job)}
+
+
+def encode(job: Job) -> str:
+    """Return the job as JSON."""
+    return json.dumps(
+        {"contract": CONTRACT_VERSION, "verb": job.verb, **asdict(job)},
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def decode(text: str) -> Job:
+    """Return the job that the JSON text holds, every field checked against its type.
+
+    Raises:
+        ContractError: the text is no job of this version of the contract.
+    """
+    try:
+        content = json.loads(text)
+        contract = content.pop("contract")
+        if contract != CONTRACT_VERSION:
+            raise ContractError(
+                f"The engine expects version {CONTRACT_VERSION} of the contract, the plugin speaks "
+                f"version {contract}. Install one version of DeepSeg and restart QGIS."
+            )
+        job: Job = _read(_VERBS[content.pop("verb")], content, "job")
+        return job
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ContractError(f"Expected a DeepSeg job, got something else: {error!r}.") from error
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    """Return ``value`` as JSON gave it, as an instance of the annotated type ``kind``."""
+    origin = get_origin(kind)
+    if origin is Union:  # Optional[X] is the only union a job holds
+        (inner,) = (choice for choice in get_args(kind) if choice is not type(None))
+        return None if value is None else _read(inner, value, where)
+    if origin is tuple:
+        return tuple(_read(get_args(kind)[0], entry, where) for entry in _of(list, value, where))
+    if origin is dict:
+        inner = get_args(kind)[1]
+        return {key: _read(inner, entry, where) for key, entry in _of(dict, value, where).items()}
+    if is_dataclass(kind):
+        return _read_dataclass(kind, _of(dict, value, where), where)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, bool) and kind is not bool:
+        raise TypeError(f"{where}: expected {kind.__name__}, got {value!r}")
+    return _of(kind, value, where)
+
+
+def _read_dataclass(kind: Any, content: Mapping[str, Any], where: str) -> Any:
+    names = {entry.name for entry in fields(kind)}
+    if names != set(content):
+        raise TypeError(f"{where}: fields {sorted(names ^ set(content))} missing or unknown")
+    hints = get_type_hints(kind)
+    return kind(**{name: _read(hints[name], content[name], f"{where}.{name}") for name in names})
+
+
+def _of(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{where}: expected {kind.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,45 @@
+"""The door of the engine process: ``python -I -X utf8 -u launch.py job.json``.
+
+Events leave through a duplicate of the first standard output; whatever a library prints goes to
+standard error, so that it can never break the event stream. The package is loaded by its own
+location, never through ``sys.path``: no neighbouring plugin can hide a library of the engine's.
+
+This file runs on whatever Python it is given, however old, and says what is wrong with it.
+"""
+
+import importlib.util
+import os
+import sys
+
+PACKAGE = "deepseg_qgis"
+OLDEST_PYTHON = (3, 10)
+
+
+def main():
+    """Load the package and do the job that the first argument names; return the exit code."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    if sys.version_info < OLDEST_PYTHON:
+        sys.stderr.write(
+            "The DeepSeg engine needs Python %d.%d or newer, this is %s. Run 'Set up the engine' "
+            "with a newer Python.\n" % (*OLDEST_PYTHON, sys.version.split()[0])
+        )
+        return 2
+    load_package(os.path.dirname(os.path.abspath(__file__)))
+    from deepseg_qgis.engine.run import run
+
+    return run(sys.argv[1], events)
+
+
+def load_package(folder):
+    """Import the package that lies in ``folder`` as ``deepseg_qgis``, wherever that is."""
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = package
+    spec.loader.exec_module(package)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
