@@ -7,7 +7,7 @@ so it imports nothing.
 __version__ = "0.1.0"
 
 
-def classFactory(iface):  # type: ignore[no-untyped-def]  # noqa: N802 - QGIS calls it by this name
+def classFactory(iface):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, N802 - as QGIS calls it
     """Return the plugin; QGIS calls this when it loads DeepSeg.
 
     ``iface`` is a ``QgisInterface``, or None under ``qgis_process``.

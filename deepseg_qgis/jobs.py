@@ -37,7 +37,8 @@ class VectorSource:
     The table has the geometry (any polygon type, not checked for validity) and text columns
     ``category`` (already normalised, or NULL) and ``source`` (or NULL). ``name`` is the layer's
     name in QGIS; ``category_field`` the field the categories came from, or None where there is
-    none: then every feature is of one category, named after the layer. ``colours`` maps categories to ``#rrggbb``.
+    none: then every feature is of one category, named after the layer. ``colours`` maps categories
+    to ``#rrggbb``.
     """
 
     path: str

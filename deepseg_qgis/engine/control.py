@@ -22,7 +22,7 @@ class Control:
     """
 
     def __init__(self, emit: Callable[[Event], None] | None = None) -> None:
-        self._emit = emit or (lambda event: None)
+        self._emit = emit or _nobody
         self._stop = threading.Event()
         self._clock = _TimeLeft()
         self._last_progress = -PROGRESS_EVERY_S
@@ -146,3 +146,7 @@ class _Budget:
             self._second, self._taken = second, 0
         self._taken += 1
         return self._taken <= self._per_second
+
+
+def _nobody(_event: Event) -> None:
+    """Take an event that nobody wants to hear."""

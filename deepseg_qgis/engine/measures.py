@@ -7,9 +7,13 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.projections import metres_per_unit, projection, reprojected
+
+STRAIGHT_WITHIN_M = 1e-4
+"""Edges are measured along their course in the CRS to within this."""
 LONGEST_EDGE_DEG = 1e-3
-"""Edges in degrees are cut to this (about 111 m) before they are measured as geodesics: a straight
-edge along a parallel is none, but within this length the two differ by less than a millimetre."""
+"""Edges are also cut to this (about 111 m) before they are measured as geodesics: an edge along a
+parallel is none, but within this length the two differ by less than a millimetre."""
 
 
 def area_and_perimeter_m(
@@ -26,24 +30,23 @@ def area_and_perimeter_m(
     if crs is None or crs.geodetic_crs is None or len(geometries) == 0:
         return areas, perimeters
     geod = crs.get_geod()
-    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-
-    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1]))
-
-    parts, owners = shapely.get_parts(geometries, return_index=True)
+    assert geod is not None
+    degrees = crs.geodetic_crs
+    on_course = reprojected(
+        geometries, projection(crs, degrees), STRAIGHT_WITHIN_M / metres_per_unit(degrees)
+    )
+    parts, owners = shapely.get_parts(on_course, return_index=True)
     rings, ring_parts = shapely.get_rings(parts, return_index=True)
     outer = np.ones(len(rings), dtype=bool)
     outer[1:] = ring_parts[1:] != ring_parts[:-1]
-    lines = shapely.transform(rings, project)
-    finite = np.isfinite(shapely.bounds(lines)).all(axis=1)
+    known = np.isfinite(shapely.bounds(rings)).all(axis=1)
     areas[:] = perimeters[:] = 0.0
-    for ring, owner, is_outer, known in zip(lines, owners[ring_parts], outer, finite, strict=True):
-        if not known:
+    for i, owner in enumerate(owners[ring_parts]):
+        if not known[i]:
             areas[owner] = perimeters[owner] = np.nan
             continue
-        lon, lat = shapely.get_coordinates(shapely.segmentize(ring, LONGEST_EDGE_DEG)).T
+        lon, lat = shapely.get_coordinates(shapely.segmentize(rings[i], LONGEST_EDGE_DEG)).T
         area, length = geod.polygon_area_perimeter(lon, lat)
-        areas[owner] += abs(area) if is_outer else -abs(area)
+        areas[owner] += abs(area) if outer[i] else -abs(area)
         perimeters[owner] += length
     return areas, perimeters

@@ -1,0 +1,46 @@
+"""The training loss: cross entropy and Dice, over pixels that are known.
+
+Source of the soft Dice loss: Milletari, Navab, Ahmadi, V-Net, 3DV 2016 (with plain sums, not
+squares, in the denominator).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+SMOOTH = 1.0
+"""Pixels added to both sides of Dice, so that an absent category gives no wild gradient."""
+
+
+def segmentation_loss(
+    logits: torch.Tensor, classes: torch.Tensor, known: torch.Tensor
+) -> torch.Tensor:
+    """Return cross entropy plus Dice, a scalar.
+
+    Args:
+        logits: (N, channels, H, W) float; one channel for a single category.
+        classes: (N, H, W) int64, 0 for background.
+        known: (N, H, W) bool; other pixels do not count.
+    """
+    weight = known.float()
+    count = weight.sum().clamp(min=1.0)
+    if logits.shape[1] == 1:
+        truth = (classes == 1).float()
+        entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
+        share, wanted = logits.sigmoid(), truth[:, None]
+    else:
+        entropy = functional.cross_entropy(logits, classes, reduction="none")
+        share = logits.softmax(dim=1)[:, 1:]
+        wanted = functional.one_hot(classes, logits.shape[1]).permute(0, 3, 1, 2)[:, 1:].float()
+    return (entropy * weight).sum() / count + _dice(share, wanted, weight[:, None])
+
+
+def _dice(share: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return 1 - Dice of (N, k, H, W), as a mean over the categories that occur in the batch."""
+    axes = (0, 2, 3)
+    common = (share * wanted * weight).sum(axes)
+    total = ((share + wanted) * weight).sum(axes)
+    dice = (2.0 * common + SMOOTH) / (total + SMOOTH)
+    occurs = ((wanted * weight).sum(axes) > 0).float()
+    return ((1.0 - dice) * occurs).sum() / occurs.sum().clamp(min=1.0)

@@ -1,0 +1,112 @@
+"""The networks: built by name from segmentation-models-pytorch, fed and read in one way.
+
+Nothing is ever fetched from the network: weights come from training or from a model file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.rasters import Pixels
+from deepseg_qgis.errors import ModelError, ParameterError, ResourceError
+
+SIZE_MULTIPLE_PX = 32
+"""Encoders halve the picture five times, so sides must be a multiple of 2⁵."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def channels_for(categories: int) -> int:
+    """Return the number of output channels: one for one category, else one more for background."""
+    return 1 if categories == 1 else categories + 1
+
+
+def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Module:
+    """Return a network (N, bands, H, W) → (N, channels, H, W) with random weights.
+
+    Raises:
+        ModelError: a name is not on our list, or the two do not go together.
+    """
+    if architecture not in ARCHITECTURES or encoder not in ENCODERS:
+        raise ModelError(
+            f"Expected an architecture and an encoder of DeepSeg's list, got {architecture!r} with "
+            f"{encoder!r}. Choose both from the lists of the Train dialog."
+        )
+    try:
+        network: nn.Module = smp.create_model(
+            architecture,
+            encoder_name=encoder,
+            encoder_weights=None,
+            in_channels=bands,
+            classes=channels_for(categories),
+        )
+    except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"The architecture {architecture} cannot be used with the encoder {encoder} ({error}). "
+            "Choose another encoder; resnet18 goes with nearly all of them."
+        ) from error
+    return network.to(memory_format=torch.channels_last)
+
+
+def choose_device(wish: str) -> torch.device:
+    """Return the device for a wish of `DEVICES`; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ParameterError: the wish is unknown.
+        ResourceError: the device is not there.
+    """
+    if wish not in DEVICES:
+        raise ParameterError(f"Expected a device out of {', '.join(DEVICES)}, got {wish!r}.")
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    name = next(name for name in there if there[name]) if wish == "auto" else wish
+    if not there[name]:
+        raise ResourceError(
+            f"The device '{name}' was asked for, but this computer's engine finds none. Choose "
+            "'auto', or set up the engine again with the right accelerator."
+        )
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device in words for the log."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    return f"{device.type.upper()} ({torch.get_num_threads()} threads)"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; in software it would be slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def network_input(
+    pixels: Pixels, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (bands, rows, columns) float32: normalised, and 0 (the mean) where there is no data."""
+    values = (pixels.values.astype(np.float32) - mean[:, None, None]) / std[:, None, None]
+    return np.where(pixels.valid, values, np.float32(0.0))
+
+
+def category_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Return the categories' probabilities (N, k, H, W) in 1/255 as uint8, background left out.
+
+    Sigmoid for one category, softmax over background and categories otherwise. Decisions and
+    scores are taken on these whole numbers, so that they cannot depend on blocks.
+    """
+    logits = logits.float()
+    share = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
+    return (share * 255.0).round().to(torch.uint8)

@@ -1,0 +1,179 @@
+"""The verb ``evaluate``: how good a model is on annotated ground."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deepseg_qgis.engine import annotations as annotated
+from deepseg_qgis.engine import evaluation, ground_truth, model_file, pictures, report_evaluation
+from deepseg_qgis.engine.annotations import Annotations, Category
+from deepseg_qgis.engine.areas import Area
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.evaluation import Compared, Comparison
+from deepseg_qgis.engine.model_card import ModelCard
+from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.prediction import Prediction, Settings, thresholds
+from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.report import overlay
+from deepseg_qgis.engine.scores import Evaluation
+from deepseg_qgis.engine.scores import evaluation as scored
+from deepseg_qgis.errors import ParameterError, VectorError
+from deepseg_qgis.jobs import EvaluateJob
+
+MOST_PICTURES = 6
+HEADLINES = ("map", "ap50", "precision", "recall", "f1", "mean_iou")
+
+
+def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
+    """Evaluate a model; return the outputs and the numbers of `HEADLINES`, each 0 to 1 or None.
+
+    Raises:
+        DeepSegError: something cannot be used, or the user stopped; nothing is written then.
+    """
+    if not 0.0 <= job.iou_threshold <= 1.0:
+        raise ParameterError(f"The IoU threshold must be from 0 to 1, got {job.iou_threshold:g}.")
+    with Outputs(control) as outputs, opened(job.rasters) as rasters:
+        json_path = outputs.optional(job.output_json)
+        html_path = outputs.optional(job.output_html)
+        control.log(f"Reading the model {job.model}")
+        model = model_file.load(job.model)
+        for raster in rasters:
+            model_file.check_fits(model.card, raster)
+        layer = _named_alike(annotated.load(job.annotations, control), model.card, control)
+        annotated.require_touching(layer, rasters)
+        areas = _areas(job, layer, rasters, control)
+        prediction = Prediction(model, Settings(job.device, threshold=job.threshold))
+        comparison = Comparison(
+            layer, _all_categories(model.card, layer, control), job.iou_threshold
+        )
+        compared = []
+        for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
+            part = control.part(number / len(rasters), (number + 1) / len(rasters))
+            if area.size_px:
+                compared.append(comparison.add(raster, area, prediction, part))
+        result = _result(job, model.card, comparison, rasters, areas)
+        notes = _notes(result, comparison, control)
+        if json_path:
+            _write_json(json_path, result)
+        if html_path:
+            report_evaluation.write(
+                html_path,
+                result,
+                [_picture(each) for each in compared[:MOST_PICTURES]],
+                notes,
+                _about(job, result, rasters),
+            )
+    return {
+        "output_json": job.output_json,
+        "output_html": job.output_html,
+        **{name: result[name] for name in HEADLINES},
+    }
+
+
+def _named_alike(layer: Annotations, card: ModelCard, control: Control) -> Annotations:
+    """Return annotations without category field as of the model's category, if it has just one."""
+    if layer.layer.category_field is not None or len(card.categories) != 1:
+        return layer
+    name = card.categories[0].name
+    if layer.layer.name != name:
+        control.log(f"Without a category field, all annotations count as '{name}'.")
+    names = layer.names.copy()
+    names[:] = name
+    return replace(layer, names=names)
+
+
+def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tuple[Category, ...]:
+    """Return the model's categories, then those that only the annotations have."""
+    known = {category.name for category in card.categories}
+    others = tuple(category for category in layer.categories if category.name not in known)
+    if others:
+        names = ", ".join(category.name for category in others)
+        control.warn(f"The model does not know these categories; they count as missed: {names}.")
+    return card.categories + others
+
+
+def _areas(
+    job: EvaluateJob, layer: Annotations, rasters: Sequence[Raster], control: Control
+) -> list[Area]:
+    areas = [ground_truth.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
+    if not any(area.size_px for area in areas):
+        raise VectorError(
+            "The area of interest does not touch any of the rasters. Draw it over annotated "
+            "ground, or leave it empty."
+        )
+    if job.aoi is None:
+        control.warn(
+            "No area of interest was given: the bounding box of the annotations is evaluated, and "
+            "what is not annotated in it counts as background."
+        )
+    return areas
+
+
+def _result(
+    job: EvaluateJob,
+    card: ModelCard,
+    comparison: Comparison,
+    rasters: Sequence[Raster],
+    areas: Sequence[Area],
+) -> Evaluation:
+    used: list[float | None] = [*thresholds(card, job.threshold)]
+    used += [None] * (len(comparison.categories) - len(used))
+    total = sum(area.size_px for area in areas)
+    trained = sum(
+        evaluation.trained_share(card, raster, area) * area.size_px
+        for raster, area in zip(rasters, areas, strict=True)
+    )
+    return scored(comparison.categories, used, comparison.confusion, comparison.matches) | {
+        "model": Path(job.model).name,
+        "rasters": [raster.name for raster in rasters],
+        "aoi_px": total,
+        "trained_share": trained / total,
+        "validation_score": card.validation_score,
+    }
+
+
+def _notes(result: Evaluation, comparison: Comparison, control: Control) -> list[str]:
+    """Return what the reader must know, and say it in the log too."""
+    notes = []
+    if result["trained_share"] > 0.0005:
+        notes.append(
+            f"The model was trained on {result['trained_share']:.1%} of this area, so the scores "
+            "flatter it. Evaluate on ground that it has never seen."
+        )
+    if comparison.confusion.matrix.sum() == 0:
+        notes.append("The area holds no data in the raster: there is nothing to compare.")
+    for note in notes:
+        control.warn(note)
+    return notes
+
+
+def _write_json(path: str, result: Evaluation) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(result, file, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _picture(compared: Compared) -> tuple[str, Any]:
+    rgb = pictures.picture(compared.raster, compared.found.region)
+    shape = rgb.shape[:2]
+    return compared.raster.name, overlay(
+        rgb,
+        pictures.shrunk(compared.reference, shape),
+        pictures.shrunk(compared.found.classes, shape),
+        pictures.shrunk(compared.counted, shape),
+    )
+
+
+def _about(
+    job: EvaluateJob, result: Evaluation, rasters: Sequence[Raster]
+) -> dict[str, str | int | float | None]:
+    return {
+        "Model": result["model"],
+        "Rasters": ", ".join(raster.name for raster in rasters),
+        "Annotations": job.annotations.name,
+        "Area": job.aoi.name if job.aoi else "bounding box of the annotations",
+        "Size of the area": f"{result['aoi_px'] / 1e6:.2f} million pixels",
+    }

@@ -1,0 +1,103 @@
+"""The verb ``statistics``: how many polygons of each category, and how large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+
+from deepseg_qgis.engine import report_statistics, vectors
+from deepseg_qgis.engine.annotations import repair
+from deepseg_qgis.engine.category_statistics import FIELDS, Table, summarise
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.measures import area_and_perimeter_m
+from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.projections import Geometries, projection, reprojected
+from deepseg_qgis.errors import VectorError
+from deepseg_qgis.jobs import StatisticsJob, VectorSource
+
+STRAIGHT_SHARE = 1e-9
+"""The AOI's edges stay on their course to within this share of the AOI's size."""
+
+
+def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
+    """Write the table; return the outputs, ``count`` and ``area_m2`` (None if unknown).
+
+    With an AOI, polygons are cut at its border, and what lies outside does not count.
+
+    Raises:
+        DeepSegError: something cannot be used; nothing is written then.
+    """
+    with Outputs(control) as outputs:
+        path = outputs.path(job.output)
+        html = outputs.optional(job.output_html)
+        control.progress(0.1, "Reading polygons")
+        features = vectors.read_features(job.polygons)
+        crs = vectors.crs_of(job.polygons)
+        shapes, usable, repaired = repair(features.geometries)
+        if repaired or not usable.all():
+            control.warn(
+                f"Layer '{job.polygons.name}': {repaired} invalid feature(s) repaired, "
+                f"{int((~usable).sum())} without a usable polygon left out."
+            )
+        aoi = _aoi(job.aoi, crs) if job.aoi else None
+        if aoi is not None:
+            shapes = np.where(usable, shapely.intersection(shapes, aoi), shapes)
+            shapes, usable, _ = repair(shapes)
+        control.progress(0.4, "Measuring")
+        table = _table(job.polygons, features, shapes, usable, crs, aoi, control)
+        vectors.write_table(path, table, FIELDS)
+        if html:
+            report_statistics.write(html, table, job.polygons, job.aoi)
+    areas = [value for value in table["area_m2"] if isinstance(value, float)]
+    complete = len(areas) == len(table["area_m2"])
+    return {
+        "output": job.output,
+        "output_html": job.output_html,
+        "count": int(usable.sum()),
+        "area_m2": sum(areas) if complete else None,
+    }
+
+
+def _table(
+    layer: VectorSource,
+    features: vectors.Features,
+    shapes: Geometries,
+    usable: np.ndarray,
+    crs: pyproj.CRS | None,
+    aoi: shapely.Geometry | None,
+    control: Control,
+) -> Table:
+    areas, perimeters = area_and_perimeter_m(shapes[usable], crs)
+    if np.isnan(areas).any():
+        control.warn(
+            f"Layer '{layer.name}' has no known place on the ground, so that areas in square "
+            "metres are not known. Assign its CRS in QGIS."
+        )
+    whole = None
+    if aoi is not None:
+        whole = float(area_and_perimeter_m(np.array([aoi], dtype=object), crs)[0][0])
+    categories = np.array(features.columns["category"], dtype=object)[usable].tolist()
+    if layer.category_field is None:
+        categories = [layer.name] * len(categories)
+    sources = np.array(features.columns["source"], dtype=object)[usable].tolist()
+    return summarise(sources, categories, areas, perimeters, whole)
+
+
+def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
+    """Return the AOI as one geometry in the polygons' CRS."""
+    geometries, usable, _ = repair(vectors.read_features(source).geometries)
+    if not usable.any():
+        raise VectorError(
+            f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
+            "one, or leave the area empty."
+        )
+    area = geometries[usable]
+    own = vectors.crs_of(source)
+    if own is not None and crs is not None and own != crs:
+        size = float(np.ptp(shapely.total_bounds(area)))
+        area, usable, _ = repair(reprojected(area, projection(own, crs), size * STRAIGHT_SHARE))
+        area = area[usable]
+    return shapely.union_all(area)

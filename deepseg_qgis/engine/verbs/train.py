@@ -1,0 +1,263 @@
+"""The verb ``train``: from annotations to a model file, a report and the areas kept from it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+import torch
+
+from deepseg_qgis import __version__
+from deepseg_qgis.engine import annotations as annotated
+from deepseg_qgis.engine import ground_truth, model_file, report_training, vectors
+from deepseg_qgis.engine.annotations import Category
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.ground_truth import GroundTruth
+from deepseg_qgis.engine.inference import check_tile_size
+from deepseg_qgis.engine.model_card import ModelCard
+from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.sampling import Normalisation, Sampler
+from deepseg_qgis.engine.training import Settings, Trained, Trainer
+from deepseg_qgis.engine.vectors import Features
+from deepseg_qgis.errors import ParameterError, RasterError, VectorError
+from deepseg_qgis.events import Epoch
+from deepseg_qgis.jobs import TrainJob
+
+FINGERPRINT_PX = 256
+
+
+def run(job: TrainJob, control: Control) -> dict[str, Any]:
+    """Train a model; return its outputs, ``validation_score`` and ``epochs_run``.
+
+    Raises:
+        DeepSegError: a parameter, raster or layer cannot be used; nothing is written then.
+    """
+    _check(job)
+    with Outputs(control) as outputs, opened(job.rasters) as rasters:
+        model_path = outputs.path(job.output)
+        validation_path = outputs.optional(job.output_validation)
+        html_path = outputs.optional(job.output_html)
+        log_path = outputs.optional(job.output_log)
+        _check_alike(rasters)
+        torch.manual_seed(job.seed)
+        rng = np.random.default_rng(job.seed)
+        categories, truths = _ground_truth(job, rasters, control, rng)
+        sampler = Sampler(truths, job.tile_size_px, rng)
+        trainer = Trainer(_settings(job), truths, categories, sampler, control)
+        trained = trainer.train()
+        card = _card(job, categories, truths, trainer.normalisation, trained)
+        model_file.save(model_path, trained.weights, card)
+        if validation_path:
+            _write_validation(validation_path, truths)
+        if log_path:
+            _write_log(log_path, trained.history)
+        if html_path:
+            model = model_file.load(model_path)
+            report_training.write(html_path, job.output, model, truths)
+    return {
+        "output": job.output,
+        "output_validation": job.output_validation,
+        "output_html": job.output_html,
+        "output_log": job.output_log,
+        "validation_score": trained.validation.score,
+        "epochs_run": len(trained.history),
+        "categories": [asdict(category) for category in categories],
+    }
+
+
+def _check(job: TrainJob) -> None:
+    """Check what can be checked before any file is opened."""
+    check_tile_size(job.tile_size_px)
+    bounds = {
+        "The number of epochs must be at least 1": job.epochs >= 1,
+        "The batch size must be at least 2 (batch normalisation needs two tiles)": job.batch_size
+        >= 2,
+        "The learning rate must be above 0 and at most 1": 0.0 < job.learning_rate <= 1.0,
+        "The validation fraction must be above 0 and below 0.9": 0.0 < job.validation_fraction < 0.9
+        or job.validation_aoi is not None,
+        "The task must be 'semantic'": job.task == "semantic",
+    }
+    for what, holds in bounds.items():
+        if not holds:
+            raise ParameterError(f"{what}. Change it in the dialog.")
+
+
+def _check_alike(rasters: Sequence[Raster]) -> None:
+    """Check that all rasters have the same bands, so that one network can take them all."""
+    first = rasters[0]
+    for other in rasters[1:]:
+        if (other.bands, other.dtype) != (first.bands, first.dtype):
+            raise RasterError(
+                f"All rasters must have the same bands: {first.name} has {first.bands} of type "
+                f"{first.dtype}, {other.name} has {other.bands} of type {other.dtype}. Train on "
+                "rasters of one kind."
+            )
+
+
+def _ground_truth(
+    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+) -> tuple[tuple[Category, ...], list[GroundTruth]]:
+    """Return the categories and, for each raster, what is known about it, split in two."""
+    layer = annotated.load(job.annotations, control)
+    annotated.require_touching(layer, list(rasters))
+    categories = _categories_on(layer, rasters)
+    truths = []
+    for raster in rasters:
+        area = ground_truth.labelled_area(layer, job.aoi, raster, control)
+        nothing = area.without(area)
+        truths.append(GroundTruth(raster, layer.over(raster, categories), area, nothing))
+    if not any(truth.training.size_px for truth in truths):
+        raise VectorError(
+            "The area of interest does not touch any of the rasters. Draw it over the annotated "
+            "ground, or leave it empty."
+        )
+    if job.aoi is None:
+        control.warn(
+            "No area of interest was given: everything inside the bounding box of the annotations "
+            "that is not annotated counts as background. Draw an AOI around the ground that you "
+            "annotated completely for a better model."
+        )
+    if job.validation_aoi is not None:
+        split = ground_truth.with_validation_area(truths, job.validation_aoi, control)
+    else:
+        split = ground_truth.with_chosen_validation(
+            truths, job.validation_fraction, job.tile_size_px, categories, rng
+        )
+    _tell(categories, split, control)
+    return categories, split
+
+
+def _categories_on(layer: annotated.Annotations, rasters: Sequence[Raster]) -> tuple[Category, ...]:
+    """Return the categories that occur on at least one raster."""
+    names = {name for raster in rasters for name in layer.on(raster)[1]}
+    return tuple(category for category in layer.categories if category.name in names)
+
+
+def _tell(
+    categories: tuple[Category, ...], truths: Sequence[GroundTruth], control: Control
+) -> None:
+    training = sum(truth.training.size_px for truth in truths) / 1e6
+    validation = sum(truth.validation.size_px for truth in truths) / 1e6
+    names = ", ".join(category.name for category in categories)
+    control.log(
+        f"{len(categories)} categories ({names}). Training area {training:.2f} Mpx, validation "
+        f"area {validation:.2f} Mpx."
+    )
+
+
+def _settings(job: TrainJob) -> Settings:
+    return Settings(
+        architecture=job.architecture,
+        encoder=job.encoder,
+        epochs=job.epochs,
+        tile_size_px=job.tile_size_px,
+        batch_size=job.batch_size,
+        learning_rate=job.learning_rate,
+        patience=job.patience,
+        device=job.device,
+    )
+
+
+def _card(
+    job: TrainJob,
+    categories: tuple[Category, ...],
+    truths: Sequence[GroundTruth],
+    normalisation: Normalisation,
+    trained: Trained,
+) -> ModelCard:
+    raster = truths[0].raster
+    resolution = raster.grid.resolution_m
+    return ModelCard(
+        architecture=job.architecture,
+        encoder=job.encoder,
+        task=job.task,
+        categories=categories,
+        band_names=raster.band_names,
+        dtype=raster.dtype,
+        resolution_m=resolution,
+        mean=tuple(normalisation.mean.tolist()),
+        std=tuple(normalisation.std.tolist()),
+        tile_size_px=job.tile_size_px,
+        thresholds=trained.validation.thresholds,
+        validation_score=trained.validation.score,
+        validation_iou=trained.validation.category_iou,
+        footprint=tuple(_footprint(truth) for truth in truths),
+        data=tuple(_fingerprint(truth.raster) for truth in truths),
+        training={
+            "epochs": job.epochs,
+            "batch_size": job.batch_size,
+            "learning_rate": job.learning_rate,
+            "patience": job.patience,
+            "seed": job.seed,
+            "validation_fraction": job.validation_fraction,
+        },
+        history=tuple(_plain(epoch) for epoch in trained.history),
+        versions={"deepseg": __version__} | _versions(),
+    )
+
+
+def _plain(epoch: Epoch) -> dict[str, Any]:
+    return {name: value for name, value in asdict(epoch).items() if name != "epochs"}
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "segmentation-models-pytorch", "rasterio", "numpy")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def _footprint(truth: GroundTruth) -> dict[str, Any]:
+    grid = truth.raster.grid
+    shape = np.array([truth.training.geometry], dtype=object)
+    return {
+        "raster": truth.raster.name,
+        "crs": grid.crs.to_wkt() if grid.crs else "",
+        "area": json.loads(shapely.to_geojson(grid.to_crs(shape, grid.crs)[0])),
+    }
+
+
+def _fingerprint(raster: Raster) -> dict[str, Any]:
+    """Return what tells the training data apart from other data, without a path."""
+    overview = raster.overview(FINGERPRINT_PX)
+    return {
+        "raster": raster.name,
+        "width": raster.grid.width,
+        "height": raster.grid.height,
+        "overview_sha256": hashlib.sha256(overview.values.tobytes()).hexdigest(),
+    }
+
+
+def _write_validation(path: str, truths: Sequence[GroundTruth]) -> None:
+    """Write the areas that were kept from training, so that `evaluate` can take them as AOI."""
+    crs = vectors.crs_for(path, truths[0].raster.grid.crs)
+
+    def batches() -> Any:
+        for truth in truths:
+            if truth.validation.size_px:
+                shape = np.array([truth.validation.geometry], dtype=object)
+                parts = shapely.get_parts(truth.raster.grid.to_crs(shape, crs))
+                yield Features(parts, {"source": [truth.raster.name] * len(parts)})
+
+    vectors.write_features(path, batches(), {"source": pa.string()}, crs)
+
+
+def _write_log(path: str, history: Sequence[Epoch]) -> None:
+    """Write one line per epoch, as CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = [_plain(epoch) for epoch in history]
+        flat = [
+            {**{k: v for k, v in row.items() if k != "category_iou"}}
+            | {f"iou {name}": value for name, value in row["category_iou"].items()}
+            for row in rows
+        ]
+        writer = csv.DictWriter(file, fieldnames=list(flat[0]))
+        writer.writeheader()
+        writer.writerows(flat)
