@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,8 +116,13 @@ class Confusion:
 
         Background is left out; None where no category occurs.
         """
-        known = [iou for i in range(self.categories) if (iou := self.counts(i).iou) is not None]
-        return sum(known) / len(known) if known else None
+        return mean_of_known([self.counts(i).iou for i in range(self.categories)])
+
+
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are not None, or None where all are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.confusion import Counts
-from deepseg_qgis.engine.georeference import Geometries
+from deepseg_qgis.engine.projections import Geometries
 
 COCO_THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 """The IoU thresholds that AP is the mean of, to the bit those of pycocotools."""
@@ -317,8 +317,7 @@ def _areas_under(hits: NDArray[np.bool_], misses: NDArray[np.bool_], present: in
     """
     right, wrong = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
     recall = right / present
-    # the smallest float in the denominator is pycocotools' guard against 0 / 0
-    precision = right / (right + wrong + np.spacing(1))
+    precision = right / np.maximum(right + wrong, 1)  # ignored ones may come first
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     precision = np.pad(precision, ((0, 0), (0, 1)))  # a recall never reached has precision 0
     points = np.linspace(0.0, 1.0, RECALL_POINTS)

@@ -1,0 +1,191 @@
+"""Reports stand for themselves, escape what strangers wrote, and show what is there."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from deepseg_qgis.engine import report, report_evaluation
+from deepseg_qgis.engine.annotations import Category
+from deepseg_qgis.engine.confusion import Confusion
+from deepseg_qgis.engine.matching import Objects, match
+from deepseg_qgis.engine.scores import evaluation
+from deepseg_qgis.errors import OutputError
+
+HOSTILE = "</td><script>alert(1)</script><img src=http://x/ onerror='a' \"&\ud800\u202e$_{"
+VOID = {"meta", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text, and checks that every tag that opens also closes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def nothing() -> Objects:
+    return Objects(
+        np.array([], dtype=object), np.array([], dtype=int), np.array([]), np.zeros(0, bool)
+    )
+
+
+def scores(matrix, names=("house", "tree"), colours=("#d55e00", "#009e73")) -> dict:
+    confusion = Confusion(len(names))
+    confusion.matrix += np.array(matrix)
+    categories = [Category(name, colour) for name, colour in zip(names, colours, strict=True)]
+    return evaluation(
+        categories, [0.5] * len(names), confusion, match(nothing(), nothing(), len(names))
+    )
+
+
+def written(tmp_path, evaluated, pictures=(), notes=(), about=None) -> Reader:
+    path = tmp_path / "report.html"
+    report_evaluation.write(str(path), evaluated, pictures, notes, about or {})
+    return Reader(path.read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_names_numbers_and_notes(tmp_path):
+    evaluated = {**scores([[900, 10, 0], [20, 70, 10], [0, 0, 0]]), "precision": 0.834, "map": None}
+    page = written(
+        tmp_path,
+        {**evaluated, "trained_share": 0.125},
+        notes=["Draw a test AOI."],
+        about={"Model": "houses.safetensors"},
+    )
+    assert "Model houses.safetensors" in page.text
+    assert "12.5 %" in page.text
+    assert "Draw a test AOI." in page.text
+    assert (
+        "0.83 Precision of objects Of every 100 objects that the model drew, about 83" in page.text
+    )
+    assert "– mAP" in page.text
+    # the row of the house: 20, 70 and 10 of 100 pixels
+    assert "house 20 70 10 100" in page.text
+    assert [tip for cell in page.of("td") if (tip := cell.get("title"))][2:] == [
+        "house taken for background: 20 px",
+        "house taken for house: 70 px",
+        "house taken for tree: 10 px",
+    ]
+
+
+def test_text_of_strangers_stays_text(tmp_path):
+    evaluated = scores(
+        [[5, 1, 0], [0, 3, 0], [1, 0, 0]],
+        (HOSTILE, "b"),
+        ("red;background:url(http://x)", "#123456"),
+    )
+    page = written(
+        tmp_path,
+        evaluated,
+        [(HOSTILE, np.zeros((2, 2, 3), dtype=np.uint8))],
+        [HOSTILE],
+        {HOSTILE: HOSTILE},
+    )
+    assert page.of("script") == []
+    assert page.text.count("<script>alert(1)</script>") >= 6
+    assert "url(" not in str([attributes.get("style") for _, attributes in page.tags])
+
+
+def test_nothing_comes_from_elsewhere(tmp_path):
+    evaluated = scores([[5, 1, 0], [0, 3, 0], [1, 0, 0]])
+    picture = np.zeros((4, 5, 3), dtype=np.uint8)
+    page = written(tmp_path, evaluated, [("array", picture), ("bytes", report.png(picture))])
+    sources = [image["src"] for image in page.of("img")]
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|url\(|@import|<link|<script|javascript:", text)
+
+
+def test_an_evaluation_of_nothing_can_be_read(tmp_path):
+    page = written(tmp_path, scores(np.zeros((3, 3), dtype=int)))
+    assert "The model drew no object here." in page.text
+    assert "No pixel was compared." in page.text
+    assert not re.search(r"\b(nan|inf)\b", page.text.partition("The words")[0], re.IGNORECASE)
+
+
+def test_many_categories_have_numbers_above_their_columns(tmp_path):
+    names = [f"kind {i}" for i in range(12)]
+    page = written(tmp_path, scores(np.eye(13, dtype=int), names, ["#112233"] * 12))
+    assert "0 1 2 3 4 5 6 7 8 9 10 11 12 Pixels" in page.text
+    assert "12 · kind 11" in page.text
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(OutputError, match="could not be written"):
+        report.Page("Title").write(str(tmp_path / "missing" / "report.html"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.126, "0.13"),
+        (12.34, "12.3"),
+        (43210.9, "43,211"),
+        (1234567, "1,234,567"),
+        (0, "0"),
+        ("a<b", "a&lt;b"),
+    ],
+)
+def test_values_are_shown_with_the_digits_that_matter(value, text):
+    assert report.shown(value) == text
+
+
+def test_an_error_picture_tells_the_five_cases_apart():
+    ground = np.full((1, 6, 3), 100, dtype=np.uint8)
+    reference = np.uint8([[0, 1, 0, 1, 1, 1]])
+    predicted = np.uint8([[0, 1, 1, 0, 2, 2]])
+    known = np.array([[True] * 5 + [False]])
+    picture = report.overlay(ground, reference, predicted, known)
+    assert picture.dtype == np.uint8
+    assert picture[0, 0].tolist() == [100, 100, 100]
+    for pixel, colour in zip(picture[0, 1:5], report.ERROR_COLOURS.values(), strict=True):
+        np.testing.assert_allclose(pixel, 0.4 * 100 + 0.6 * np.array(colour), atol=0.51)
+    assert len(set(picture[0, 5].tolist())) == 1  # where nothing is known there is no colour
+    assert (ground == 100).all()
+
+
+def test_a_chart_draws_its_lines_and_leaves_gaps():
+    names = {"loss": [None, 0.5, 0.4], "_hidden $x^{": [0.9, None, float("nan")], "村": [1.0] * 3}
+    chart = imread(io.BytesIO(report.line_chart([1, 2, 3], names, ("Epoch", "Loss $"))))
+    empty = imread(io.BytesIO(report.line_chart([1, 2, 3], {}, ("Epoch", "Loss"))))
+    for colour in report.PALETTE[:3]:
+        assert has(chart, colour)
+        assert not has(empty, colour)
+
+
+def has(picture: np.ndarray, colour: str) -> bool:
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return bool((np.abs(picture[..., :3] - wanted).max(axis=2) < 0.01).any())
