@@ -185,7 +185,7 @@ def _confusion(page: Page, confusion: Mapping[str, Any]) -> None:
     page.heading("What is taken for what")
     page.text(
         "Each row is what the ground is by the reference; its cells say what percentage of these "
-        "pixels the model gives to each category. Blue is right, orange is wrong; an empty cell has none.",
+        "pixels the model gives to each category. Blue is right, orange is wrong; empty is none.",
         quiet=True,
     )
     numbered = len(labels) > NAMED_COLUMNS
