@@ -96,7 +96,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def network_input(
     pixels: Pixels, mean: NDArray[np.float32], std: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return (bands, rows, columns) float32: normalised, and 0 (the mean) where there is no data."""
+    """Return (bands, rows, columns) float32: normalised, 0 (the mean) where no data."""
     values = (pixels.values.astype(np.float32) - mean[:, None, None]) / std[:, None, None]
     return np.where(pixels.valid, values, np.float32(0.0))
 

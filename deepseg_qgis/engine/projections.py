@@ -74,7 +74,8 @@ def _subdivided(points: Coordinates, pieces: NDArray[np.int64]) -> Coordinates:
     return points[first] * (1.0 - share) + points[following] * share
 
 
-def mapped(geometries: Geometries, project: Callable[[Coordinates], Coordinates]) -> Geometries:
+def mapped(geometries: Geometries, project: Project) -> Geometries:
+    """Return geometries under ``project``, vertex by vertex."""
     return np.asarray(shapely.transform(geometries, project), dtype=object)
 
 

@@ -113,7 +113,7 @@ class Raster:
             with self._lock, _explained(self.source.path):
                 read = self._dataset.read(self._indexes, window=place)
                 valid[at] = self._mask(place)
-            values[(slice(None), *at)] = read
+            values[:, at[0], at[1]] = read
             if np.dtype(self.dtype).kind == "f":
                 valid[at] &= np.isfinite(read).all(axis=0)
         return Pixels(values, valid)

@@ -49,7 +49,7 @@ def run(job_file: str, stream: TextIO) -> int:
         values: dict[str, Any] = verb.run(job, control)
         emit(events.Result(values, partial=control.stopped))
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place where every error is caught
         emit(_explained(error))
         return 1
 

@@ -18,7 +18,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.georeference import WGS84, Geometries
+from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.errors import OutputError, VectorError
 from deepseg_qgis.jobs import VectorSource
 
@@ -76,7 +76,7 @@ def write_features(
     """Write polygons, given in ``crs``, batch by batch; return how many.
 
     ``fields`` are the columns of each batch, in order. In GeoJSON (where ``crs`` must be that of
-    `crs_for`) polygons are cut at the antimeridian.
+    `crs_for`) polygons are cut at the antimeridian. What ``batches`` raises comes out as it is.
 
     Raises:
         OutputError: the format is unknown or the disk is full.
@@ -99,14 +99,35 @@ def write_features(
             yield pa.RecordBatch.from_arrays([*columns, wkb], schema=schema)
 
     multiple = crs == WGS84 and geometry_type == "Polygon"
-    _write(
-        path,
-        pa.RecordBatchReader.from_batches(schema, records()),
-        geometry_name="geometry",
-        geometry_type="Unknown" if multiple else geometry_type,
-        crs=crs.to_wkt() if crs else None,
-    )
+    source = _Batches(records())
+    try:
+        _write(
+            path,
+            pa.RecordBatchReader.from_batches(schema, source),
+            geometry_name="geometry",
+            geometry_type="Unknown" if multiple else geometry_type,
+            crs=crs.to_wkt() if crs else None,
+        )
+    except OutputError:
+        if source.error is not None:
+            raise source.error from None
+        raise
     return count
+
+
+class _Batches:
+    """Batches that remember the error they raise: on its way through GDAL it loses its name."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def write_table(
@@ -140,7 +161,7 @@ def cut_at_antimeridian(geometries: Geometries) -> Geometries:
     """
     bounds = shapely.bounds(geometries)
     crossing = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180.0)
-    result = geometries.copy()
+    result: Geometries = geometries.copy()
     for i in crossing:
         turned = shapely.transform(
             geometries[i], lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])

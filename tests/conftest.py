@@ -1,0 +1,25 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None)  # machines are slow at times
+settings.load_profile("steady")
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None)  # machines are slow at times
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real rasters and annotations beside the repository, or a skip."""
+    root = Path(os.environ.get("DEEPSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"needs the real data in {root} (set DEEPSEG_TEST_DATA)")
+    return root

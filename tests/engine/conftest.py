@@ -1,0 +1,85 @@
+"""Factories for small rasters and layers, written the way users and the QGIS side write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+from deepseg_qgis.jobs import RasterSource, VectorSource
+
+UTM = pyproj.CRS.from_epsg(32633)
+NORTH_UP = Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 5_500_000.0)
+
+
+@pytest.fixture
+def make_raster(tmp_path: Path) -> Callable[..., RasterSource]:
+    """Return a factory: array (bands, rows, columns) → the source of a GeoTIFF."""
+
+    def make(array, transform=NORTH_UP, crs=UTM, name="raster.tif", **options) -> RasterSource:
+        path = tmp_path / name
+        mask = options.pop("mask", None)
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=array.shape[0],
+            height=array.shape[1],
+            width=array.shape[2],
+            dtype=array.dtype,
+            transform=transform,
+            crs=crs,
+            **options,
+        ) as dataset:
+            dataset.write(array)
+            if mask is not None:
+                dataset.write_mask(mask)
+        return RasterSource(str(path), "", name)
+
+    return make
+
+
+@pytest.fixture
+def make_layer(tmp_path: Path) -> Callable[..., VectorSource]:
+    """Return a factory: polygons and categories → the source that the QGIS side would stream."""
+
+    def make(polygons, categories=None, crs=UTM, name="layer", colours=None) -> VectorSource:
+        path = tmp_path / f"{name}.gpkg"
+        frame = geopandas.GeoDataFrame(
+            {
+                "category": np.array(categories or [None] * len(polygons), dtype=object),
+                "source": np.array([None] * len(polygons), dtype=object),
+            },
+            geometry=list(polygons),
+            crs=crs,
+        )
+        frame.to_file(path, layer="features", driver="GPKG")
+        field = "category" if categories else None
+        wkt = crs.to_wkt() if crs else ""
+        return VectorSource(str(path), "features", name, wkt, field, colours or {})
+
+    return make
+
+
+@pytest.fixture
+def discs(make_raster, make_layer):
+    """Return (raster source, annotation source): 160 × 160 px of bright discs on dark ground."""
+    rng = np.random.default_rng(7)
+    image = rng.normal(60, 12, (3, 160, 160))
+    rows, columns = np.mgrid[:160, :160] + 0.5
+    polygons = []
+    for row in range(20, 160, 40):
+        for column in range(20, 160, 40):
+            image[:, (rows - row) ** 2 + (columns - column) ** 2 < 12**2] += 100
+            polygons.append(shapely.Point(column, row).buffer(12, quad_segs=32))
+    a, _, c, _, e, f = NORTH_UP[:6]
+    ground = [shapely.affinity.affine_transform(p, (a, 0, 0, e, c, f)) for p in polygons]
+    source = make_raster(image.clip(0, 255).astype(np.uint8), name="discs.tif")
+    return source, make_layer(ground, ["disc"] * len(ground), name="discs")
