@@ -21,7 +21,8 @@ from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import OutputError
 
 TILE_PX = 512
-CACHE_MB = 64
+CACHE_BYTES = 64 * 2**20
+"""In bytes, for the reason that rasters.py tells."""
 
 PREDICTORS = {"u": 2, "i": 2, "f": 3}
 """TIFF's differences between neighbours, by kind of dtype: of whole numbers, of floats."""
@@ -41,7 +42,7 @@ class RasterOutput:
     ) -> None:
         self._path = path
         self._environment = contextlib.ExitStack()
-        self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB))
+        self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
         profile = {
             "driver": "GTiff",
             "width": grid.width,
@@ -105,6 +106,6 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except rasterio.errors.RasterioIOError as error:
         raise OutputError(
-            f"The raster {path} could not be written ({error.__cause__ or error}). Check that its disk has room and "
-            "that you may write there, or choose another place."
+            f"The raster {path} could not be written ({error.__cause__ or error}). Check that its "
+            "disk has room and that you may write there, or choose another place."
         ) from error
