@@ -111,6 +111,9 @@ class _Part(Control):
     def when_abandoned(self, clean_up: Callable[[], None]) -> None:
         self._whole.when_abandoned(clean_up)
 
+    def abandon(self) -> None:
+        self._whole.abandon()
+
 
 class _TimeLeft:
     """An estimate of the time left, from the pace of the last part of the work."""

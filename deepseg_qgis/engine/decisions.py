@@ -96,9 +96,3 @@ class ThresholdSearch:
             thresholds.append(level / 255.0)
             scores.append(float(iou[category, level]))
         return tuple(thresholds), tuple(scores)
-
-
-def mean_iou(scores: tuple[float | None, ...]) -> float | None:
-    """Return the mean over the categories that have a score, or None."""
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if known else None

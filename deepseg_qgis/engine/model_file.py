@@ -53,18 +53,20 @@ def load(path: str) -> Model:
     if not isinstance(metadata, dict) or not isinstance(metadata.get(CARD_KEY), str):
         raise _no_model(path, "it has no DeepSeg card")
     card = from_json(metadata[CARD_KEY])
-    with torch.device("meta"):
-        expected = networks.build(
-            card.architecture, card.encoder, card.bands, len(card.categories)
-        ).state_dict()
-    _check_tensors(path, header, expected)
-    network = networks.build(card.architecture, card.encoder, card.bands, len(card.categories))
+    with torch.device("meta"):  # shapes without memory
+        network = _built(card)
+    _check_tensors(path, header, network.state_dict())
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        weights = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
         raise _no_model(path, f"its weights are damaged: {error}") from error
-    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise _no_model(path, "some of its weights are not numbers")
+    network.load_state_dict(weights, assign=True)
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        network = _built(card)  # it has tensors that no file holds, so it is made in full
+        network.load_state_dict(weights)
+    network = network.to(memory_format=torch.channels_last)
     return Model(network.eval(), card, _fingerprint(path))
 
 
@@ -81,6 +83,10 @@ def check_fits(card: ModelCard, raster: Raster) -> None:
             f"{raster.dtype} ({', '.join(raster.band_names)}). Choose a raster like the one it was "
             "trained on, or train a model on this kind of raster."
         )
+
+
+def _built(card: ModelCard) -> nn.Module:
+    return networks.build(card.architecture, card.encoder, card.bands, len(card.categories))
 
 
 def _header(path: str) -> dict[str, Any]:

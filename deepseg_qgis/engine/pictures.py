@@ -39,7 +39,8 @@ def shrunk(array: NDArray[Element], shape: tuple[int, int]) -> NDArray[Element]:
     """Return (rows, columns) picked by nearest neighbour to a smaller ``shape``."""
     rows = (np.arange(shape[0]) * array.shape[0]) // shape[0]
     columns = (np.arange(shape[1]) * array.shape[1]) // shape[1]
-    return array[rows[:, None], columns[None, :]]
+    picked: NDArray[Element] = array[rows[:, None], columns[None, :]]
+    return picked
 
 
 def _stretched(pixels: Pixels, band: int) -> NDArray[np.uint8]:

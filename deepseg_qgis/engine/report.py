@@ -175,6 +175,12 @@ class Page:
         ]
         self.add(Markup(f'<p class="legend">{"".join(shown_entries)}</p>'))
 
+    def error_legend(self) -> None:
+        """Append what the colours of `overlay` mean."""
+        self.legend(
+            {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in ERROR_COLOURS.items()}
+        )
+
     def notes(self, notes: Sequence[str]) -> None:
         """Append what the reader should not overlook, in a box; nothing if there is nothing."""
         if notes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepseg_qgis.engine import report
 from deepseg_qgis.engine.report import Cell, Markup, Page, Rgb, bar, escaped, swatch
 from deepseg_qgis.engine.scores import Evaluation
 
@@ -236,10 +235,6 @@ def _pictures(page: Page, pictures: Sequence[tuple[str, bytes | Rgb]]) -> None:
     if not pictures:
         return
     page.heading("Where it is right and wrong")
-    page.legend({name: _hex(colour) for name, colour in report.ERROR_COLOURS.items()})
+    page.error_legend()
     for caption, picture in pictures:
         page.picture(picture, caption)
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -52,12 +52,7 @@ def write(path: str, model_path: str, model: Model, truths: Sequence[GroundTruth
         ],
     )
     page.heading("The validation areas")
-    page.legend(
-        {
-            name: "#{:02x}{:02x}{:02x}".format(*colour)
-            for name, colour in report.ERROR_COLOURS.items()
-        }
-    )
+    page.error_legend()
     for truth in [each for each in truths if each.validation.size_px][:MOST_PICTURES]:
         page.picture(_picture(model, truth), truth.raster.name)
     page.heading("How it was trained")

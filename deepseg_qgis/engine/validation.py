@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine import inference
-from deepseg_qgis.engine.decisions import ThresholdSearch, mean_iou
+from deepseg_qgis.engine.confusion import mean_of_known
+from deepseg_qgis.engine.decisions import ThresholdSearch
 from deepseg_qgis.engine.ground_truth import GroundTruth
 from deepseg_qgis.engine.inference import Predictor, area_tiles
 
@@ -29,7 +30,7 @@ class Validation:
     @property
     def score(self) -> float | None:
         """The mean IoU over the categories that occur."""
-        return mean_iou(self.category_iou)
+        return mean_of_known(self.category_iou)
 
 
 def validate(predictor: Predictor, truths: Sequence[GroundTruth], tile_size_px: int) -> Validation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def make_raster(tmp_path: Path) -> Callable[..., RasterSource]:
     def make(array, transform=NORTH_UP, crs=UTM, name="raster.tif", **options) -> RasterSource:
         path = tmp_path / name
         mask = options.pop("mask", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            write(path, array, transform, crs, mask, options)
+        return RasterSource(str(path), "", name)
+
+    def write(path, array, transform, crs, mask, options) -> None:
         with rasterio.open(
             path,
             "w",
@@ -41,7 +48,6 @@ def make_raster(tmp_path: Path) -> Callable[..., RasterSource]:
             dataset.write(array)
             if mask is not None:
                 dataset.write_mask(mask)
-        return RasterSource(str(path), "", name)
 
     return make
 

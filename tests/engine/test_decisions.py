@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepseg_qgis.engine.decisions import ThresholdSearch, as_levels, decide, mean_iou
+from deepseg_qgis.engine.decisions import ThresholdSearch, as_levels, decide
 
 probabilities = hnp.arrays(np.uint8, (3, 4, 5))
 thresholds = st.tuples(*[st.floats(0.0, 1.0)] * 3)
@@ -57,8 +57,6 @@ def test_a_category_that_does_not_occur_has_no_score():
     limits, scores = search.best()
     assert scores[1] is None
     assert limits[1] == 0.5
-    assert mean_iou(scores) == 1.0
-    assert mean_iou((None, None)) is None
 
 
 def test_unknown_pixels_do_not_count():

@@ -1,0 +1,160 @@
+"""Model files: what goes in comes out, and a stranger's file is looked at before it is used."""
+
+import json
+import struct
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseg_qgis.engine import model_file, networks
+from deepseg_qgis.engine.annotations import Category
+from deepseg_qgis.engine.model_card import ModelCard, from_json, to_json
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.errors import ModelError, RasterError
+
+CARD = ModelCard(
+    architecture="unet",
+    encoder="resnet18",
+    task="semantic",
+    categories=(Category("Græs", "#00aa11"), Category("<b>=1</b>", "#aabbcc")),
+    band_names=("red", "nir"),
+    dtype="uint16",
+    resolution_m=0.5,
+    mean=(100.0, 200.0),
+    std=(10.0, 20.0),
+    tile_size_px=64,
+    thresholds=(0.4, 0.6),
+)
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    torch.manual_seed(0)
+    network = networks.build("unet", "resnet18", 2, 2)
+    model_file.save(str(path), network.state_dict(), CARD)
+    return path
+
+
+def parts(path):
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def written(path, header, body):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    return str(path)
+
+
+def test_what_goes_in_comes_out(model_path):
+    model = model_file.load(str(model_path))
+    assert model.card == CARD
+    torch.manual_seed(0)
+    same = networks.build("unet", "resnet18", 2, 2).eval()
+    x = torch.randn(1, 2, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(model.network(x), same(x))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("architecture", "hf-hub:somebody/model", "architecture"),
+        ("encoder", "tu-hf-hub:x", "encoder"),
+        ("task", "magic", "task"),
+        ("categories", [], "categories"),
+        ("categories", [{"name": "a", "colour": "javascript:"}], "colour"),
+        ("categories", [{"name": "a", "colour": "#000000"}] * 2, "same name"),
+        ("band_names", ["x"] * 5000, "band names"),
+        ("mean", [0.0], "means"),
+        ("std", [0.0, 1.0], "standard deviations"),
+        ("std", [None, 1.0], "standard deviations"),
+        ("thresholds", [2.0, 0.5], "thresholds"),
+        ("tile_size_px", 10**9, "tile size"),
+        ("tile_size_px", True, "tile size"),
+        ("format_version", 99, "version"),
+        ("footprint", "everywhere", "footprint"),
+    ],
+)
+def test_a_card_out_of_bounds_is_refused(field, value, word):
+    content = asdict(CARD) | {field: value}
+    with pytest.raises(ModelError, match=word):
+        from_json(json.dumps(content))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(asdict(CARD))), json_values)
+def test_any_value_in_any_field_is_taken_or_refused_with_a_message(field, value):
+    content = json.loads(to_json(CARD)) | {field: value}
+    try:
+        from_json(json.dumps(content))
+    except ModelError as error:
+        assert "no model that DeepSeg can use" in str(error)
+
+
+def test_no_header_no_model(tmp_path):
+    path = tmp_path / "m.safetensors"
+    for content in (b"", b"just text, nothing else", struct.pack("<Q", 2**60) + b"{}", b"\0" * 99):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="no model that DeepSeg can use"):
+            model_file.load(str(path))
+    deep = b"[" * 400_000
+    with pytest.raises(ModelError):
+        model_file.load(written(path, deep, b""))
+    with pytest.raises(ModelError, match="cannot be read"):
+        model_file.load(str(tmp_path / "missing.safetensors"))
+
+
+def test_tensors_that_are_not_the_networks_are_refused_unread(model_path, tmp_path):
+    header, body = parts(model_path)
+    name = next(key for key in header if key != "__metadata__")
+    path = tmp_path / "m.safetensors"
+    for change in (
+        {"shape": [10**6, 10**6]},
+        {"dtype": "F16"},
+        {"shape": "huge"},
+    ):
+        changed = header | {name: header[name] | change}
+        with pytest.raises(ModelError, match="another shape or type"):
+            model_file.load(written(path, changed, body))
+    with pytest.raises(ModelError, match="not those of the network"):
+        model_file.load(written(path, header | {"extra": header[name]}, body))
+    with pytest.raises(ModelError, match="damaged"):
+        model_file.load(written(path, header, body[:-100]))
+    with pytest.raises(ModelError, match="no DeepSeg card"):
+        foreign = {key: value for key, value in header.items() if key != "__metadata__"}
+        model_file.load(written(path, foreign, body))
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    weights = networks.build("unet", "resnet18", 2, 2).state_dict()
+    first = next(iter(weights))
+    weights[first] = torch.full_like(weights[first], float("nan"))
+    path = str(tmp_path / "m.safetensors")
+    model_file.save(path, weights, CARD)
+    with pytest.raises(ModelError, match="not numbers"):
+        model_file.load(path)
+
+
+def test_a_raster_of_another_kind_is_told_what_the_model_expects(make_raster):
+    for image in (np.ones((3, 8, 8), dtype=np.uint16), np.ones((2, 8, 8), dtype=np.uint8)):
+        with (
+            Raster(make_raster(image)) as raster,
+            pytest.raises(RasterError, match=r"expects 2 band\(s\) of type uint16 \(red, nir\)"),
+        ):
+            model_file.check_fits(CARD, raster)
+    with Raster(make_raster(np.ones((2, 8, 8), dtype=np.uint16))) as raster:
+        model_file.check_fits(replace(CARD), raster)

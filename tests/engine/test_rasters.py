@@ -1,0 +1,91 @@
+"""Rasters: what is data and what is not, and a clear word on what cannot be read."""
+
+import numpy as np
+import pytest
+
+from deepseg_qgis.engine.georeference import UNREFERENCED
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.errors import RasterError
+from deepseg_qgis.jobs import RasterSource
+
+
+def read(source, window=None):
+    with Raster(source) as raster:
+        return raster.read(window or raster.grid.window)
+
+
+def test_a_window_that_sticks_out_is_padded_with_no_data(make_raster):
+    image = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4)
+    pixels = read(make_raster(image), Window(-1, -2, 5, 8))
+    assert pixels.valid.sum() == 12
+    assert np.array_equal(pixels.values[0, 1:4, 2:6], image[0])
+    assert not pixels.valid[0].any()
+
+
+def test_nodata_nan_and_mask_are_not_data(make_raster):
+    image = np.ones((2, 3, 3), dtype=np.float32)
+    image[:, 0, 0] = -9999
+    image[0, 1, 1] = np.nan
+    image[1, 2, 2] = np.inf
+    valid = read(make_raster(image, nodata=-9999)).valid
+    assert [tuple(place) for place in np.argwhere(~valid)] == [(0, 0), (1, 1), (2, 2)]
+    mask = np.array([[255, 0], [0, 255]], dtype=np.uint8)
+    masked = make_raster(np.ones((1, 2, 2), dtype=np.uint8), mask=mask, name="masked.tif")
+    assert np.array_equal(read(masked).valid, mask > 0)
+
+
+def test_alpha_is_a_mask_and_not_a_band(make_raster):
+    image = np.full((4, 8, 8), 90, dtype=np.uint8)
+    image[3] = 255
+    image[3, :3] = 0
+    source = make_raster(image, photometric="RGB", alpha="YES")
+    with Raster(source) as raster:
+        assert raster.bands == 3
+    assert read(source).valid.sum() == 5 * 8
+
+
+def test_near_infrared_flagged_as_alpha_is_data(make_raster):
+    image = np.random.default_rng(0).integers(0, 255, (4, 64, 64)).astype(np.uint8)
+    with Raster(make_raster(image, photometric="RGB", alpha="YES")) as raster:
+        assert raster.bands == 4
+        assert raster.read(raster.grid.window).valid.all()
+
+
+def test_without_georeference_y_grows_upwards(make_raster):
+    with Raster(make_raster(np.ones((1, 4, 4), dtype=np.uint8), None, None)) as raster:
+        assert raster.grid.transform == UNREFERENCED
+        assert raster.grid.crs is None
+
+
+def test_the_crs_of_the_layer_comes_before_that_of_the_file(make_raster):
+    import pyproj
+
+    file = make_raster(np.ones((1, 4, 4), dtype=np.uint8))
+    assigned = RasterSource(file.path, pyproj.CRS(25833).to_wkt(), file.name)
+    with Raster(assigned) as raster:
+        assert raster.grid.crs.to_epsg() == 25833
+
+
+@pytest.mark.parametrize("content", [b"", b"no raster", b"II*\x00\x08\x00\x00\x00"])
+def test_what_is_no_raster_gets_one_sentence(tmp_path, content):
+    path = tmp_path / "broken.tif"
+    path.write_bytes(content)
+    with pytest.raises(RasterError, match=r"could not be read as a raster") as error:
+        Raster(RasterSource(str(path), "", "broken.tif"))
+    assert "Traceback" not in str(error.value)
+
+
+def test_odd_rasters_open_or_say_why(shared_data):
+    known_broken = {"truncated.jp2"}
+    for path in sorted((shared_data / "odd_rasters").glob("*/*")):
+        if path.suffix not in (".tif", ".jp2"):
+            continue
+        source = RasterSource(str(path), "", path.name)
+        if path.name in known_broken:
+            with pytest.raises(RasterError):
+                Raster(source)
+            continue
+        with Raster(source) as raster:
+            pixels = raster.read(Window(0, 0, 40, 40))
+            assert pixels.values.shape == (raster.bands, 40, 40)

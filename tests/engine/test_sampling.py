@@ -1,0 +1,151 @@
+"""What the network learns from: image and mask together, and nothing of the validation areas."""
+
+import numpy as np
+import pytest
+import shapely
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseg_qgis.engine import annotations, sampling
+from deepseg_qgis.engine.areas import Area, box
+from deepseg_qgis.engine.augmentation import TURNS, turned
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.ground_truth import (
+    GroundTruth,
+    with_chosen_validation,
+    with_validation_area,
+)
+from deepseg_qgis.engine.losses import segmentation_loss
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.sampling import FEWEST_WINDOWS, Sampler
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.errors import RasterError, VectorError
+
+NOTHING = Area.of_windows([])
+
+
+@pytest.fixture
+def truth(discs):
+    raster_source, layer = discs
+    loaded = annotations.load(layer, Control())
+    with Raster(raster_source) as raster:
+        over = loaded.over(raster, loaded.categories)
+        yield GroundTruth(raster, over, Area(box(raster.grid.window)), NOTHING), loaded.categories
+
+
+@given(st.integers(0, TURNS - 1), st.integers(1, 6))
+def test_image_and_mask_move_together(turn, size):
+    mask = np.random.default_rng(size).integers(0, 9, (size, size))
+    image = np.stack([mask * 10, mask * 100])
+    assert np.array_equal(turned(image, turn)[0], turned(mask, turn) * 10)
+    assert np.array_equal(turned(image, turn)[1], turned(mask, turn) * 100)
+
+
+def test_the_eight_ways_differ():
+    square = np.arange(9).reshape(3, 3)
+    assert len({turned(square, turn).tobytes() for turn in range(TURNS)}) == 8
+
+
+def test_turned_samples_still_fit_their_masks(truth):
+    ground, _ = truth
+    seen = set()
+    sampler = Sampler([ground], 64, np.random.default_rng(0))
+    for _ in range(60):
+        draw = sampler.draw()
+        sample = sampling.read(draw)
+        seen.add(draw.turn)
+        bright = sample.pixels.values[0].astype(float) > 110
+        inside = sample.known
+        agreement = (bright == (sample.classes == 1))[inside].mean()
+        assert agreement > 0.97
+    assert seen == set(range(TURNS))
+
+
+def test_chosen_validation_is_apart_balanced_and_never_sampled(truth):
+    ground, categories = truth
+    rng = np.random.default_rng(3)
+    (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
+    assert split.training.within(split.validation).size_px == 0
+    assert split.training.size_px + split.validation.size_px == pytest.approx(160 * 160)
+    assert split.validation.size_px == pytest.approx(0.25 * 160 * 160, rel=0.35)
+    kept = split.validation.mask(Window(0, 0, 160, 160))
+    sampler = Sampler([split], 32, rng)
+    for _ in range(200):
+        draw = sampler.draw()
+        sample = sampling.read(sampling.Draw(draw.truth, draw.window, 0))
+        inside = draw.window.intersection(Window(0, 0, 160, 160))
+        overlap = kept[inside.slices] & sample.pixels.valid[inside.within(draw.window)]
+        assert not overlap.any()
+        assert not (kept[inside.slices] & sample.known[inside.within(draw.window)]).any()
+
+
+def test_most_windows_keep_clear_of_validation(truth):
+    ground, categories = truth
+    rng = np.random.default_rng(5)
+    (split,) = with_chosen_validation([ground], 0.2, 32, categories, rng)
+    sampler = Sampler([split], 32, rng)
+    clear = [not split.validation.touches(sampler.draw().window) for _ in range(200)]
+    assert np.mean(clear) > 0.9
+
+
+def test_an_epoch_has_full_batches_and_enough_windows(truth):
+    ground, _ = truth
+    batches = list(Sampler([ground], 64, np.random.default_rng(0)).epoch(10))
+    assert {len(batch) for batch in batches} == {10}
+    assert sum(len(batch) for batch in batches) >= FEWEST_WINDOWS
+
+
+def test_a_validation_area_that_leaves_nothing_is_refused(truth, make_layer):
+    ground, _ = truth
+    everything = make_layer([shapely.box(499_000, 5_499_000, 501_000, 5_501_000)], name="all")
+    with pytest.raises(VectorError, match="leaves nothing to train on"):
+        with_validation_area([ground], everything, Control())
+    elsewhere = make_layer([shapely.box(0, 0, 1, 1)], name="elsewhere")
+    with pytest.raises(VectorError, match="does not touch any raster"):
+        with_validation_area([ground], elsewhere, Control())
+
+
+def test_normalisation_is_that_of_known_pixels_alone(make_raster):
+    image = np.full((1, 64, 64), 1000, dtype=np.uint16)
+    image[:, :, 32:] = 0
+    source = make_raster(image, nodata=0)
+    with Raster(source) as raster:
+        area = Area(box(raster.grid.window))
+        none = annotations.AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
+        sampler = Sampler([GroundTruth(raster, none, area, NOTHING)], 32, np.random.default_rng(0))
+        found = sampling.measure(sampler)
+        assert found.mean[0] == pytest.approx(1000)
+        assert found.std[0] > 0
+
+
+def test_an_area_without_data_is_refused(make_raster):
+    source = make_raster(np.zeros((1, 64, 64), dtype=np.uint8), nodata=0)
+    with Raster(source) as raster:
+        area = Area(box(raster.grid.window))
+        none = annotations.AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
+        sampler = Sampler([GroundTruth(raster, none, area, NOTHING)], 32, np.random.default_rng(0))
+        with pytest.raises(RasterError, match="holds no data"):
+            sampling.measure(sampler)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_unknown_pixels_have_no_say_in_the_loss(channels):
+    torch.manual_seed(0)
+    logits = torch.randn(2, channels, 8, 8, requires_grad=True)
+    classes = torch.randint(0, max(2, channels), (2, 8, 8))
+    known = torch.rand(2, 8, 8) < 0.5
+    loss = segmentation_loss(logits, classes, known)
+    loss.backward()
+    gradient = logits.grad.abs().sum(dim=1)
+    assert (gradient[~known] == 0).all()
+    assert (gradient[known] > 0).all()
+    other = torch.where(known, classes, (classes + 1) % max(2, channels))
+    assert segmentation_loss(logits, other, known).item() == pytest.approx(loss.item())
+
+
+def test_a_perfect_answer_costs_nothing():
+    classes = torch.randint(0, 3, (1, 8, 8))
+    logits = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).float() * 40 - 20
+    known = torch.ones(1, 8, 8, dtype=torch.bool)
+    assert segmentation_loss(logits, classes, known).item() == pytest.approx(0.0, abs=1e-3)
