@@ -1,0 +1,264 @@
+"""What all of DeepSeg's algorithms have in common: their face, and a job run by the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Optional
+
+from deepseg_qgis.processing import engine_environment
+from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.engine_client import (
+    EngineProgram,
+    Listener,
+    make_private_folder,
+    run_job,
+)
+from deepseg_qgis.processing.inputs import ChosenLayers, Inputs, unreadable_layer
+from deepseg_qgis.processing.relay import Relay, tell_details
+from deepseg_qgis.processing.styles import Painter, save_style
+from qgis.core import (
+    QgsFeatureRenderer,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterDefinition,
+    QgsProcessingUtils,
+    QgsSettings,
+    QgsVectorLayer,
+)
+
+import deepseg_qgis
+from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped
+from deepseg_qgis.events import Result
+from deepseg_qgis.jobs import Job
+
+ENGINE_SETTING = "DEEPSEG_ENGINE_PYTHON"
+"""The provider's setting, as Processing's options call it."""
+
+NO_ENGINE = (
+    "DeepSeg has no engine yet. Run the algorithm 'Set up the engine' (deepseg:setupengine, in the "
+    "group Models) once, then try again."
+)
+
+Definitions = list[QgsProcessingParameterDefinition]
+Styles = dict[str, Optional[QgsFeatureRenderer]]
+
+
+class DeepSegAlgorithm(QgsProcessingAlgorithm):
+    """An entry of DeepSeg's toolbox; subclasses fill in the class attributes and `declared`."""
+
+    ID: ClassVar[str]
+    TITLE: ClassVar[str]
+    GROUP: ClassVar[str]
+    SUMMARY: ClassVar[str]
+    HELP: ClassVar[str]
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        raise NotImplementedError
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Declare the parameters to QGIS."""
+        for definition in self.declared():
+            self.addParameter(definition)
+
+    def createInstance(self) -> DeepSegAlgorithm:
+        """Return a new algorithm of this kind."""
+        return type(self)()
+
+    def name(self) -> str:
+        """Return the id within the provider."""
+        return self.ID
+
+    def displayName(self) -> str:
+        """Return the title in the toolbox."""
+        return self.TITLE
+
+    def group(self) -> str:
+        """Return the title of the group."""
+        return self.GROUP
+
+    def groupId(self) -> str:
+        """Return the id of the group."""
+        return self.GROUP.lower()
+
+    def shortDescription(self) -> str:
+        """Return the tooltip in the toolbox."""
+        return self.SUMMARY
+
+    def shortHelpString(self) -> str:
+        """Return the help beside the dialog: plain text, one paragraph a line."""
+        paragraphs = textwrap.dedent(self.HELP).strip().split("\n\n")
+        return "\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+
+    def field_if_empty(self, layer: QgsVectorLayer | None) -> str | None:  # noqa: ARG002
+        """Return the category field to take where none was chosen."""
+        return None
+
+
+class EngineAlgorithm(DeepSegAlgorithm):
+    """An algorithm that the engine runs; subclasses turn the dialog's values into a job."""
+
+    NUMBERS: ClassVar[Mapping[str, str]] = {}
+    """Outputs that are numbers, and their labels."""
+
+    STOP_GRACE_S: ClassVar[float] = 30.0
+    """How long the engine may take to end after Stop."""
+
+    def job(self, inputs: Inputs, destinations: Destinations) -> Job:
+        """Return what the engine is asked to do."""
+        raise NotImplementedError
+
+    def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
+        """Return how to draw the outputs, given the engine's results."""
+        return {}
+
+    def kept_on_stop(self, paths: Mapping[str, str]) -> str:  # noqa: ARG002
+        """Return what the user is told about a run that was stopped and has results all the same.
+
+        Raises:
+            Stopped: there is nothing to keep.
+        """
+        raise Stopped("Stopped before the end.")
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        """Declare the parameters, and the outputs that are numbers, to QGIS."""
+        super().initAlgorithm(configuration)
+        for name, label in self.NUMBERS.items():
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def canExecute(self) -> tuple[bool, str]:
+        """Return whether there is an engine, and else what to do."""
+        try:
+            find_engine()
+        except EngineMissing as error:
+            return False, str(error)
+        return True, ""
+
+    def checkParameterValues(
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Return whether the values can be used, and else what is wrong with the first."""
+        for definition in self.parameterDefinitions():
+            problem = _problem(definition, parameters.get(definition.name()), context)
+            if problem:
+                return False, problem
+        return super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> bool:
+        """Open the layers; QGIS calls this in its main thread."""
+        self._folder = make_private_folder(QgsProcessingUtils.tempFolder())
+        with self._explaining(feedback):
+            self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
+        return True
+
+    def processAlgorithm(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        """Have the engine do the job; return the outputs."""
+        with self._explaining(feedback):
+            inputs = Inputs(self, parameters, context, feedback, self._layers)
+            destinations = Destinations(self, parameters, context)
+            job = self.job(inputs, destinations)
+            result = self._run(job, feedback)
+            if result.partial:
+                feedback.pushWarning(self.kept_on_stop(destinations.paths))
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._paint(result.values, destinations.paths, context)
+        return self._outputs(result.values, destinations.paths)
+
+    def _run(self, job: Job, feedback: QgsProcessingFeedback) -> Result:
+        relay = Relay(feedback)
+        listener = Listener(relay.take, feedback.isCanceled, self.STOP_GRACE_S)
+        try:
+            return run_job(job, find_engine(), listener, self._folder)
+        finally:
+            relay.finish()
+
+    @contextlib.contextmanager
+    def _explaining(self, feedback: QgsProcessingFeedback) -> Iterator[None]:
+        """Turn an error into QGIS's own, its message alone, and leave nothing behind."""
+        try:
+            yield
+        except DeepSegError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            tell_details(error, feedback)
+            raise QgsProcessingException(str(error)) from error
+
+    def _paint(
+        self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
+    ) -> None:
+        for name, renderer in self.styles(values).items():
+            if renderer is None or name not in paths:
+                continue
+            save_style(paths[name], renderer)
+            if context.willLoadLayerOnCompletion(paths[name]):
+                painter = self.provider().kept_alive(Painter(renderer))
+                context.layerToLoadOnCompletionDetails(paths[name]).setPostProcessor(painter)
+
+    def _outputs(self, values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+        """Return the files that are there and the numbers that are known."""
+        results: dict[str, Any] = {
+            name: path for name, path in paths.items() if os.path.exists(path)
+        }
+        for name in self.NUMBERS:
+            value = values.get(name.lower())
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                results[name] = value
+        return results
+
+
+def find_engine() -> EngineProgram:
+    """Return the engine that the user has.
+
+    Raises:
+        EngineMissing: there is none.
+    """
+    setting = QgsSettings().value(f"Processing/Configuration/{ENGINE_SETTING}") or ""
+    python = engine_environment.chosen_python(os.environ, str(setting))
+    if python is None:
+        raise EngineMissing(NO_ENGINE)
+    if not os.path.isfile(python):
+        raise EngineMissing(
+            f"The engine's Python {python} does not exist. Run 'Set up the engine' "
+            "(deepseg:setupengine), or correct the path in the variable DEEPSEG_ENGINE_PYTHON or "
+            "in Settings > Options > Processing > Providers > DeepSeg."
+        )
+    launch = os.path.join(os.path.dirname(os.path.abspath(deepseg_qgis.__file__)), "launch.py")
+    return EngineProgram(python, launch, engine_environment.engine_variables(os.environ))
+
+
+def _problem(
+    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+) -> str | None:
+    """Return what is wrong with a value, in more words than QGIS has for it."""
+    if definition.type() in ("raster", "multilayer"):
+        path = unreadable_layer(value, context)
+        if path:
+            return (
+                f"{definition.description()}: {path} could not be opened as a raster. Expected a "
+                "raster file that opens in QGIS; check the path, or copy the file again."
+            )
+    if definition.type() == "file" and isinstance(value, str) and value:
+        ending = definition.extension() and f".{definition.extension()}"
+        if not value.lower().endswith(ending):
+            return (
+                f"{definition.description()}: expected a file that ends in {ending}, got {value}. "
+                "Choose a model that 'Train a model' wrote."
+            )
+    return None

@@ -1,0 +1,173 @@
+"""The algorithm ``deepseg:createannotations``, the one that needs no engine."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
+from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.parameters import vector_output
+from deepseg_qgis.processing.styles import CATEGORY_FIELD, categorised, with_palette
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransformContext,
+    QgsEditorWidgetSetup,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterCrs,
+    QgsProcessingParameterString,
+    QgsVectorFileWriter,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+
+from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
+
+LONGEST_NAME = 254
+"""Characters of a category's name; a Shapefile holds no more."""
+
+
+class CreateAnnotations(DeepSegAlgorithm):
+    """Make an empty layer to draw annotations in."""
+
+    ID = "createannotations"
+    TITLE = "Create an annotation layer"
+    GROUP = "Prepare"
+    SUMMARY = "An empty polygon layer with your categories, ready to draw in"
+    HELP = """
+    Makes an empty polygon layer with a 'category' field. When you draw a polygon, QGIS offers
+    your categories in a list, and the polygon takes its category's colour.
+
+    Categories: their names, separated by commas, or one on each line (then names may hold
+    commas).
+
+    CRS: that of your raster is a good choice. Leave it empty for pictures without georeference.
+
+    An existing layer that has polygons is never overwritten.
+
+    Tip: name what you can tell apart in the picture, and start with few categories. What has no
+    polygon inside the area of interest counts as background: it needs no category.
+    """
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        return [
+            QgsProcessingParameterString(
+                "CATEGORIES", "Categories (separated by commas, or one on each line)", None, True
+            ),
+            QgsProcessingParameterCrs("CRS", "CRS (empty: none)", "ProjectCrs", True),
+            vector_output("OUTPUT", "Annotations"),
+        ]
+
+    def processAlgorithm(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> dict[str, Any]:
+        """Write the layer and its style; return where it is."""
+        text = self.parameterAsString(parameters, "CATEGORIES", context)
+        crs = self.parameterAsCrs(parameters, "CRS", context)
+        try:
+            path = Destinations(self, parameters, context).path("OUTPUT", "gpkg")
+            create_layer(path, split_names(text), crs)
+        except DeepSegError as error:
+            raise QgsProcessingException(str(error)) from error
+        if not crs.isValid():
+            feedback.pushWarning(
+                "The layer has no CRS, which is right for pictures without georeference alone."
+            )
+        return {"OUTPUT": path}
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in a text, each once: one a line, or separated by commas on one line.
+
+    Raises:
+        ParameterError: there is none, or one is too long.
+    """
+    separator = "\n" if "\n" in text.strip() else ","
+    names = list(dict.fromkeys(name.strip() for name in text.split(separator) if name.strip()))
+    if not names:
+        raise ParameterError(
+            "Categories: expected at least one name, found none. Enter names separated by commas, "
+            "for example: building, road, water."
+        )
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise ParameterError(
+                f"Categories: expected names of at most {LONGEST_NAME} characters, got one of "
+                f"{len(name)} that begins with '{name[:40]}'. Separate names by commas."
+            )
+    return names
+
+
+def create_layer(path: str, names: list[str], crs: QgsCoordinateReferenceSystem) -> None:
+    """Write an empty polygon layer whose form lists ``names``, drawn in their colours.
+
+    The style is the layer's default: inside a GeoPackage, and as ``.qml`` beside any file.
+
+    Raises:
+        OutputError: the file cannot be written, or has polygons already.
+    """
+    _check_replaceable(path)
+    _write_empty(path, crs)
+    layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")
+    index = layer.fields().lookupField(CATEGORY_FIELD)
+    if index < 0:
+        os.remove(path)
+        raise OutputError(
+            f"{path}: expected a format that keeps the fields of an empty layer, which this one "
+            "does not. Choose .gpkg (GeoPackage)."
+        )
+    values = {"map": [{name: name} for name in names]}
+    layer.setEditorWidgetSetup(index, QgsEditorWidgetSetup("ValueMap", values))
+    form = layer.editFormConfig()
+    form.setReuseLastValue(index, True)  # several of a kind are drawn in a row
+    layer.setEditFormConfig(form)
+    layer.setRenderer(categorised(with_palette(names, {})))
+    layer.saveNamedStyle(os.path.splitext(path)[0] + ".qml")
+    if path.lower().endswith(".gpkg"):
+        layer.saveStyleToDatabase("categories", "Made by DeepSeg", True, "")
+
+
+def _check_replaceable(path: str) -> None:
+    if not os.path.exists(path):
+        return
+    layer = QgsVectorLayer(path, "existing", "ogr")
+    if layer.isValid() and layer.featureCount() != 0:
+        raise OutputError(
+            f"{path} exists and has {layer.featureCount()} features, which would be lost. Choose "
+            "another name, or delete that file first."
+        )
+
+
+def _write_empty(path: str, crs: QgsCoordinateReferenceSystem) -> None:
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = QgsVectorFileWriter.driverForExtension(os.path.splitext(path)[1])
+    options.layerName = os.path.splitext(os.path.basename(path))[0]
+    columns = QgsVectorLayer(f"NoGeometry?field=category:string({LONGEST_NAME},0)", "", "memory")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}). Choose a folder that you may write to."
+        ) from error
+    writer = QgsVectorFileWriter.create(
+        path,
+        columns.fields(),
+        QgsWkbTypes.Type.MultiPolygon,
+        crs,
+        QgsCoordinateTransformContext(),
+        options,
+    )
+    failed = writer.hasError() != QgsVectorFileWriter.WriterError.NoError
+    message = writer.errorMessage()
+    del writer  # which finishes the file
+    if failed:
+        raise OutputError(
+            f"{path} could not be written ({message}). Choose another folder, and .gpkg as the "
+            "format."
+        )

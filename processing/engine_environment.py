@@ -1,0 +1,118 @@
+"""What an engine process is given to live in: which Python, and which environment variables.
+
+No QGIS in here. QGIS and its launchers set variables for their own libraries that break those of
+the engine (`PYTHONHOME`, `PROJ_LIB`, `GDAL_DATA`, `LD_LIBRARY_PATH`, `LD_PRELOAD`, …), and nobody
+can list them all. So the engine gets those that are on a list, and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+
+PYTHON_VARIABLE = "DEEPSEG_ENGINE_PYTHON"
+HOME_VARIABLE = "DEEPSEG_ENGINE_HOME"
+
+_NAMES = """
+HOME USER LOGNAME USERNAME USERPROFILE USERDOMAIN HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA
+PROGRAMDATA ALLUSERSPROFILE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+TMPDIR TEMP TMP
+SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT OS PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER
+NUMBER_OF_PROCESSORS PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES
+LANG LANGUAGE TZ
+HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY
+SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER NVIDIA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES
+ROCR_VISIBLE_DEVICES OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS
+GOOGLE_APPLICATION_CREDENTIALS CPL_AWS_CREDENTIALS_FILE CPL_GS_CREDENTIALS_FILE NETRC
+GDAL_HTTP_AUTH GDAL_HTTP_USERPWD GDAL_HTTP_BEARER GDAL_HTTP_HEADERS GDAL_HTTP_HEADER_FILE
+GDAL_HTTP_COOKIE GDAL_HTTP_PROXY GDAL_HTTP_PROXYUSERPWD GDAL_HTTP_PROXYAUTH
+"""
+PASSED_ON = frozenset(_NAMES.split())
+"""Home, temp, system, locale, proxies, certificates, devices, and what GDAL's network paths need
+to be let in; compared in capitals, as Windows does and as proxies are found in both ways."""
+
+PASSED_ON_PREFIXES = ("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_")
+"""Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings."""
+
+PIP_PREFIXES = ("PIP_",)
+"""What pip is given beside: its index, certificates and cache are the user's business."""
+
+QGIS_FOLDERS = ("OSGEO4W_ROOT", "CONDA_PREFIX", "VIRTUAL_ENV", "APPDIR", "SNAP")
+"""Variables that name folders whose programs belong to QGIS's environment, not to the engine's."""
+
+POINTER = "current.json"
+"""In the engine's home: which of its environments is complete, written last of all."""
+
+
+def engine_variables(
+    variables: Mapping[str, str], more_prefixes: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Return those of ``variables`` that the engine gets, PATH without QGIS's folders."""
+    prefixes = PASSED_ON_PREFIXES + more_prefixes
+    passed = {
+        name: value
+        for name, value in variables.items()
+        if name.upper() in PASSED_ON or name.upper().startswith(prefixes)
+    }
+    return {**passed, "PATH": _engine_path(variables)}
+
+
+def _engine_path(variables: Mapping[str, str]) -> str:
+    own = [_comparable(folder) for folder in _qgis_folders(variables)]
+    entries = variables.get("PATH", variables.get("Path", os.defpath)).split(os.pathsep)
+    return os.pathsep.join(
+        entry
+        for entry in entries
+        if entry and not any(_comparable(entry).startswith(folder) for folder in own)
+    )
+
+
+def _qgis_folders(variables: Mapping[str, str]) -> Iterator[str]:
+    yield from (variables[name] for name in QGIS_FOLDERS if variables.get(name))
+    if os.name == "nt":
+        yield sys.exec_prefix
+    bundle, found, _ = sys.executable.partition(".app" + os.sep)
+    if found:
+        yield bundle + ".app"
+
+
+def _comparable(folder: str) -> str:
+    """Return a folder in one spelling, with a separator at its end."""
+    return os.path.join(os.path.normcase(os.path.abspath(folder)), "")
+
+
+def chosen_python(variables: Mapping[str, str], setting: str) -> str | None:
+    """Return the Python that was chosen for the engine (it may not exist), or None.
+
+    In this order: the environment variable, the setting of the provider, the environment that
+    'Set up the engine' made. Cheap, since QGIS asks for every entry of its toolbox.
+    """
+    python = variables.get(PYTHON_VARIABLE) or setting or installed_python(variables)
+    return os.path.abspath(os.path.expanduser(python)) if python else None
+
+
+def installed_python(variables: Mapping[str, str]) -> str | None:
+    """Return the Python of the complete environment in the engine's home, if there is one."""
+    home = engine_home(variables)
+    try:
+        with open(os.path.join(home, POINTER), encoding="utf-8") as file:
+            return os.path.join(home, str(json.load(file)["python"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def engine_home(variables: Mapping[str, str]) -> str:
+    """Return where engine environments live: outside of QGIS's profile, once for each user."""
+    if variables.get(HOME_VARIABLE):
+        return os.path.abspath(variables[HOME_VARIABLE])
+    home = os.path.expanduser("~")
+    if os.name == "nt":
+        local = variables.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
+        return os.path.join(local, "DeepSeg", "engine")
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Application Support", "DeepSeg", "engine")
+    data = variables.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
+    return os.path.join(data, "deepseg", "engine")

@@ -1,0 +1,326 @@
+"""Make the engine's environment: find a Python, make a venv, fill it by pip, try it.
+
+No QGIS in here. A venv cannot be moved, so each one is made in a folder of its own in the engine's
+home, where it stays; which of them counts is written into a small file, last of all. So a set-up
+that fails or is stopped leaves the engine that was there before as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepseg_qgis.processing.engine_environment import POINTER
+from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
+from deepseg_qgis.processing.python_search import Interpreter, find_interpreter
+
+from deepseg_qgis.errors import EngineError, OutputError, ResourceError, Stopped
+
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
+"""PyTorch's own indexes: plain pip brings CUDA builds on Linux and CPU builds on Windows."""
+
+PREFIX = "engine-"
+POLL_S = 0.2
+SIGN_OF_LIFE_S = 15.0
+LINES_KEPT = 40
+
+ROOM_BYTES = 8e9
+"""A CUDA environment takes 6 GB, and pip's downloads need room beside it."""
+
+TRIAL = """
+import json, sys
+import torch, torchvision, segmentation_models_pytorch, lightning_fabric
+import numpy, scipy, rasterio, shapely, pyproj, pyogrio, pyarrow, geopandas
+import pycocotools.mask, safetensors, matplotlib
+gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+mps = torch.backends.mps.is_available()
+print(json.dumps({"python": sys.version.split()[0], "torch": torch.__version__,
+    "segmentation-models-pytorch": segmentation_models_pytorch.__version__,
+    "rasterio": rasterio.__version__, "device": gpu or ("mps" if mps else "cpu")}))
+"""
+"""Imports all that the engine needs, and tells what it found."""
+
+UNREACHABLE = (
+    "Temporary failure in name resolution",
+    "Failed to establish a new connection",
+    "NewConnectionError",
+    "ProxyError",
+    "SSLError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "No route to host",
+    "Network is unreachable",
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for: ``accelerator`` is ``auto``, ``cpu`` or ``cuda``."""
+
+    accelerator: str
+    python: str | None
+    anew: bool
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how it goes, and says when to stop."""
+
+    log: Callable[[str], None]
+    progress: Callable[[float, str], None]
+    stop_wanted: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An environment that works: its Python, and the versions of what is in it."""
+
+    python: str
+    versions: Mapping[str, str]
+
+
+class EngineSetup:
+    """The making of an engine environment in ``home`` with ``variables`` (those for pip).
+
+    ``requirements`` is the file that pip installs from, ``trial`` a program that imports all of it
+    and prints versions as JSON.
+    """
+
+    def __init__(
+        self,
+        home: str,
+        requirements: str,
+        variables: Mapping[str, str],
+        watcher: Watcher,
+        trial: str = TRIAL,
+    ) -> None:
+        self._home, self._requirements, self._trial = home, requirements, trial
+        # what a user's pip is told to do outside of environments must not be done in this one
+        self._variables = {**variables, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+        self._watcher = watcher
+
+    def run(self, wish: Wish) -> Engine:
+        """Return an environment that works: the one that is there, or a new one.
+
+        Raises:
+            EngineMissing: there is no suitable Python.
+            EngineError: pip failed, or what it installed does not work.
+            ResourceError: the disk is full.
+            OutputError: the engine's home cannot be written.
+            Stopped: the user asked to stop.
+        """
+        recipe = self._recipe(wish)
+        present = self._present(recipe)
+        if present is not None and not wish.anew:
+            self._watcher.log(f"There is an engine already: {present}")
+            try:
+                return self._tried(present)
+            except EngineError as error:
+                self._watcher.log(f"It does not work ({error}) and is made anew.")
+        interpreter = find_interpreter(wish.python, self._variables)
+        self._watcher.log(f"Using Python {interpreter.label}: {interpreter.path}")
+        return self._made(interpreter, wish, recipe)
+
+    def _made(self, interpreter: Interpreter, wish: Wish, recipe: str) -> Engine:
+        folder = self._new_folder()
+        try:
+            python = venv_python(folder)
+            self._watcher.progress(0.02, "Making a Python environment")
+            self._do([interpreter.path, "-I", "-m", "venv", folder], "make an environment")
+            for command in pip_commands(python, wish.accelerator, self._requirements):
+                self._do(command, "install the engine's libraries", PipProgress().of)
+            engine = self._tried(python)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._point_to(python, recipe)
+        self._remove_others(folder)
+        return engine
+
+    def _new_folder(self) -> str:
+        try:
+            os.makedirs(self._home, exist_ok=True)
+            folder = tempfile.mkdtemp(prefix=PREFIX, dir=self._home)
+        except OSError as error:
+            raise OutputError(
+                f"The engine's folder {self._home} cannot be written ({error.strerror}). Make it "
+                "writable, or set the variable DEEPSEG_ENGINE_HOME to another folder."
+            ) from error
+        if shutil.disk_usage(folder).free < ROOM_BYTES:
+            self._watcher.log(
+                f"Note: the disk of {self._home} has little room. The engine needs about 6 GB on "
+                "Linux, less without CUDA; DEEPSEG_ENGINE_HOME moves it to another disk."
+            )
+        return folder
+
+    def _tried(self, python: str) -> Engine:
+        """Import everything once, in a process of its own."""
+        self._watcher.progress(0.92, "Trying the libraries")
+        lines = self._do([python, "-I", "-c", self._trial], "load the engine's libraries")
+        answer = json.loads(lines[-1])
+        return Engine(python, {str(name): str(value) for name, value in answer.items()})
+
+    def _do(
+        self,
+        command: Sequence[str],
+        purpose: str,
+        fraction: Callable[[str], float] | None = None,
+    ) -> list[str]:
+        """Run a program with its output in the log; return its last lines.
+
+        ``fraction`` tells from a line how far the work is.
+        """
+        lines: deque[str] = deque(maxlen=LINES_KEPT)
+        done = 0.0
+        with ProcessTree(command, self._variables, self._home) as tree:
+            for line, waited in _lines_of(tree):
+                if self._watcher.stop_wanted():
+                    raise Stopped("Stopped. The engine that was there before is unchanged.")
+                if line is None:
+                    last = lines[-1][:60] if lines else purpose
+                    self._watcher.progress(done, f"Still working ({waited:.0f} s): {last}")
+                elif line:
+                    lines.append(line)
+                    if fraction:
+                        self._watcher.log(line)
+                        done = fraction(line)
+                        self._watcher.progress(done, "Installing libraries")
+            code = tree.process.wait()
+        if code != 0:
+            raise _failure(purpose, code, list(lines))
+        return list(lines)
+
+    def _recipe(self, wish: Wish) -> str:
+        """Return what an environment is made of, to tell whether it is still right."""
+        with open(self._requirements, encoding="utf-8") as file:
+            wanted = [line.partition("#")[0].strip() for line in file]
+        return "\n".join([wish.accelerator, wish.python or "", *filter(None, wanted)])
+
+    def _present(self, recipe: str) -> str | None:
+        """Return the Python of the complete environment, if it was made in this way."""
+        try:
+            with open(os.path.join(self._home, POINTER), encoding="utf-8") as file:
+                pointer: dict[str, Any] = json.load(file)
+            python = os.path.join(self._home, pointer["python"])
+            return python if pointer["recipe"] == recipe and os.path.isfile(python) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _point_to(self, python: str, recipe: str) -> None:
+        pointer = os.path.join(self._home, POINTER)
+        with open(pointer + ".part", "w", encoding="utf-8") as file:
+            json.dump({"python": os.path.relpath(python, self._home), "recipe": recipe}, file)
+        os.replace(pointer + ".part", pointer)
+
+    def _remove_others(self, folder: str) -> None:
+        for name in os.listdir(self._home):
+            other = os.path.join(self._home, name)
+            if name.startswith(PREFIX) and other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+class PipProgress:
+    """How far pip is, guessed from its lines: packages are collected, then installed in one go."""
+
+    COLLECTED_AFTER = 40.0
+    """Packages until the larger part of collecting is done; the engine has about 80."""
+
+    def __init__(self) -> None:
+        self._collected = 0
+
+    def of(self, line: str) -> float:
+        """Return the fraction that is done after a line."""
+        self._collected += line.startswith("Collecting ")
+        if line.startswith("Installing collected packages"):
+            return 0.6
+        if line.startswith("Successfully installed"):
+            return 0.9
+        return 0.05 + 0.5 * (1.0 - math.exp(-self._collected / self.COLLECTED_AFTER))
+
+
+def venv_python(folder: str) -> str:
+    """Return the Python of the environment in ``folder``."""
+    parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    return os.path.join(folder, *parts)
+
+
+def pip_commands(
+    python: str, accelerator: str, requirements: str, platform: str = sys.platform
+) -> list[list[str]]:
+    """Return the commands that fill an environment, for an accelerator on a platform.
+
+    Plain pip brings the build that serves everybody; torch comes from PyTorch's own index only
+    where another build is wanted, and alone, so that all else follows the user's pip settings.
+    """
+    install = [python, "-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    install += ["--disable-pip-version-check"]
+    index = None
+    if accelerator == "cpu" and platform != "darwin":
+        index = CPU_WHEELS
+    elif accelerator == "cuda" and platform == "win32":
+        index = CUDA_WHEELS
+    torch = [[*install, "--index-url", index, "torch", "torchvision"]] if index else []
+    return [*torch, [*install, "-r", requirements]]
+
+
+def _lines_of(tree: ProcessTree) -> Any:
+    """Yield (line, 0), ('', 0) often while there is none, (None, seconds) as a sign of life."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert tree.process.stdin is not None
+    assert tree.process.stdout is not None
+    assert tree.process.stderr is not None
+    tree.process.stdin.close()
+    for pipe in (tree.process.stdout, tree.process.stderr):
+        read_lines(pipe, lines.put, lambda: lines.put(None))
+    open_pipes = 2
+    quiet_since = signed = time.monotonic()
+    while open_pipes:
+        now = time.monotonic()
+        try:
+            line = lines.get(timeout=POLL_S)
+        except queue.Empty:
+            if now - signed >= SIGN_OF_LIFE_S:
+                signed = now
+                yield None, now - quiet_since
+            else:
+                yield "", 0.0
+            continue
+        if line is None:
+            open_pipes -= 1
+        else:
+            quiet_since = signed = now
+            yield line.strip(), 0.0
+
+
+def _failure(purpose: str, code: int, lines: Sequence[str]) -> EngineError | ResourceError:
+    """Return the error that says in plain words why a program failed."""
+    text = "\n".join(lines)
+    last = next((line for line in reversed(lines) if line), "no message")
+    if "No space left on device" in text or "not enough space" in text.lower():
+        return ResourceError(
+            "The disk is full. The engine needs about 6 GB: make room, or set the variable "
+            "DEEPSEG_ENGINE_HOME to a folder on another disk (and TMPDIR for pip's downloads)."
+        )
+    if any(sign in text for sign in UNREACHABLE):
+        return EngineError(
+            "The packages could not be downloaded: the package index could not be reached. Check "
+            "the network and, behind a proxy, the variable HTTPS_PROXY; pip's own settings "
+            f"(pip.conf, PIP_INDEX_URL) are respected. pip said: {last}"
+        )
+    if "No matching distribution found" in text:
+        return EngineError(
+            "pip found no packages that suit this Python, or could not reach its index. Check the "
+            "network, or choose another Python (3.10 to 3.13) under 'Python'. pip said: " + last
+        )
+    return EngineError(f"It was not possible to {purpose} (exit code {code}). It said: {last}")

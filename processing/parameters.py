@@ -1,0 +1,181 @@
+"""Declarations of parameters that several algorithms share, and short ways to write the others.
+
+Names are an interface: models and scripts of users hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterVectorDestination,
+)
+
+Definition = QgsProcessingParameterDefinition
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MODEL_FILES = "DeepSeg model (*.safetensors)"
+WEB_PAGES = "Web page (*.html)"
+TABLES = "Table (*.csv)"
+
+
+def rasters() -> Definition:
+    """Return INPUT as one or more rasters."""
+    return QgsProcessingParameterMultipleLayers(
+        "INPUT", "Rasters", QgsProcessing.SourceType.TypeRaster
+    )
+
+
+def raster() -> Definition:
+    """Return INPUT as one raster."""
+    return QgsProcessingParameterRasterLayer("INPUT", "Raster")
+
+
+def polygons(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a parameter for a layer of polygons."""
+    return QgsProcessingParameterFeatureSource(
+        name, label, [QgsProcessing.SourceType.TypeVectorPolygon], None, optional
+    )
+
+
+def category_field(
+    parent: str, label: str = "Category field (empty: all polygons are of one category)"
+) -> Definition:
+    """Return CATEGORY_FIELD, a field of the layer of another parameter."""
+    return QgsProcessingParameterField(
+        "CATEGORY_FIELD",
+        label,
+        None,
+        parent,
+        QgsProcessingParameterField.DataType.Any,
+        False,
+        True,
+    )
+
+
+def area_of_interest(what: str) -> Definition:
+    """Return AOI; ``what`` says what is done with it."""
+    return polygons("AOI", f"Area of interest: {what}", optional=True)
+
+
+def model() -> Definition:
+    """Return MODEL, a model file."""
+    return QgsProcessingParameterFile(
+        "MODEL",
+        "Model",
+        QgsProcessingParameterFile.Behavior.File,
+        "safetensors",
+    )
+
+
+def device() -> Definition:
+    """Return DEVICE, what to compute on."""
+    return advanced(
+        choice("DEVICE", "Compute on (auto: a GPU where there is one)", DEVICES, "auto")
+    )
+
+
+def threshold() -> Definition:
+    """Return THRESHOLD, for probabilities from 0 to 1."""
+    return number(
+        "THRESHOLD",
+        "Probability threshold, 0 to 1 (empty: the model's own, one per category)",
+        None,
+        bounds=(0.0, 1.0),
+    )
+
+
+def number(
+    name: str,
+    label: str,
+    default: float | None,
+    *,
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Definition:
+    """Return a real number; it is optional if its default is None."""
+    return _number(name, label, default, QgsProcessingParameterNumber.Type.Double, bounds)
+
+
+def whole_number(
+    name: str,
+    label: str,
+    default: int | None,
+    *,
+    bounds: tuple[float | None, float | None] = (1, None),
+) -> Definition:
+    """Return a whole number; it is optional if its default is None."""
+    return _number(name, label, default, QgsProcessingParameterNumber.Type.Integer, bounds)
+
+
+def _number(
+    name: str,
+    label: str,
+    default: float | None,
+    kind: Any,
+    bounds: tuple[float | None, float | None],
+) -> Definition:
+    definition = QgsProcessingParameterNumber(name, label, kind, default, default is None)
+    low, high = bounds
+    if low is not None:
+        definition.setMinimum(low)
+    if high is not None:
+        definition.setMaximum(high)
+    return definition
+
+
+def choice(name: str, label: str, options: Sequence[str], default: str) -> Definition:
+    """Return a choice whose values are words, so that a new choice never shifts a saved model."""
+    return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
+
+
+def advanced(definition: Definition) -> Definition:
+    """Return the parameter folded away under 'Advanced Parameters'."""
+    flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+    definition.setFlags(definition.flags() | flag)
+    return definition
+
+
+def vector_output(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a destination for polygons."""
+    return QgsProcessingParameterVectorDestination(
+        name,
+        label,
+        QgsProcessing.SourceType.TypeVectorPolygon,
+        _default(optional),
+        optional,
+        True,
+    )
+
+
+def table_output(
+    name: str, label: str, *, optional: bool = False, created: bool = True
+) -> Definition:
+    """Return a destination for a table without geometry, which opens as a layer of its own."""
+    return QgsProcessingParameterVectorDestination(
+        name, label, QgsProcessing.SourceType.TypeVector, _default(optional), optional, created
+    )
+
+
+def file_output(
+    name: str, label: str, files: str, *, optional: bool = True, created: bool = True
+) -> Definition:
+    """Return a destination for a file; ``created`` is whether the dialog proposes to write it."""
+    return QgsProcessingParameterFileDestination(
+        name, label, files, _default(optional), optional, created
+    )
+
+
+def _default(optional: bool) -> str | None:
+    # a script that does not say where gets a temporary file, and none that is optional
+    return None if optional else QgsProcessing.TEMPORARY_OUTPUT

@@ -1,0 +1,113 @@
+"""The algorithm ``deepseg:predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.inputs import Inputs
+from deepseg_qgis.processing.parameters import (
+    advanced,
+    area_of_interest,
+    device,
+    model,
+    number,
+    rasters,
+    table_output,
+    threshold,
+    vector_output,
+    whole_number,
+)
+from deepseg_qgis.processing.styles import by_category
+from qgis.core import QgsProcessingParameterExtent
+
+from deepseg_qgis.jobs import PredictJob
+
+
+class Predict(EngineAlgorithm):
+    """Find polygons with a model."""
+
+    ID = "predict"
+    TITLE = "Predict"
+    GROUP = "Predict"
+    SUMMARY = "Find polygons on rasters with a trained model"
+    HELP = """
+    Applies a model to rasters and writes what it finds as polygons.
+
+    Tiles are read with overlap and stitched, so that an object is one polygon however the tiles
+    lie. Each polygon carries its 'category', a 'score' (mean probability), its exact size in
+    pixels, its area in m² and perimeter in m on the ellipsoid, and its raster.
+
+    What it needs: a model of 'Train a model', and rasters with the same bands. An area of
+    interest or an extent limits the work.
+
+    What comes out: GeoJSON in WGS 84 by default; name the file '.gpkg', '.fgb' or '.shp' for
+    another format in the raster's own CRS. On request, a table with counts and areas.
+
+    Tip: too many specks? Raise the smallest area. Too little found? Lower the threshold, or
+    annotate where it fails and train again.
+    """
+    NUMBERS: ClassVar[Mapping[str, str]] = {
+        "COUNT": "Number of polygons",
+        "AREA_M2": "Area of all polygons (m²)",
+    }
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        return [
+            rasters(),
+            model(),
+            area_of_interest("where to predict (empty: everywhere)"),
+            QgsProcessingParameterExtent(
+                "EXTENT", "Extent: where to predict (empty: everywhere)", None, True
+            ),
+            threshold(),
+            number(
+                "MIN_AREA",
+                "Smallest area of a polygon (m²; px² without georeference)",
+                0.0,
+                bounds=(0.0, None),
+            ),
+            advanced(
+                whole_number(
+                    "TILE_SIZE",
+                    "Tile size (px, a multiple of 32; empty: by the model)",
+                    None,
+                    bounds=(32, None),
+                )
+            ),
+            advanced(
+                whole_number(
+                    "OVERLAP", "Overlap of tiles (px; empty: by tile size)", None, bounds=(0, None)
+                )
+            ),
+            advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
+            device(),
+            vector_output("OUTPUT", "Polygons"),
+            table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
+        ]
+
+    def job(self, inputs: Inputs, destinations: Destinations) -> PredictJob:
+        """Return what the engine is asked to do."""
+        # a GeoJSON would claim that pixel coordinates are degrees
+        without_place = None if inputs.georeferenced else "gpkg"
+        return PredictJob(
+            rasters=inputs.rasters(),
+            model=inputs.file("MODEL"),
+            aoi=inputs.optional_polygons("AOI"),
+            extent=inputs.extent("EXTENT"),
+            threshold=inputs.optional_number("THRESHOLD"),
+            tile_size_px=inputs.optional_whole("TILE_SIZE"),
+            overlap_px=inputs.optional_whole("OVERLAP"),
+            min_area=inputs.number("MIN_AREA"),
+            batch_size=inputs.optional_whole("BATCH_SIZE"),
+            device=inputs.choice("DEVICE"),
+            output=destinations.path("OUTPUT", without_place),
+            output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),
+        )
+
+    def styles(self, values: Mapping[str, Any]) -> Styles:
+        """Return the categories' colours, as the model knows them."""
+        return {"OUTPUT": by_category(values)}

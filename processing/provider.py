@@ -1,0 +1,128 @@
+"""DeepSeg's entry in the Processing toolbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from typing import Any
+
+from deepseg_qgis.processing.base import ENGINE_SETTING
+from deepseg_qgis.processing.createannotations import CreateAnnotations
+from deepseg_qgis.processing.demoscene import DemoScene
+from deepseg_qgis.processing.evaluate import Evaluate
+from deepseg_qgis.processing.predict import Predict
+from deepseg_qgis.processing.setupengine import SetUpEngine
+from deepseg_qgis.processing.statistics import Statistics
+from deepseg_qgis.processing.tile import Tile
+from deepseg_qgis.processing.train import Train
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+import deepseg_qgis
+
+ALGORITHMS = (
+    DemoScene,
+    CreateAnnotations,
+    Tile,
+    Train,
+    Evaluate,
+    Predict,
+    Statistics,
+    SetUpEngine,
+)
+
+TITLE = "DeepSeg"
+
+PAINTERS_KEPT = 200
+"""Far more layers than one run opens; QGIS paints them right after it."""
+
+
+class DeepSegProvider(QgsProcessingProvider):
+    """The provider ``deepseg``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: deque[Any] = deque(maxlen=PAINTERS_KEPT)
+
+    def kept_alive(self, helper: Any) -> Any:
+        """Return ``helper``, which QGIS is about to hold by a bare pointer, after noting it."""
+        self._kept.append(helper)
+        return helper
+
+    def id(self) -> str:
+        """Return the id, part of every algorithm's."""
+        return "deepseg"
+
+    def name(self) -> str:
+        """Return the title in the toolbox."""
+        return TITLE
+
+    def longName(self) -> str:
+        """Return the title with the version."""
+        return f"{TITLE} {deepseg_qgis.__version__}"
+
+    def icon(self) -> QIcon:
+        """Return the plugin's icon."""
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:
+        """Return the path of the plugin's icon."""
+        return os.path.join(os.path.dirname(deepseg_qgis.__file__), "icon.svg")
+
+    def load(self) -> bool:
+        """Register the provider's setting and its algorithms."""
+        # QGIS's own Processing plugin, which a bare PyQGIS script may do without
+        with contextlib.suppress(ImportError):
+            _offer_setting(self.name(), self.icon())
+        self.refreshAlgorithms()
+        return True
+
+    def unload(self) -> None:
+        """Take the provider's setting away."""
+        with contextlib.suppress(ImportError, KeyError):
+            from processing.core.ProcessingConfig import ProcessingConfig
+
+            ProcessingConfig.removeSetting(ENGINE_SETTING)
+
+    def loadAlgorithms(self) -> None:
+        """Add every algorithm."""
+        for algorithm in ALGORITHMS:
+            self.addAlgorithm(algorithm())
+
+    def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:
+        """Return what a temporary or new vector file is: polygons GeoJSON, tables CSV."""
+        return "geojson" if hasGeometry else "csv"
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """Return the formats that the dialogs offer: GeoJSON first."""
+        first = ["geojson", "gpkg", "fgb", "shp"]
+        others = super().supportedOutputVectorLayerExtensions()
+        return first + [extension for extension in others if extension not in first]
+
+    def supportedOutputTableExtensions(self) -> list[str]:
+        """Return the formats for tables: CSV first."""
+        first = ["csv", "gpkg", "xlsx"]
+        others = super().supportedOutputTableExtensions()
+        return first + [extension for extension in others if extension not in first]
+
+    def supportsNonFileBasedOutput(self) -> bool:
+        """Return False: the engine writes files, and QGIS's in-memory layers are none."""
+        return False
+
+
+def _offer_setting(group: str, icon: QIcon) -> None:
+    """Show the engine's Python in Processing's options."""
+    from processing.core.ProcessingConfig import ProcessingConfig, Setting
+
+    ProcessingConfig.settingIcons[group] = icon
+    ProcessingConfig.addSetting(
+        Setting(
+            group,
+            ENGINE_SETTING,
+            "Python of the engine (empty: the one that 'Set up the engine' made)",
+            "",
+            valuetype=Setting.FILE,
+        )
+    )
+    ProcessingConfig.readSettings()

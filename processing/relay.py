@@ -1,0 +1,113 @@
+"""What the engine says, told to the user through QGIS's feedback."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from deepseg_qgis.processing.engine_client import EngineDetails
+from qgis.core import Qgis, QgsMessageLog, QgsProcessingFeedback
+
+from deepseg_qgis.errors import DeepSegError, EngineDied
+from deepseg_qgis.events import Epoch, Event, Log, Progress
+
+LOG_TAB = "DeepSeg"
+"""The tab of QGIS's message log that takes what is too long for the dialog."""
+
+NEXT_AFTER_S = 2.0
+REPEATED_AFTER_S = 20.0
+"""QGIS writes every progress text into its log, so those of one stage of the work, which differ in
+their numbers alone, come rarely."""
+
+NUMBERS = re.compile(r"[\d.,]+")
+
+LINES_A_SECOND = 100
+"""More than that freezes the log widget of QGIS."""
+
+
+class Relay:
+    """Hands events on to a `QgsProcessingFeedback`, no faster than a person can take them."""
+
+    def __init__(self, feedback: QgsProcessingFeedback) -> None:
+        self._feedback = feedback
+        self._stage = ""
+        self._said = float("-inf")
+        self._second = 0
+        self._lines = 0
+        self._left_out = 0
+
+    def take(self, event: Event) -> None:
+        """Tell the user about an event."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, Epoch):
+            self._feedback.pushInfo(epoch_line(event))
+        elif isinstance(event, Log) and self._has_room():
+            warning = event.level == "warning"
+            (self._feedback.pushWarning if warning else self._feedback.pushInfo)(event.text)
+
+    def finish(self) -> None:
+        """Say what was left unsaid."""
+        if self._left_out:
+            self._feedback.pushInfo(f"… and {self._left_out} more lines.")
+            self._left_out = 0
+
+    def _progress(self, event: Progress) -> None:
+        self._feedback.setProgress(100.0 * event.fraction)
+        now, stage = time.monotonic(), NUMBERS.sub("0", event.text)
+        wait = NEXT_AFTER_S if stage != self._stage else REPEATED_AFTER_S
+        if event.text and now - self._said >= wait:
+            self._stage, self._said = stage, now
+            self._feedback.setProgressText(event.text + time_left(event.seconds_left))
+
+    def _has_room(self) -> bool:
+        second = int(time.monotonic())
+        if second != self._second:
+            self.finish()
+            self._second, self._lines = second, 0
+        self._lines += 1
+        self._left_out += self._lines > LINES_A_SECOND
+        return self._lines <= LINES_A_SECOND
+
+
+def time_left(seconds: float | None) -> str:
+    """Return the time left as people say it, in brackets; '' while it is unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 50:
+        return f" (about {max(5, 5 * round(seconds / 5))} s left)"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f" (about {max(1, minutes)} min left)"
+    hours, rest = divmod(minutes, 60)
+    return f" (about {hours} h {rest} min left)" if rest else f" (about {hours} h left)"
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """Return one line about a finished epoch."""
+    parts = [f"loss {epoch.train_loss:.3f}"] if epoch.train_loss is not None else []
+    if epoch.validation_loss is not None:
+        parts.append(f"validation loss {epoch.validation_loss:.3f}")
+    if epoch.validation_score is not None:
+        known = {name: iou for name, iou in epoch.category_iou.items() if iou is not None}
+        each = ", ".join(f"{name} {iou:.2f}" for name, iou in known.items())
+        parts.append(
+            f"validation IoU {epoch.validation_score:.3f}"
+            + (f" ({each})" if len(known) > 1 else "")
+        )
+    parts.append(f"{epoch.seconds:.0f} s")
+    best = " - best so far" if epoch.best else ""
+    return f"Epoch {epoch.epoch} of {epoch.epochs}: {', '.join(parts)}{best}"
+
+
+def tell_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:
+    """Keep what the engine said beside an error: in the log, and in the dialog if it is a riddle.
+
+    Errors of the user's world are explained by their message; a traceback would only frighten.
+    """
+    details = str(error.__cause__) if isinstance(error.__cause__, EngineDetails) else ""
+    if not details.strip():
+        return
+    QgsMessageLog.logMessage(details, LOG_TAB, Qgis.MessageLevel.Info, False)
+    if type(error) in (DeepSegError, EngineDied):
+        feedback.pushDebugInfo(details)

@@ -1,0 +1,70 @@
+"""The algorithm ``deepseg:tile``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.inputs import Inputs
+from deepseg_qgis.processing.parameters import (
+    area_of_interest,
+    raster,
+    vector_output,
+    whole_number,
+)
+from deepseg_qgis.processing.styles import GRID_COLOUR, outlined
+
+from deepseg_qgis.jobs import TileJob
+
+
+class Tile(EngineAlgorithm):
+    """Lay a grid of tiles over a raster."""
+
+    ID = "tile"
+    TITLE = "Tile a raster"
+    GROUP = "Prepare"
+    SUMMARY = "A grid of tiles over a raster, as a layer"
+    HELP = """
+    Lays a grid of tiles over a raster and writes it as a polygon layer; the raster itself is
+    not cut. The tiles cover every pixel, the last row and column included, and follow the
+    raster's own pixel grid even where it is rotated.
+
+    Give a tile size, or rows and columns, which then count instead. Neighbours share the
+    overlap. With an area of interest only the tiles that touch it are kept.
+
+    Each tile knows its row and column in the grid, and its place in the raster in pixels.
+
+    Tip: use the tiles as a work plan: annotate one after the other, completely, and use those
+    that are done as area of interest for 'Train a model'.
+    """
+    NUMBERS: ClassVar[Mapping[str, str]] = {"TILES": "Number of tiles"}
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        return [
+            raster(),
+            whole_number("ROWS", "Rows (empty: by tile size)", None),
+            whole_number("COLUMNS", "Columns (empty: by tile size)", None),
+            whole_number("TILE_SIZE", "Tile size (px)", 256),
+            whole_number("OVERLAP", "Overlap of neighbours (px)", 0, bounds=(0, None)),
+            area_of_interest("keep the tiles that touch it (empty: all)"),
+            vector_output("OUTPUT", "Tiles"),
+        ]
+
+    def job(self, inputs: Inputs, destinations: Destinations) -> TileJob:
+        """Return what the engine is asked to do."""
+        return TileJob(
+            raster=inputs.raster(),
+            rows=inputs.optional_whole("ROWS"),
+            columns=inputs.optional_whole("COLUMNS"),
+            tile_size_px=inputs.whole("TILE_SIZE"),
+            overlap_px=inputs.whole("OVERLAP"),
+            aoi=inputs.optional_polygons("AOI"),
+            output=destinations.path("OUTPUT", "gpkg"),
+        )
+
+    def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
+        """Return how to draw the grid."""
+        return {"OUTPUT": outlined(GRID_COLOUR)}

@@ -1,0 +1,138 @@
+"""The algorithm ``deepseg:train``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.inputs import Inputs
+from deepseg_qgis.processing.parameters import (
+    MODEL_FILES,
+    TABLES,
+    WEB_PAGES,
+    advanced,
+    area_of_interest,
+    category_field,
+    choice,
+    device,
+    file_output,
+    number,
+    polygons,
+    rasters,
+    vector_output,
+    whole_number,
+)
+from deepseg_qgis.processing.styles import VALIDATION_COLOUR, outlined
+
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.jobs import TrainJob
+
+TASKS = ("semantic",)
+
+
+class Train(EngineAlgorithm):
+    """Train a model from polygons."""
+
+    ID = "train"
+    TITLE = "Train a model"
+    GROUP = "Train"
+    SUMMARY = "Learn to find what your polygons show"
+    HELP = """
+    Learns from polygons that you drew over one or more rasters, and writes a model file that
+    'Predict' can apply to other ground.
+
+    What it needs: rasters with the same bands, and polygons in any CRS. Draw an area of
+    interest around ground that you annotated completely: in there, whatever has no polygon
+    counts as background; outside nothing is assumed. A category field tells kinds of things
+    apart.
+
+    What comes out: the model (one file that knows its bands, resolution and categories), the
+    areas that were kept from training to choose the best epoch, a report with the learning
+    curve, and the curve as a table.
+
+    The validation score is the mean IoU (overlap divided by union, 0 to 1) over the areas kept
+    from training. For an honest figure run 'Evaluate a model' on a third area.
+
+    Stop keeps the best model so far.
+
+    Tip: start with a small area and few epochs, predict, look at the errors on the map,
+    annotate there, and train again. A few hundred polygons often do.
+    """
+    NUMBERS: ClassVar[Mapping[str, str]] = {
+        "VALIDATION_SCORE": "Validation score (mean IoU)",
+        "EPOCHS_RUN": "Epochs run",
+    }
+    STOP_GRACE_S: ClassVar[float] = 300.0
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        return [
+            rasters(),
+            polygons("ANNOTATIONS", "Annotations"),
+            category_field("ANNOTATIONS"),
+            area_of_interest("annotated completely (empty: around the annotations)"),
+            advanced(polygons("VALIDATION_AOI", "Validation area", optional=True)),
+            advanced(
+                number(
+                    "VALIDATION_FRACTION",
+                    "Share of the labelled area kept for validation (if no area is given)",
+                    0.2,
+                    bounds=(0.01, 0.89),
+                )
+            ),
+            choice("TASK", "Task", TASKS, "semantic"),
+            choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
+            choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
+            whole_number("EPOCHS", "Epochs", 20),
+            whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds=(32, None)),
+            advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds=(2, None))),
+            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds=(1e-8, 1.0))),
+            advanced(
+                whole_number(
+                    "PATIENCE", "Stop after so many epochs without gain (empty: never)", None
+                )
+            ),
+            advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds=(0, 2**31 - 1))),
+            device(),
+            file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
+            vector_output("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
+            file_output("OUTPUT_HTML", "Report", WEB_PAGES),
+            file_output("OUTPUT_LOG", "Learning curve", TABLES, created=False),
+        ]
+
+    def job(self, inputs: Inputs, destinations: Destinations) -> TrainJob:
+        """Return what the engine is asked to do."""
+        return TrainJob(
+            rasters=inputs.rasters(),
+            annotations=inputs.polygons("ANNOTATIONS"),
+            aoi=inputs.optional_polygons("AOI"),
+            validation_aoi=inputs.optional_polygons("VALIDATION_AOI"),
+            validation_fraction=inputs.number("VALIDATION_FRACTION"),
+            task=inputs.choice("TASK"),
+            architecture=inputs.choice("ARCHITECTURE"),
+            encoder=inputs.choice("ENCODER"),
+            epochs=inputs.whole("EPOCHS"),
+            tile_size_px=inputs.whole("TILE_SIZE"),
+            batch_size=inputs.whole("BATCH_SIZE"),
+            learning_rate=inputs.number("LEARNING_RATE"),
+            patience=inputs.optional_whole("PATIENCE"),
+            seed=inputs.whole("SEED"),
+            device=inputs.choice("DEVICE"),
+            output=destinations.path("OUTPUT"),
+            output_validation=destinations.optional_path("OUTPUT_VALIDATION", "gpkg"),
+            output_html=destinations.optional_path("OUTPUT_HTML"),
+            output_log=destinations.optional_path("OUTPUT_LOG"),
+        )
+
+    def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
+        """Return how to draw the areas kept from training."""
+        return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
+
+    def kept_on_stop(self, paths: Mapping[str, str]) -> str:
+        """Return where the best model so far lies."""
+        return (
+            "Training was stopped before its end. The best model up to then was kept: "
+            f"{paths['OUTPUT']}"
+        )
