@@ -15,7 +15,7 @@ from deepseg_qgis.engine.projections import Geometries
 from deepseg_qgis.engine.scene.colours import BANKS, pick
 from deepseg_qgis.engine.scene.crowns import crowns
 from deepseg_qgis.engine.scene.frame import Frame, Pose
-from deepseg_qgis.engine.scene.homes import car
+from deepseg_qgis.engine.scene.homes import car, chimneys
 from deepseg_qgis.engine.scene.lattice import OFFSET, Lattice, Line
 from deepseg_qgis.engine.scene.plan import draw
 from deepseg_qgis.engine.scene.sketch import DETAIL, GROUND, Layer, Look, Sketch, Thing
@@ -51,6 +51,7 @@ def make_block(lattice: Lattice, seed: int, touching: bool, place: tuple[int, in
     fields = Layer.of("field", sketch.fields)
     buildings = _standing(sketch, np.concatenate([waters.polygons, fields.polygons]))
     others = [layer.polygons for layer in (waters, fields, buildings)]
+    sketch.details += chimneys(rng, buildings)
     trees = crowns(sketch, np.concatenate(others))
     layers = {
         "road": roads,
@@ -102,13 +103,13 @@ def _cars(sketch: Sketch, line: Line, start: float, end: float) -> None:
 
 
 def _standing(sketch: Sketch, obstacles: Geometries) -> Layer:
-    """Return the buildings of all units that lie in the block and clear of everything else."""
+    """Return the buildings of all units that lie clear of everything else."""
     units = np.empty(len(sketch.buildings), dtype=object)
     units[:] = [
         shapely.buffer(shapely.union_all([thing.polygon for thing in unit]), 2.0, quad_segs=1)
         for unit in sketch.buildings
     ]
-    free = shapely.contains_properly(sketch.frame.interior, units)
+    free = np.ones(len(units), dtype=bool)
     free[np.unique(shapely.STRtree(units).query(obstacles, predicate="intersects")[1])] = False
     first, second = shapely.STRtree(units).query(units, predicate="intersects")
     for i, j in zip(first, second, strict=True):

@@ -10,7 +10,7 @@ from deepseg_qgis.engine.projections import Geometries
 from deepseg_qgis.engine.scene.colours import CROWNS, pick
 from deepseg_qgis.engine.scene.sketch import Layer, Look, Sketch, Thing
 
-SMALLEST_RADIUS_PX = 7.0
+SMALLEST_RADIUS_PX = 8.0
 CLEARANCE_PX = 1.0
 VERTICES = 20
 
@@ -19,7 +19,7 @@ def crowns(sketch: Sketch, obstacles: Geometries) -> Layer:
     """Return the trees that find a place: inside the block, and clear of the obstacles.
 
     A tree that is wished too near to an obstacle or an earlier tree becomes smaller, as trees do,
-    but not smaller than 14 px across.
+    but not smaller than 16 px across.
     """
     wishes = np.array(sketch.crowns, dtype=np.float64).reshape(-1, 3)
     points = shapely.points(wishes[:, :2])

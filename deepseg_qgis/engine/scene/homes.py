@@ -21,7 +21,7 @@ from deepseg_qgis.engine.scene.colours import (
     pick,
 )
 from deepseg_qgis.engine.scene.frame import VERGE_PX, Points, Pose, Side
-from deepseg_qgis.engine.scene.sketch import Look, Sketch, Thing
+from deepseg_qgis.engine.scene.sketch import Layer, Look, Sketch, Thing
 
 Band = tuple[float, float]
 Roof = tuple[float, float, float, float, float, float, float]
@@ -57,8 +57,8 @@ def terrace(sketch: Sketch, side: Side, band: Band) -> None:
             return
         middle = start + count * width / 2.0
         pose = side.pose(middle, band[0] + 20.0 + depth / 2.0)
-        _gardens(sketch, side, band, [start + i * width for i in range(count + 1)])
-        sketch.buildings.append(_row(sketch, pose, count, width, depth))
+        if sketch.build(_row(sketch, pose, count, width, depth)):
+            _gardens(sketch, side, band, [start + i * width for i in range(count + 1)])
         start += count * width + rng.uniform(22.0, 40.0)
 
 
@@ -78,13 +78,13 @@ def farm(sketch: Sketch, side: Side, band: Band) -> None:
         if rng.random() < 0.5:
             pose = Pose(pose.centre, pose.ahead, pose.across)
         width = rng.uniform(40.0, 50.0)
-        sketch.buildings.append([_barn(rng, pose, min(length, far - near - 26.0), width)])
+        sketch.build([_barn(rng, pose, min(length, far - near - 26.0), width)])
     pose = side.pose(middle + 0.75 * reach, centre, turn)
-    sketch.buildings.append([_house(sketch, pose, 44.0, 34.0, angled=True)])
+    sketch.build([_house(sketch, pose, 44.0, 34.0, angled=True)])
     for share in rng.uniform(-1.1, 1.1, 9):
         inward = rng.choice([near + 12.0, far - 12.0]) + rng.normal(0.0, 3.0)
         along = np.clip(middle + share * reach, 4.0, side.length - 4.0)
-        sketch.wish(side.at(along, inward), rng.uniform(9.0, 17.0))
+        sketch.wish(side.at(along, inward), rng.uniform(10.0, 18.0))
 
 
 def _lot(sketch: Sketch, side: Side, lot: Band, band: Band) -> None:
@@ -103,12 +103,12 @@ def _lot(sketch: Sketch, side: Side, lot: Band, band: Band) -> None:
         pose = side.pose(middle, near + setback + depth / 2.0, turn)
         _drive(sketch, side, (left, middle - width / 2.0), (near, near + setback + depth * 0.7))
         angled = bool(rng.random() < 0.35)
-        sketch.buildings.append([_house(sketch, pose, width, depth, angled)])
+        sketch.build([_house(sketch, pose, width, depth, angled)])
     for _ in range(rng.integers(3, 8)):
         back = rng.random() < 0.75
         span = (near + setback + 48.0, far - 8.0) if back else (near + 6.0, near + setback)
         place = side.at(rng.uniform(left + 6.0, right - 6.0), rng.uniform(*span))
-        sketch.wish(place, rng.uniform(8.0, 16.0))
+        sketch.wish(place, rng.uniform(9.5, 18.0))
 
 
 def _drive(sketch: Sketch, side: Side, room: Band, inward: Band) -> None:
@@ -121,6 +121,21 @@ def _drive(sketch: Sketch, side: Side, room: Band, inward: Band) -> None:
     if rng.random() < 0.55:
         pose = side.pose((left + right) / 2.0, rng.uniform(inward[0] + 12.0, inward[1] - 10.0))
         car(sketch, Pose(pose.centre, pose.ahead, pose.across))
+
+
+def chimneys(rng: np.random.Generator, buildings: Layer) -> list[Thing]:
+    """Return chimneys for most houses, beside the ridges."""
+    things = []
+    for shape in buildings.shapes[rng.random(len(buildings)) < 0.65]:
+        if shape[15] == HOUSE_HEIGHT_PX:
+            ridge = shape[2:4]
+            pose = Pose(shape[:2], ridge, np.array([-ridge[1], ridge[0]]))
+            along, off = rng.uniform(-0.7, 0.7) * (shape[4] - 3.0), rng.choice([-3.5, 3.5])
+            for grow, brightness in ((1.0, 70.0), (0.0, 150.0)):
+                ring = pose.rectangle(along - 1.6, along + 1.6 + grow, off - 1.6, off + 1.6 + grow)
+                look = Look(np.full(3, brightness), 0.02)
+                things.append(Thing(shapely.polygons(ring), look))
+    return things
 
 
 def car(sketch: Sketch, pose: Pose) -> None:
@@ -149,7 +164,7 @@ def _gardens(sketch: Sketch, side: Side, band: Band, walls: list[float]) -> None
         sketch.cover(side.patch((left, right), (near + 40.0, far - 4.0)), lawn, 0.9)
         if rng.random() < 0.6:
             place = side.at(rng.uniform(left + 5.0, right - 5.0), rng.uniform(far - 26, far - 10))
-            sketch.wish(place, rng.uniform(8.0, 12.0))
+            sketch.wish(place, rng.uniform(9.0, 13.0))
         if rng.random() < 0.3:
             pose = side.pose((left + right) / 2.0, near + 9.0)
             car(sketch, Pose(pose.centre, pose.ahead, pose.across))
@@ -169,8 +184,6 @@ def _row(sketch: Sketch, pose: Pose, count: int, width: float, depth: float) -> 
         ring = pose.rectangle(left, right, -depth / 2.0, depth / 2.0)
         roof = _roof(pose, ((left + right) / 2.0, 0.0), (right - left) / 2.0, depth / 2.0)
         houses.append(_building(ring, colour, (roof, roof), HOUSE_HEIGHT_PX))
-        if rng.random() < 0.7:
-            _chimney(sketch, pose, right - 4.0, rng.choice([-3.0, 3.0]))
     return houses
 
 
@@ -180,8 +193,6 @@ def _house(sketch: Sketch, pose: Pose, width: float, depth: float, angled: bool)
     half_width, half_depth = width / 2.0, depth / 2.0
     main = _roof(pose, (0.0, 0.0), half_width, half_depth, float(rng.random() < 0.35))
     colour = pick(rng, ROOFS, 8.0)
-    if rng.random() < 0.6:
-        _chimney(sketch, pose, rng.uniform(-0.5, 0.5) * half_width, rng.choice([-4.0, 4.0]))
     if not angled:
         ring = pose.rectangle(-half_width, half_width, -half_depth, half_depth)
         return _building(ring, colour, (main, main), HOUSE_HEIGHT_PX)
@@ -201,13 +212,6 @@ def _barn(rng: np.random.Generator, pose: Pose, length: float, width: float) -> 
     roof = _roof(pose, (0.0, 0.0), length / 2.0, width / 2.0)
     slope = FLAT if rng.random() < 0.25 else STEEP / 2.0
     return _building(ring, pick(rng, BARN_ROOFS, 8.0), (roof, roof), BARN_HEIGHT_PX, slope)
-
-
-def _chimney(sketch: Sketch, pose: Pose, along: float, off: float) -> None:
-    for grow, brightness in ((1.0, 70.0), (0.0, 150.0)):
-        ring = pose.rectangle(along - 1.6, along + 1.6 + grow, off - 1.6, off + 1.6 + grow)
-        colour = np.full(3, brightness)
-        sketch.details.append(Thing(shapely.polygons(ring), Look(colour, 0.02)))
 
 
 def _roof(

@@ -80,7 +80,7 @@ def wood(sketch: Sketch, side: Side, band: Band) -> None:
     angles, away = rng.uniform(0.0, 2.0 * np.pi, count), np.sqrt(rng.uniform(0.0, 1.0, count))
     local = np.column_stack([np.cos(angles), np.sin(angles)]) * away[:, None] * 0.95
     places = side.at(*((local * reach + centre).T))
-    for place, radius in zip(places, rng.uniform(9.0, 20.0, count), strict=True):
+    for place, radius in zip(places, rng.uniform(10.0, 22.0, count), strict=True):
         sketch.wish(place, float(radius))
 
 
@@ -95,7 +95,7 @@ def green(sketch: Sketch, side: Side, band: Band) -> None:
     count = int(side.length * (far - near) / 2600.0)
     places = side.at(rng.uniform(10.0, side.length - 10.0, count), rng.uniform(near, far, count))
     for place in places:
-        sketch.wish(place, rng.uniform(8.0, 19.0))
+        sketch.wish(place, rng.uniform(9.5, 20.0))
 
 
 def treeline(sketch: Sketch, side: Side, band: Band) -> None:
@@ -109,7 +109,7 @@ def _hedge(sketch: Sketch, side: Side, ends: Points) -> None:
     rng = sketch.rng
     length, at = float(np.hypot(*(ends[1] - ends[0]))), rng.uniform(6.0, 24.0)
     while at < length - 6.0:
-        radius = rng.uniform(9.0, 15.0)
+        radius = rng.uniform(10.0, 16.0)
         along, inward = ends[0] + (ends[1] - ends[0]) * at / length + rng.normal(0.0, 1.5, 2)
         sketch.wish(side.at(along, inward), radius)
         at += rng.uniform(1.6, 2.8) * radius + 4.0
@@ -123,7 +123,7 @@ def _field(sketch: Sketch, side: Side, corners: Points) -> None:
         return
     pose = side.pose(*corners.mean(axis=0))
     across = pose.across if rng.random() < 0.5 else pose.ahead
-    ploughed = rng.random() < 0.45
+    ploughed = rng.random() < 0.38
     colour = pick(rng, SOILS if ploughed else CROPS, 8.0)
     look = Look(colour, 0.05, 0.05, 0.065)
     rows = (rng.uniform(5.0, 9.0), rng.uniform(0.05, 0.11))

@@ -80,11 +80,12 @@ class Line:
 
 
 class Lattice:
-    """All lines of a seed. Memory: the lines that were asked for."""
+    """All lines of a seed. Memory: the lines and crossings that were asked for."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._lines: dict[tuple[bool, int], Line] = {}
+        self._crossings: dict[tuple[int, int], tuple[float, float]] = {}
 
     def vertical(self, column: int) -> Line:
         """Return the road left of a column of blocks."""
@@ -99,13 +100,11 @@ class Lattice:
         return self._line(bool(key % 2), key // 2)
 
     def crossing(self, column: int, row: int) -> tuple[float, float]:
-        """Return where two lines cross (x, y), to far less than a pixel: slopes are below 1."""
-        vertical, horizontal = self.vertical(column), self.horizontal(row)
-        x = vertical.middle
-        for _ in range(8):
-            y = float(horizontal.at(x))
-            x = float(vertical.at(y))
-        return x, y
+        """Return where two lines cross (x, y)."""
+        place = (column, row)
+        if place not in self._crossings:
+            self._crossings[place] = _crossing(self.vertical(column), self.horizontal(row))
+        return self._crossings[place]
 
     def vertical_stretch(self, column: int, row: int) -> shapely.Polygon:
         """Return the road left of a block, from crossing to crossing."""
@@ -124,6 +123,15 @@ class Lattice:
         if key not in self._lines:
             self._lines[key] = _line(self._seed, vertical, number)
         return self._lines[key]
+
+
+def _crossing(vertical: Line, horizontal: Line) -> tuple[float, float]:
+    """Return x and y, by repetition, to far less than a pixel: slopes are well below 1."""
+    x = vertical.middle
+    for _ in range(8):
+        y = float(horizontal.at(x))
+        x = float(vertical.at(y))
+    return x, y
 
 
 def _line(seed: int, vertical: bool, number: int) -> Line:

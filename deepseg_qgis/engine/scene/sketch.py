@@ -119,6 +119,13 @@ class Sketch:
         """Lay a lawn, a yard or the like; ``ring`` has shape (n, 2)."""
         self.ground.append(Thing(shapely.polygons(ring), look, (opacity,)))
 
+    def build(self, unit: list[Thing]) -> bool:
+        """Build a unit if it lies inside the block; return whether it does."""
+        inside = all(self.frame.interior.contains_properly(thing.polygon) for thing in unit)
+        if inside:
+            self.buildings.append(unit)
+        return inside
+
     def wish(self, place: Points, radius: float) -> None:
         """Wish for a tree at x and y."""
         self.crowns.append((float(place[0]), float(place[1]), radius))
