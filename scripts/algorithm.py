@@ -19,14 +19,14 @@ from ticks import Ticks
 
 QGIS_PROCESS = Path(__file__).resolve().parent / "qgis_process"
 VALUE = re.compile(r"([A-Za-z0-9_]+):\t(.*)")
-TIME_LEFT = re.compile(r".* \(about .+ left\)")
-"""Said again and again; it belongs into the line of progress."""
 RULE = "-" * 16
-NOISE = (
-    "DeprecationWarning: setapi()",
-    "QStandardPaths: ",
-    "may only be partially supported",  # QGIS's GDAL about a newer GeoPackage
+NOISE = re.compile(
+    r"(ERROR|Warning) \d+: |ERROR: Status \d+: "  # GDAL and MDAL, to themselves
+    r"|.*DeprecationWarning: setapi\(\)|QStandardPaths: "
 )
+"""What QGIS's libraries say on standard error; it is kept in the log."""
+PASSING = re.compile(r".* \(about .+ left\)|Epoch \d+ of \d+, .*")
+"""What is said again and again; it belongs into the line of progress."""
 SIGN_OF_LIFE_S = 1.0
 PATIENCE_S = 15.0
 """How long QGIS may take to end after its last word, or after Ctrl-C."""
@@ -42,6 +42,7 @@ class Answer:
     def __init__(self, screen: Screen) -> None:
         self.results: dict[str, str] = {}
         self.latest = ""
+        """What is being done right now, if that was said."""
         self._screen = screen
         self._section = ""
         self._told: set[str] = set()
@@ -63,12 +64,14 @@ class Answer:
 
     def error(self, line: str) -> None:
         """Take a line of standard error."""
-        if line.strip() and not any(noise in line for noise in NOISE):
+        if line.strip() and not NOISE.match(line):
             self._tell(line.replace("ERROR:\t", "").strip())
 
     def _tell(self, line: str) -> None:
-        self.latest = line
-        if line not in self._told and not TIME_LEFT.fullmatch(line):  # QGIS writes errors twice
+        if PASSING.fullmatch(line):
+            self.latest = line
+        elif line not in self._told:  # QGIS writes errors twice
+            self.latest = ""
             self._told.add(line)
             self._screen.line(line)
 

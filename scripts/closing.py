@@ -29,7 +29,7 @@ SCORES = {
 }
 FILES = {
     "map.png": "the map",
-    "polygons.geojson": "the polygons; drag the file into QGIS",
+    "{polygons}": "the polygons; drag the file into QGIS",
     "statistics.csv": "the table above",
     "evaluation.html": "how good the model is, and where it errs",
     "training.html": "how the training went",
@@ -45,10 +45,14 @@ class Closing:
         self._folder = folder
         self._screen = screen
 
-    def tell(self, scores: Mapping[str, str], tested: bool) -> None:
-        """Show the statistics, the scores from 0 to 1, and where everything lies."""
+    def tell(self, scores: Mapping[str, str], tested: bool, polygons: str) -> None:
+        """Show the statistics, the scores from 0 to 1, and where everything lies.
+
+        ``polygons`` is the name of the file with the polygons.
+        """
         self._screen.heading("What the model found")
-        for line in aligned(table(self._folder / "statistics.csv")):
+        rows = table(self._folder / "statistics.csv")
+        for line in aligned(rows) if rows else ["No polygons. Train for more EPOCHS."]:
             self._screen.line(line)
         where = "the test area, which it never saw" if tested else "its validation areas"
         self._screen.heading(f"How good it is on {where} (1 is perfect)")
@@ -56,18 +60,24 @@ class Closing:
             if scores.get(name):
                 self._screen.line(f"{title:<20} {number(scores[name], 3)}")
         self._screen.heading("Where everything is")
-        for name, meaning in FILES.items():
-            path = self._folder / name
-            if path.exists():
-                self._screen.line(f"{short(path):<28} {meaning}")
+        paths = {self._folder / name.format(polygons=polygons): FILES[name] for name in FILES}
+        shown = {short(path): meaning for path, meaning in paths.items() if path.exists()}
+        for path, meaning in shown.items():
+            self._screen.line(f"{path.ljust(max(map(len, shown)))}  {meaning}")
         self._screen.line("")
 
 
 def table(path: Path) -> list[list[str]]:
-    """Return the statistics as rows of text: a head, one row a category, and the sum."""
+    """Return the statistics as rows of text: a head, one row a category, and the sum.
+
+    Columns without any value (sizes, where the raster has no georeference) are left out; of no
+    polygons there are no rows.
+    """
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    names = [name for name in COLUMNS if rows and name in rows[0]]
+    if not rows:
+        return []
+    names = [name for name in COLUMNS if any(row.get(name) for row in rows)]
     shown = [[number(row[name]) for name in names] for row in rows]
     total = ["all", *(_sum(rows, name) for name in names[1:])]
     return [[COLUMNS[name] for name in names], *shown, *([total] if len(rows) > 1 else [])]
@@ -79,12 +89,15 @@ def _sum(rows: Sequence[Mapping[str, str]], name: str) -> str:
     return number(str(sum(float(row[name]) for row in rows)))
 
 
-def number(text: str, decimals: int = 0) -> str:
+def number(text: str, decimals: int | None = None) -> str:
     """Return a number for reading: rounded, with commas; other text as it is."""
     try:
-        return f"{float(text):,.{decimals}f}"
+        value = float(text)
     except ValueError:
         return text
+    if decimals is None:
+        decimals = 0 if abs(value) >= 10.0 or value == round(value) else 2
+    return f"{value:,.{decimals}f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -8,6 +8,7 @@ library only; every step is an algorithm that ``scripts/qgis_process`` runs.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ class Demo:
         self._ground = ground
         self._folder = folder
         self._screen = screen
+        self._polygons = "polygons.geojson"
         self._step_number = 0
         self._step_count = 5 if ground.made_up else 4
 
@@ -49,7 +51,8 @@ class Demo:
         self._statistics()
         self._screen.heading("Draw the map")
         self._draw()
-        Closing(self._folder, self._screen).tell(scores, tested=self._ground.test_aoi is not None)
+        tested = self._ground.test_aoi is not None
+        Closing(self._folder, self._screen).tell(scores, tested, self._polygons)
 
     def _make_up(self) -> None:
         self._step(
@@ -95,19 +98,21 @@ class Demo:
         )
 
     def _predict(self) -> None:
+        if not self._has_crs():
+            self._polygons = "polygons.gpkg"  # a GeoJSON always counts as WGS 84
         self._step(
             "predict",
             "Predict polygons over the whole raster",
             INPUT=self._ground.raster,
             MODEL=self._path("model.safetensors"),
-            OUTPUT=self._path("polygons.geojson"),
+            OUTPUT=self._path(self._polygons),
         )
 
     def _statistics(self) -> None:
         self._step(
             "statistics",
             "Count and measure the polygons",
-            INPUT=self._path("polygons.geojson"),
+            INPUT=self._path(self._polygons),
             CATEGORY_FIELD="category",
             OUTPUT=self._path("statistics.csv"),
             OUTPUT_HTML=self._path("statistics.html"),
@@ -115,13 +120,18 @@ class Demo:
 
     def _draw(self) -> None:
         """Draw the map; without one the demo is still worth having."""
+        Path(self._path("map.png")).unlink(missing_ok=True)
         areas = [self._ground.test_aoi] if self._ground.test_aoi else []
-        files = [self._path(name) for name in ("polygons.geojson", "model.safetensors", "map.png")]
+        files = [self._path(name) for name in (self._polygons, "model.safetensors", "map.png")]
         command = [sys.executable, str(MAP_PICTURE), self._ground.raster, *files, *areas]
-        offscreen = {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(ROOT / "build" / "run")}
+        variables = {
+            "QT_QPA_PLATFORM": "offscreen",
+            "XDG_RUNTIME_DIR": str(ROOT / "build" / "run"),
+            "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside somebody's raster
+        }
         done = subprocess.run(
             command,
-            env={**os.environ, **offscreen},
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -131,6 +141,14 @@ class Demo:
             log.write(f"\n$ {' '.join(command)}\n{done.stdout}")
         if done.returncode != 0:
             self._screen.line(f"No map could be drawn; see {self._path('log.txt')}.")
+
+    def _has_crs(self) -> bool:
+        """Whether QGIS knows the raster's CRS (one without an authority's code does not count)."""
+        with open(self._path("log.txt"), "a", encoding="utf-8") as log:
+            asked = {"INPUT": self._ground.raster}
+            quiet = Screen(io.StringIO())
+            known = run_algorithm("native:rasterlayerproperties", asked, quiet, log)
+        return bool(known.get("CRS_AUTHID"))
 
     def _step(self, algorithm: str, title: str, **parameters: object) -> dict[str, str]:
         self._step_number += 1

@@ -37,6 +37,8 @@ DETAIL_SHARE = 0.3
 """The detail's width as a share of the raster's shorter side."""
 PLACES = 5
 """So many places along each side are tried for the detail."""
+VISIBLE_SHARE = 0.04
+"""A polygon counts there if it is at least this share of the detail's size."""
 CARD_KEY = "deepseg"
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 """For categories that the model does not know; Okabe and Ito's, safe for the colour-blind."""
@@ -146,7 +148,9 @@ def detail_extent(
 
     def polygons_in(extent: QgsRectangle) -> int:
         asked = to_polygons.transformBoundingBox(extent)
-        return sum(1 for _ in polygons.getFeatures(asked))
+        least = VISIBLE_SHARE * (asked.width() + asked.height())
+        boxes = (feature.geometry().boundingBox() for feature in polygons.getFeatures(asked))
+        return sum(box.width() + box.height() >= least for box in boxes)
 
     pieces = [piece(i, j) for i in range(PLACES) for j in range(PLACES)]
     return max(pieces, key=polygons_in)

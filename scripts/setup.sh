@@ -33,25 +33,26 @@ main() {
 
 # QGIS, its Python, and that Python's venv module.
 ensure_qgis() {
-    packages=''
-    find_qgis_process >/dev/null || packages='qgis python3-qgis'
-    python=$(find_qgis_python) || packages='qgis python3-qgis'
-    if [ -n "$packages" ] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        install_from_debian $packages python3-venv
+    if ! find_both; then
+        install_from_debian qgis python3-qgis python3-venv
+        find_both || stop \
+            "QGIS is still missing. This distribution's is too old or incomplete: install QGIS" \
+            "3.22 or newer with its Python bindings (https://qgis.org/download), then run this again."
     fi
-    find_qgis_process >/dev/null && python=$(find_qgis_python) || stop \
-        "QGIS is still missing. This distribution's is too old or incomplete: install QGIS 3.22" \
-        "or newer with its Python bindings (https://qgis.org/download), then run this again."
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || install_from_debian python3-venv
     "$python" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" || stop \
         "The engine needs Python 3.10 or newer; QGIS's is $("$python" -V 2>&1). Install a newer QGIS."
 }
 
+find_both() {
+    find_qgis_process >/dev/null && python=$(find_qgis_python)
+}
+
 install_from_debian() {
     command -v apt-get >/dev/null || stop \
-        "Missing: $*. Please install QGIS 3.22 or newer with its command qgis_process and its" \
-        "Python bindings (package names on Debian: qgis python3-qgis python3-venv), then run this" \
-        "again. If it is installed in an unusual place, set QGIS_PROCESS and QGIS_PYTHON to its" \
-        "programs."
+        "Missing: $* (as Debian calls them). Please install QGIS 3.22 or newer with its command" \
+        "qgis_process, its Python bindings and Python's venv module, then run this again. If QGIS" \
+        "lies in an unusual place, set QGIS_PROCESS and QGIS_PYTHON to its programs."
     as_root=''
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || stop \

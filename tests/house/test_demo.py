@@ -24,6 +24,7 @@ printf '0...10...20..WARNING:\tno area was given\n'
 printf '.30...40...50.Predicting (about 10 s left)\n'
 printf '..60...70...80...90.12 tiles\n..100 - done.\n'
 echo '<string>:1: DeprecationWarning: setapi() is deprecated' >&2
+echo 'Warning 1: This version of GeoPackage may only be partially supported' >&2
 if [ "$2" = deepseg:fails ]; then
     printf 'ERROR:\tThe raster is missing.\nThe raster is missing.\n' >&2
     exit 3
@@ -166,3 +167,15 @@ def test_the_table_adds_up(script: Script, tmp_path: Path) -> None:
     assert rows[0] == ["category", "polygons", "area m²", "mean m²"]
     assert rows[-1] == ["all", "1,202", "49,001", ""]
     assert len({len(line) for line in closing.aligned(rows)}) == 1
+
+
+def test_no_polygons_are_no_table(script: Script, tmp_path: Path) -> None:
+    table = tmp_path / "statistics.csv"
+    table.write_text("source,category,count,area_m2\n")
+    assert script("closing").table(table) == []
+
+
+def test_sizes_without_georeference_are_left_out(script: Script, tmp_path: Path) -> None:
+    table = tmp_path / "statistics.csv"
+    table.write_text("source,category,count,area_m2\ns,building,3,\n")
+    assert script("closing").table(table) == [["category", "polygons"], ["building", "3"]]

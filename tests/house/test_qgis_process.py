@@ -176,7 +176,7 @@ def test_interrupt_reaches_qgis_and_leaves_no_engine(
         stderr=subprocess.DEVNULL,
     )
     try:
-        engine = _first_child(psutil.Process(process.pid))
+        engine = _engine_of(psutil.Process(process.pid))
         process.send_signal(signal.SIGINT)
         assert process.wait(20) != 0
         psutil.wait_procs([engine], timeout=20)
@@ -186,11 +186,14 @@ def test_interrupt_reaches_qgis_and_leaves_no_engine(
         process.wait()
 
 
-def _first_child(process: psutil.Process) -> psutil.Process:
+def _engine_of(process: psutil.Process) -> psutil.Process:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.is_running():
-        if children := process.children(recursive=True):
-            return children[0]
+        engines = [
+            each for each in process.children(True) if "launch.py" in " ".join(each.cmdline())
+        ]
+        if engines:
+            return engines[0]
         time.sleep(0.1)
     raise AssertionError("no engine was started")
 
