@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsApplication
 
-from deepseg_qgis.processing.provider import DeepSegProvider
+from deepseg_qgis.processing.provider import PROVIDER_ID, DeepSegProvider
 
 
 class DeepSegPlugin:
@@ -27,6 +27,5 @@ class DeepSegPlugin:
 
     def unload(self) -> None:
         """Leave QGIS as it was."""
-        if self._provider is not None:
-            QgsApplication.processingRegistry().removeProvider(self._provider)
-            self._provider = None
+        QgsApplication.processingRegistry().removeProvider(PROVIDER_ID)
+        self._provider = None

@@ -28,6 +28,9 @@ from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
 LONGEST_NAME = 254
 """Characters of a category's name; a Shapefile holds no more."""
 
+DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile"}
+"""Formats that QGIS can draw in and that keep the field of an empty layer (GeoJSON does not)."""
+
 
 class CreateAnnotations(DeepSegAlgorithm):
     """Make an empty layer to draw annotations in."""
@@ -116,12 +119,6 @@ def create_layer(path: str, names: list[str], crs: QgsCoordinateReferenceSystem)
     _write_empty(path, crs)
     layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")
     index = layer.fields().lookupField(CATEGORY_FIELD)
-    if index < 0:
-        os.remove(path)
-        raise OutputError(
-            f"{path}: expected a format that keeps the fields of an empty layer, which this one "
-            "does not. Choose .gpkg (GeoPackage)."
-        )
     values = {"map": [{name: name} for name in names]}
     layer.setEditorWidgetSetup(index, QgsEditorWidgetSetup("ValueMap", values))
     form = layer.editFormConfig()
@@ -144,9 +141,19 @@ def _check_replaceable(path: str) -> None:
         )
 
 
+def _driver(path: str) -> str:
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in DRIVERS:
+        raise OutputError(
+            f"{path}: expected a file that ends in {' or '.join(DRIVERS)}, since other formats "
+            "cannot be drawn in or lose the field of an empty layer. Choose .gpkg (GeoPackage)."
+        )
+    return DRIVERS[ending]
+
+
 def _write_empty(path: str, crs: QgsCoordinateReferenceSystem) -> None:
     options = QgsVectorFileWriter.SaveVectorOptions()
-    options.driverName = QgsVectorFileWriter.driverForExtension(os.path.splitext(path)[1])
+    options.driverName = _driver(path)
     options.layerName = os.path.splitext(os.path.basename(path))[0]
     columns = QgsVectorLayer(f"NoGeometry?field=category:string({LONGEST_NAME},0)", "", "memory")
     try:

@@ -11,7 +11,6 @@ from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import vector_output, whole_number
 from deepseg_qgis.processing.styles import TEST_COLOUR, TRAINING_COLOUR, by_category, outlined
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterRasterDestination,
 )
@@ -44,9 +43,7 @@ class DemoScene(EngineAlgorithm):
             whole_number("SIZE", "Width and height (px)", 2048, bounds=(256, 100_000)),
             whole_number("SEED", "Seed: each number is another scene", 1, bounds=(0, 2**31 - 1)),
             QgsProcessingParameterBoolean("TOUCHING", "Some buildings touch, in rows", True),
-            QgsProcessingParameterRasterDestination(
-                "OUTPUT", "Scene", QgsProcessing.TEMPORARY_OUTPUT
-            ),
+            QgsProcessingParameterRasterDestination("OUTPUT", "Scene"),
             vector_output("ANNOTATIONS", "Annotations"),
             vector_output("TRAINING_AOI", "Training area"),
             vector_output("TEST_AOI", "Test area"),

@@ -41,7 +41,7 @@ ROOM_BYTES = 8e9
 TRIAL = """
 import json, sys
 import torch, torchvision, segmentation_models_pytorch, lightning_fabric
-import numpy, scipy, rasterio, shapely, pyproj, pyogrio, pyarrow, geopandas
+import numpy, skimage, rasterio, shapely, pyproj, pyogrio, pyarrow, geopandas
 import pycocotools.mask, safetensors, matplotlib
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()

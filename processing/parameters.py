@@ -149,12 +149,7 @@ def advanced(definition: Definition) -> Definition:
 def vector_output(name: str, label: str, *, optional: bool = False) -> Definition:
     """Return a destination for polygons."""
     return QgsProcessingParameterVectorDestination(
-        name,
-        label,
-        QgsProcessing.SourceType.TypeVectorPolygon,
-        _default(optional),
-        optional,
-        True,
+        name, label, QgsProcessing.SourceType.TypeVectorPolygon, None, optional, True
     )
 
 
@@ -163,7 +158,7 @@ def table_output(
 ) -> Definition:
     """Return a destination for a table without geometry, which opens as a layer of its own."""
     return QgsProcessingParameterVectorDestination(
-        name, label, QgsProcessing.SourceType.TypeVector, _default(optional), optional, created
+        name, label, QgsProcessing.SourceType.TypeVector, None, optional, created
     )
 
 
@@ -171,11 +166,4 @@ def file_output(
     name: str, label: str, files: str, *, optional: bool = True, created: bool = True
 ) -> Definition:
     """Return a destination for a file; ``created`` is whether the dialog proposes to write it."""
-    return QgsProcessingParameterFileDestination(
-        name, label, files, _default(optional), optional, created
-    )
-
-
-def _default(optional: bool) -> str | None:
-    # a script that does not say where gets a temporary file, and none that is optional
-    return None if optional else QgsProcessing.TEMPORARY_OUTPUT
+    return QgsProcessingParameterFileDestination(name, label, files, None, optional, created)

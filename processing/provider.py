@@ -32,6 +32,7 @@ ALGORITHMS = (
     SetUpEngine,
 )
 
+PROVIDER_ID = "deepseg"
 TITLE = "DeepSeg"
 
 PAINTERS_KEPT = 200
@@ -52,7 +53,7 @@ class DeepSegProvider(QgsProcessingProvider):
 
     def id(self) -> str:
         """Return the id, part of every algorithm's."""
-        return "deepseg"
+        return PROVIDER_ID
 
     def name(self) -> str:
         """Return the title in the toolbox."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsProviderRegistry, QgsRasterLayer
 
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
 
+UNDEFINED = re.compile(r'\w+\["Undefined ')
 IN_MEMORY = ("/vsimem/", "MEM:")
 
 
@@ -48,8 +50,14 @@ def raster_sources(layers: list[QgsRasterLayer]) -> tuple[RasterSource, ...]:
 
 
 def wkt_of(crs: QgsCoordinateReferenceSystem) -> str:
-    """Return a CRS as WKT 2, or '' where it is unknown."""
-    return crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED) if crs.isValid() else ""
+    """Return a CRS as WKT 2, or '' where it is unknown.
+
+    GeoPackages without CRS come with one that is called undefined.
+    """
+    if not crs.isValid():
+        return ""
+    wkt = crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
+    return "" if UNDEFINED.match(wkt) else wkt
 
 
 def is_georeferenced(layer: QgsRasterLayer) -> bool:

@@ -1,0 +1,77 @@
+"""What each side imports, read from the code itself: the linter's rules have no gaps."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT = ("errors", "events", "jobs", "catalogue")
+WITHOUT_QGIS = (
+    "engine_client",
+    "engine_environment",
+    "engine_setup",
+    "process_tree",
+    "python_search",
+)
+"""Modules of the QGIS side that say that they do without it."""
+
+QGIS_SIDE = sorted([*(ROOT / "processing").glob("*.py"), ROOT / "deepseg_qgis" / "plugin.py"])
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the full names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_standard(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_contract_needs_the_standard_library_alone(name: str) -> None:
+    allowed = tuple(f"deepseg_qgis.{each}" for each in CONTRACT)
+    for each in imported(ROOT / "deepseg_qgis" / f"{name}.py"):
+        assert is_standard(each) or each.startswith(allowed), each
+
+
+@pytest.mark.parametrize("path", QGIS_SIDE, ids=lambda path: path.name)
+def test_the_qgis_side_needs_qgis_and_the_standard_library_alone(path: Path) -> None:
+    for each in imported(path):
+        # `processing` is QGIS's own package here
+        top = each.partition(".")[0]
+        assert is_standard(each) or top in ("qgis", "processing", "deepseg_qgis"), each
+        assert not each.startswith("deepseg_qgis.engine"), each
+
+
+@pytest.mark.parametrize("name", WITHOUT_QGIS)
+def test_the_pipe_needs_no_qgis(name: str) -> None:
+    assert not [
+        each for each in imported(ROOT / "processing" / f"{name}.py") if "qgis.core" in each
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deepseg_qgis" / "engine").rglob("*.py")), ids=str)
+def test_the_engine_never_sees_qgis(path: Path) -> None:
+    for each in imported(path):
+        assert each.partition(".")[0] not in ("qgis", "osgeo", "processing", "PyQt5"), each
+        assert not each.startswith("deepseg_qgis.processing"), each
+
+
+def test_python39_compiles_the_qgis_side(in_python39: Callable[..., str]) -> None:
+    program = "import ast\nfor path in sys.argv[1:]: ast.parse(open(path, encoding='utf-8').read())"
+    in_python39(program, *map(str, QGIS_SIDE))
+
+
+@pytest.mark.parametrize("name", WITHOUT_QGIS)
+def test_python39_imports_the_pipe(name: str, in_python39: Callable[..., str]) -> None:
+    in_python39(f"import deepseg_qgis.processing.{name}")

@@ -1,0 +1,136 @@
+"""An annotation layer for real: made, opened, drawn in, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deepseg_qgis.processing.createannotations import split_names
+from deepseg_qgis.processing.raster_layers import wkt_of
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFeature,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsVectorLayer,
+)
+
+from deepseg_qgis.errors import ParameterError
+
+Run = Callable[..., dict[str, Any]]
+NAMES = ["Haus & Hof", "Straße <neu>", "Vandløb"]
+
+
+@pytest.fixture
+def made(run: Run, tmp_path: Path) -> Callable[..., QgsVectorLayer]:
+    """Make a layer and open it as a user would."""
+
+    def make(name: str = "annotations.gpkg", **parameters: Any) -> QgsVectorLayer:
+        path = str(tmp_path / name)
+        given = {"CATEGORIES": ", ".join(NAMES), "CRS": "EPSG:32645", **parameters}
+        assert run("createannotations", OUTPUT=path, **given) == {"OUTPUT": path}
+        layer = QgsVectorLayer(path, "a", "ogr")
+        assert layer.isValid()
+        return layer
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["annotations.gpkg", "annotations.shp", "größe 1.GPKG"])
+def test_it_opens_ready_to_draw(made: Callable[..., QgsVectorLayer], name: str) -> None:
+    layer = made(name)
+    assert layer.featureCount() == 0
+    assert layer.crs().authid() == "EPSG:32645"
+    index = layer.fields().lookupField("category")
+    widget = layer.editorWidgetSetup(index)
+    assert widget.type() == "ValueMap"
+    assert widget.config()["map"] == [{each: each} for each in NAMES]
+    assert layer.editFormConfig().reuseLastValue(index)
+
+
+def test_each_category_has_its_colour(made: Callable[..., QgsVectorLayer]) -> None:
+    layer = made()
+    renderer = layer.renderer()
+    assert isinstance(renderer, QgsCategorizedSymbolRenderer)
+    assert renderer.classAttribute() == "category"
+    assert [each.value() for each in renderer.categories()] == NAMES
+    assert len({each.symbol().color().name() for each in renderer.categories()}) == len(NAMES)
+
+
+def test_the_style_travels_inside_a_geopackage(
+    made: Callable[..., QgsVectorLayer], tmp_path: Path
+) -> None:
+    made()
+    (tmp_path / "annotations.qml").unlink()
+    layer = QgsVectorLayer(str(tmp_path / "annotations.gpkg"), "a", "ogr")
+    assert isinstance(layer.renderer(), QgsCategorizedSymbolRenderer)
+
+
+def test_what_is_drawn_is_kept(made: Callable[..., QgsVectorLayer]) -> None:
+    layer = made()
+    layer.startEditing()
+    feature = QgsFeature(layer.fields())
+    feature.setGeometry(QgsGeometry.fromWkt("Polygon((0 0, 0 1, 1 1, 0 0))"))
+    feature["category"] = NAMES[1]
+    assert layer.addFeature(feature)
+    assert layer.commitChanges()
+    assert [each["category"] for each in layer.getFeatures()] == [NAMES[1]]
+
+
+def test_drawn_polygons_are_never_overwritten(
+    made: Callable[..., QgsVectorLayer], run: Run, tmp_path: Path
+) -> None:
+    test_what_is_drawn_is_kept(made)
+    with pytest.raises(QgsProcessingException, match="has 1 features, which would be lost"):
+        made()
+    assert QgsVectorLayer(str(tmp_path / "annotations.gpkg"), "a", "ogr").featureCount() == 1
+
+
+def test_an_empty_layer_may_be_made_again(made: Callable[..., QgsVectorLayer]) -> None:
+    made()
+    layer = made(CATEGORIES="one")
+    assert len(layer.renderer().categories()) == 1
+
+
+def test_a_layer_without_crs_comes_with_a_warning(
+    made: Callable[..., QgsVectorLayer], feedback: Any
+) -> None:
+    layer = made(CRS=None)
+    assert wkt_of(layer.crs()) == ""
+    assert any("no CRS" in text for text in feedback.all("warning"))
+
+
+@pytest.mark.parametrize("name", ["annotations.geojson", "annotations.txt", "annotations"])
+def test_a_format_that_cannot_hold_it_is_refused(
+    made: Callable[..., QgsVectorLayer], name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(QgsProcessingException, match=r"\.gpkg"):
+        made(name)
+    assert not list(tmp_path.glob("annotations*"))
+
+
+def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(QgsProcessingException, match=r"may write to|could not be written"):
+        run("createannotations", CATEGORIES="a", OUTPUT=str(tmp_path / "file" / "a.gpkg"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("building", ["building"]),
+        (" building , road,,building, ", ["building", "road"]),
+        ("houses, large\nroad\n\n", ["houses, large", "road"]),
+        ("Å\r\nÆ\r\n", ["Å", "Æ"]),
+    ],
+)
+def test_names_are_split(text: str, names: list[str]) -> None:
+    assert split_names(text) == names
+
+
+@pytest.mark.parametrize("text", ["", " , ,", "\n \n", "x" * 300])
+def test_names_that_cannot_be_used(text: str) -> None:
+    with pytest.raises(ParameterError, match="Categories: expected"):
+        split_names(text)

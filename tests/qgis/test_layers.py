@@ -1,0 +1,320 @@
+"""Layers reach the engine as QGIS shows them: read back from the GeoPackages that it was given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+import pytest
+from deepseg_qgis.processing import raster_layers
+from deepseg_qgis.processing.polygon_layers import category_text, flat_polygons
+from qgis.core import (
+    NULL,
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsFillSymbol,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsRendererCategory,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QDate, QVariant
+
+SQUARE = "Polygon((0 0, 0 10, 10 10, 10 0, 0 0))"
+BOW_TIE = "Polygon((0 0, 10 10, 10 0, 0 10, 0 0))"
+Run = Callable[..., dict[str, Any]]
+
+
+def layer(
+    *rows: tuple[Any, ...], fields: str = "field=kind:string", kind: str = "Polygon"
+) -> QgsVectorLayer:
+    """A layer in memory; each row is a WKT and the attributes."""
+    made = QgsVectorLayer(f"{kind}?crs=EPSG:32645&{fields}", "Felder und Häuser", "memory")
+    assert made.dataProvider().addFeatures([feature(made, *row) for row in rows])[0]
+    made.updateExtents()
+    return made
+
+
+def feature(of: QgsVectorLayer, wkt: str | None, *attributes: Any) -> QgsFeature:
+    made = QgsFeature(of.fields())
+    if wkt:
+        made.setGeometry(QgsGeometry.fromWkt(wkt))
+    made.setAttributes(list(attributes))
+    return made
+
+
+@pytest.fixture
+def sent(run: Run, engine: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Send a layer through `statistics`; return what the engine found in its file."""
+
+    def send(polygons: Any, **parameters: Any) -> Any:
+        run("statistics", INPUT=polygons, OUTPUT=str(tmp_path / "s.csv"), **parameters)
+        return pyogrio.read_dataframe(engine.layers / "input.gpkg", layer="polygons")
+
+    return send
+
+
+def test_features_and_their_categories_arrive(sent: Callable[..., Any], engine: Any) -> None:
+    frame = sent(layer((SQUARE, "house"), (SQUARE, " field ")), CATEGORY_FIELD="kind")
+    assert list(frame["category"]) == ["house", "field"]
+    assert frame.geometry.area.tolist() == [100.0, 100.0]
+    job = engine.job["polygons"]
+    assert (job["name"], job["category_field"]) == ("Felder und Häuser", "kind")
+    assert job["path"].endswith("input.gpkg")
+    assert sorted(job["colours"]) == ["field", "house"]
+    assert len(set(job["colours"].values())) == 2
+
+
+def test_unsaved_edits_arrive(sent: Callable[..., Any]) -> None:
+    polygons = layer((SQUARE, "old"), (SQUARE, "deleted"))
+    polygons.startEditing()
+    first, second = [each.id() for each in polygons.getFeatures()]
+    polygons.changeAttributeValue(first, 0, "changed")
+    polygons.deleteFeature(second)
+    polygons.addFeature(feature(polygons, BOW_TIE, "drawn"))
+    frame = sent(polygons, CATEGORY_FIELD="kind")
+    assert sorted(frame["category"]) == ["changed", "drawn"]
+    polygons.rollBack()
+
+
+def test_unsaved_edits_of_a_file_arrive(sent: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "drawn.geojson"
+    path.write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties":'
+        '{"kind": "a"}, "geometry": {"type": "Polygon", "coordinates":'
+        "[[[0,0],[0,1],[1,1],[0,0]]]}}]}"
+    )
+    polygons = QgsVectorLayer(str(path), "drawn", "ogr")
+    polygons.startEditing()
+    polygons.addFeature(feature(polygons, SQUARE, "b"))
+    assert sorted(sent(polygons, CATEGORY_FIELD="kind")["category"]) == ["a", "b"]
+    polygons.rollBack()
+
+
+def test_only_selected_features_arrive_if_so_asked(sent: Callable[..., Any], project: Any) -> None:
+    polygons = layer((SQUARE, "a"), (SQUARE, "b"), (SQUARE, "c"))
+    project.addMapLayer(polygons)
+    polygons.selectByExpression("kind = 'b'")
+    selected = QgsProcessingFeatureSourceDefinition(polygons.id(), True)
+    assert list(sent(selected, CATEGORY_FIELD="kind")["category"]) == ["b"]
+    assert len(sent(polygons)) == 3
+
+
+def test_the_crs_that_a_layer_was_assigned_arrives(sent: Callable[..., Any], engine: Any) -> None:
+    polygons = layer((SQUARE, "a"))
+    polygons.setCrs(QgsCoordinateReferenceSystem("EPSG:25832"))
+    assert sent(polygons).crs.to_epsg() == 25832
+    assert "ETRS89 / UTM zone 32N" in engine.job["polygons"]["crs_wkt"]
+
+
+def test_a_layer_without_crs_arrives(sent: Callable[..., Any], engine: Any) -> None:
+    polygons = layer((SQUARE, "a"))
+    polygons.setCrs(QgsCoordinateReferenceSystem())
+    assert len(sent(polygons)) == 1
+    assert engine.job["polygons"]["crs_wkt"] == ""
+
+
+def test_null_and_numbers_as_categories(sent: Callable[..., Any]) -> None:
+    polygons = layer((SQUARE, 3.0), (SQUARE, 2.5), (SQUARE, NULL), fields="field=kind:double")
+    frame = sent(polygons, CATEGORY_FIELD="kind")
+    assert list(frame["category"])[:2] == ["3", "2.5"]
+    assert frame["category"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("  Vårbyg \n", "Vårbyg"),
+        ("", None),
+        ("   ", None),
+        (None, None),
+        (NULL, None),
+        (QVariant(), None),
+        (7, "7"),
+        (7.0, "7"),
+        (-0.0, "0"),
+        (1e20, "100000000000000000000"),
+        (0.1, "0.1"),
+        (float("nan"), None),
+        (float("inf"), None),
+        (True, "True"),
+        (QDate(2024, 2, 29), "2024-02-29"),
+    ],
+)
+def test_the_text_of_a_category(value: Any, text: str | None) -> None:
+    assert category_text(value) == text
+
+
+def test_invalid_and_missing_geometries_arrive_as_they_are(sent: Callable[..., Any]) -> None:
+    frame = sent(layer((BOW_TIE, "a"), (None, "b")))
+    assert frame.geometry.is_valid.tolist() == [False, True]
+    assert frame.geometry.is_empty.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("wkt", "flat"),
+    [
+        (
+            "PolygonZM((0 0 1 2, 1 0 1 2, 1 1 1 2, 0 0 1 2))",
+            "MultiPolygon (((0 0, 1 0, 1 1, 0 0)))",
+        ),
+        (
+            "GeometryCollection(Point(5 5), Polygon((0 0, 1 0, 1 1, 0 0)))",
+            "MultiPolygon (((0 0, 1 0, 1 1, 0 0)))",
+        ),
+        ("LineString(0 0, 1 1)", None),
+        ("Point(0 0)", None),
+    ],
+)
+def test_geometries_become_plain_polygons(wkt: str, flat: str | None) -> None:
+    result = flat_polygons(QgsGeometry.fromWkt(wkt))
+    assert (result and result.asWkt(3)) == flat
+
+
+def test_curves_become_edges() -> None:
+    disc = QgsGeometry.fromWkt("CurvePolygon(CircularString(-1 0, 0 1, 1 0, 0 -1, -1 0))")
+    flat = flat_polygons(disc)
+    assert flat.isMultipart()
+    assert flat.area() == pytest.approx(3.14159, abs=1e-3)
+    assert "Circular" not in flat.asWkt()
+
+
+def test_the_rasters_of_predicted_polygons_arrive(sent: Callable[..., Any]) -> None:
+    fields = "field=category:string&field=source:string"
+    frame = sent(layer((SQUARE, "house", "a.tif"), fields=fields))
+    assert (frame["category"][0], frame["source"][0]) == ("house", "a.tif")
+
+
+def test_statistics_takes_the_field_category_where_none_is_chosen(
+    sent: Callable[..., Any], engine: Any
+) -> None:
+    sent(layer((SQUARE, "house")))
+    assert engine.job["polygons"]["category_field"] is None
+    assert list(engine.job["polygons"]["colours"]) == ["Felder und Häuser"]
+    sent(layer((SQUARE, "house"), fields="field=category:string"))
+    assert engine.job["polygons"]["category_field"] == "category"
+
+
+def test_colours_come_from_the_layers_style(sent: Callable[..., Any], engine: Any) -> None:
+    polygons = layer((SQUARE, "house"), (SQUARE, "field"), (SQUARE, "other"))
+    colours = {"house": "#ff0000", "field": "#123456"}
+    categories = [
+        QgsRendererCategory(name, QgsFillSymbol.createSimple({"color": colour}), name)
+        for name, colour in colours.items()
+    ]
+    polygons.setRenderer(QgsCategorizedSymbolRenderer("kind", categories))
+    sent(polygons, CATEGORY_FIELD="kind")
+    sent_colours = engine.job["polygons"]["colours"]
+    assert {name: sent_colours[name] for name in colours} == colours
+    assert sent_colours["other"] not in colours.values()
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "parameters", "message"),
+    [
+        ([(SQUARE, "a")], "Polygon", {"CATEGORY_FIELD": "age"}, "no field 'age'.* are: kind"),
+        ([], "Polygon", {}, "Polygons: .*found none in the layer 'Felder und Häuser'"),
+        ([("LineString(0 0, 1 1)", "a")], "LineString", {}, "1 features without an area"),
+    ],
+)
+def test_what_cannot_be_used_is_explained(
+    rows: list[Any],
+    kind: str,
+    parameters: dict[str, str],
+    message: str,
+    sent: Callable[..., Any],
+    feedback: Any,
+    engine: Any,
+) -> None:
+    with pytest.raises(QgsProcessingException) as caught:
+        sent(layer(*rows, kind=kind), **parameters)
+    # QGIS reports what fails while layers are opened, and raises what fails after that
+    said = "\n".join([str(caught.value), *feedback.all("error")])
+    assert re.search(message, said), said
+    assert not (engine.layers / "input.gpkg").exists()
+
+
+def test_a_raster_travels_with_the_crs_of_its_layer(
+    run: Run, engine: Any, raster: Callable[..., str], tmp_path: Path, project: Any
+) -> None:
+    from qgis.core import QgsRasterLayer
+
+    scene = QgsRasterLayer(raster("größe 1.tif", epsg=None), "my scene")
+    scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32644"))
+    project.addMapLayer(scene)
+    run("tile", INPUT=scene, OUTPUT=str(tmp_path / "t.gpkg"))
+    assert engine.job["raster"]["path"] == str(tmp_path / "größe 1.tif")
+    assert engine.job["raster"]["name"] == "größe 1.tif"
+    assert "UTM zone 44N" in engine.job["raster"]["crs_wkt"]
+
+
+def test_relative_paths_become_absolute(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raster("scene.tif")
+    monkeypatch.chdir(tmp_path)
+    results = run("tile", INPUT="scene.tif", OUTPUT="tiles.gpkg")
+    assert engine.job["raster"]["path"] == str(tmp_path / "scene.tif")
+    assert engine.job["output"] == results["OUTPUT"] == str(tmp_path / "tiles.gpkg")
+
+
+def test_several_rasters_keep_their_order_and_get_names_of_their_own(
+    run: Run, engine: Any, raster: Callable[..., str], tmp_path: Path
+) -> None:
+    model = tmp_path / "m.safetensors"
+    model.touch()
+    paths = [raster("b/scene.tif"), raster("a/scene.tif"), raster("other.tif", epsg=None)]
+    run("predict", INPUT=paths, MODEL=str(model), OUTPUT=str(tmp_path / "p.gpkg"))
+    sources = engine.job["rasters"]
+    assert [source["path"] for source in sources] == paths
+    assert [source["name"] for source in sources] == ["b/scene.tif", "a/scene.tif", "other.tif"]
+    assert sources[2]["crs_wkt"] == ""
+
+
+def test_what_gdal_needs_in_a_path_stays(raster: Callable[..., str], tmp_path: Path) -> None:
+    import zipfile
+
+    from qgis.core import QgsRasterLayer
+
+    with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
+        archive.write(raster("scene.tif"), "scene.tif")
+    path = f"/vsizip/{tmp_path / 'scenes.zip'}/scene.tif"
+    source = raster_layers.raster_source(QgsRasterLayer(path, "zipped"))
+    assert source.path == path
+
+
+def test_open_options_of_qgis_do_not_travel(raster: Callable[..., str]) -> None:
+    from qgis.core import QgsRasterLayer
+
+    path = raster("scene.tif")
+    scene = QgsRasterLayer(f"{path}|option:NUM_THREADS=2", "scene")
+    assert scene.isValid()
+    assert raster_layers.raster_source(scene).path == path
+
+
+def test_a_raster_that_is_no_file_is_refused() -> None:
+    from qgis.core import QgsRasterLayer
+
+    from deepseg_qgis.errors import RasterError
+
+    tiles = QgsRasterLayer("type=xyz&url=http://localhost/{z}/{x}/{y}.png", "map", "wms")
+    with pytest.raises(RasterError, match=r"'map' is not read from a file.*'wms'.*GeoTIFF"):
+        raster_layers.raster_source(tiles)
+
+
+def test_a_raster_that_does_not_open_is_named(
+    run: Run, feedback: Any, engine: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.tif"
+    path.write_text("no raster")
+    with pytest.raises(QgsProcessingException, match=r"notes\.tif could not be opened"):
+        run("tile", INPUT=str(path), OUTPUT=str(tmp_path / "t.gpkg"))

@@ -1,0 +1,221 @@
+"""The provider and its algorithms: ids and names are an interface that models of users hold."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qgis.core import QgsApplication, QgsProcessingParameterDefinition
+
+from deepseg_qgis import __version__
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAG = QgsProcessingParameterDefinition.Flag
+
+PARAMETERS = {
+    "demoscene": "SIZE SEED TOUCHING OUTPUT ANNOTATIONS TRAINING_AOI TEST_AOI",
+    "createannotations": "CATEGORIES CRS* OUTPUT",
+    "tile": "INPUT ROWS* COLUMNS* TILE_SIZE OVERLAP AOI* OUTPUT",
+    "train": """INPUT ANNOTATIONS CATEGORY_FIELD* AOI* VALIDATION_AOI* VALIDATION_FRACTION TASK
+        ARCHITECTURE ENCODER EPOCHS TILE_SIZE BATCH_SIZE LEARNING_RATE PATIENCE* SEED DEVICE
+        OUTPUT OUTPUT_VALIDATION* OUTPUT_HTML* OUTPUT_LOG*""",
+    "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
+        OUTPUT_JSON* OUTPUT_HTML*""",
+    "predict": """INPUT MODEL AOI* EXTENT* THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA BATCH_SIZE*
+        DEVICE OUTPUT OUTPUT_STATISTICS*""",
+    "statistics": "INPUT CATEGORY_FIELD* AOI* OUTPUT OUTPUT_HTML*",
+    "setupengine": "ACCELERATOR PYTHON* RECREATE",
+}
+"""Each algorithm's parameters; those with a star are optional."""
+
+NUMBERS = {
+    "demoscene": "",
+    "createannotations": "",
+    "tile": "TILES",
+    "train": "VALIDATION_SCORE EPOCHS_RUN",
+    "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU",
+    "predict": "COUNT AREA_M2",
+    "statistics": "COUNT AREA_M2",
+    "setupengine": "ENGINE_PYTHON REPORT",
+}
+"""The outputs that are no files."""
+
+DEFAULTS = {
+    "train": {
+        "VALIDATION_FRACTION": 0.2,
+        "TASK": "semantic",
+        "ARCHITECTURE": "unet",
+        "ENCODER": "resnet18",
+        "EPOCHS": 20,
+        "TILE_SIZE": 256,
+        "BATCH_SIZE": 8,
+        "DEVICE": "auto",
+    },
+    "evaluate": {"THRESHOLD": None, "IOU_THRESHOLD": 0.5},
+    "predict": {"THRESHOLD": None, "MIN_AREA": 0.0, "TILE_SIZE": None},
+    "setupengine": {"ACCELERATOR": "auto", "RECREATE": False},
+}
+
+ADVANCED = {
+    "train": """VALIDATION_AOI VALIDATION_FRACTION BATCH_SIZE LEARNING_RATE PATIENCE SEED
+        DEVICE""",
+    "predict": "TILE_SIZE OVERLAP BATCH_SIZE DEVICE",
+    "evaluate": "DEVICE",
+    "setupengine": "PYTHON",
+}
+
+
+def algorithm(name: str) -> Any:
+    found = QgsApplication.processingRegistry().algorithmById(f"deepseg:{name}")
+    assert found is not None, name
+    return found
+
+
+def test_these_algorithms_and_no_others() -> None:
+    provider = QgsApplication.processingRegistry().providerById("deepseg")
+    assert {each.name() for each in provider.algorithms()} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_these_parameters_and_no_others(name: str) -> None:
+    declared = {
+        each.name() + ("*" if each.flags() & FLAG.FlagOptional else "")
+        for each in algorithm(name).parameterDefinitions()
+    }
+    assert declared == set(PARAMETERS[name].split())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_these_outputs_and_no_others(name: str) -> None:
+    found = algorithm(name)
+    files = {each.name() for each in found.destinationParameterDefinitions()}
+    outputs = {each.name() for each in found.outputDefinitions()}
+    assert outputs - files == set(NUMBERS[name].split())
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_these_defaults(name: str) -> None:
+    for parameter, default in DEFAULTS[name].items():
+        assert algorithm(name).parameterDefinition(parameter).defaultValue() == default, parameter
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_these_are_folded_away(name: str) -> None:
+    definitions = algorithm(name).parameterDefinitions()
+    advanced = {each.name() for each in definitions if each.flags() & FLAG.FlagAdvanced}
+    assert advanced == set(ADVANCED.get(name, "").split())
+
+
+def test_choices_are_words() -> None:
+    for name in PARAMETERS:
+        for each in algorithm(name).parameterDefinitions():
+            assert each.type() != "enum" or each.usesStaticStrings(), each.name()
+    train = algorithm("train")
+    assert tuple(train.parameterDefinition("ENCODER").options()) == ENCODERS
+    assert tuple(train.parameterDefinition("ARCHITECTURE").options()) == ARCHITECTURES
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_each_helps_in_plain_words(name: str) -> None:
+    found = algorithm(name)
+    text = found.shortHelpString()
+    assert len(text) > 300
+    assert "<" not in text, "qgis_process would show it as it is"
+    assert "Tip:" in text
+    assert "\n\n" not in text
+    assert found.shortDescription()
+    assert found.group()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "extension"),
+    [
+        ("predict", "OUTPUT", "geojson"),
+        ("predict", "OUTPUT_STATISTICS", "csv"),
+        ("statistics", "OUTPUT", "csv"),
+        ("train", "OUTPUT", "safetensors"),
+        ("train", "OUTPUT_HTML", "html"),
+        ("train", "OUTPUT_LOG", "csv"),
+        ("evaluate", "OUTPUT_JSON", "json"),
+        ("demoscene", "OUTPUT", "tif"),
+    ],
+)
+def test_files_get_the_right_ending(name: str, parameter: str, extension: str) -> None:
+    assert algorithm(name).parameterDefinition(parameter).defaultFileExtension() == extension
+
+
+def test_geojson_is_offered_first() -> None:
+    output = algorithm("predict").parameterDefinition("OUTPUT")
+    assert output.supportedOutputVectorLayerExtensions()[:3] == ["geojson", "gpkg", "fgb"]
+    assert not output.supportsNonFileBasedOutput()
+
+
+def test_the_icon_is_drawn() -> None:
+    provider = QgsApplication.processingRegistry().providerById("deepseg")
+    assert Path(provider.svgIconPath()).is_file()
+    assert provider.longName() == f"DeepSeg {__version__}"
+
+
+def test_metadata_says_the_same_as_the_package() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "metadata.txt", encoding="utf-8")
+    metadata = parser["general"]
+    assert metadata["version"] == __version__
+    assert metadata["hasProcessingProvider"] == "yes"
+    assert metadata["qgisMinimumVersion"] == "3.22"
+    assert (ROOT / "deepseg_qgis" / metadata["icon"]).is_file()
+
+
+def test_without_an_engine_it_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DEEPSEG_ENGINE_PYTHON")
+    monkeypatch.setenv("DEEPSEG_ENGINE_HOME", str(tmp_path))
+    for name in PARAMETERS:
+        works, message = algorithm(name).canExecute()
+        if name in ("setupengine", "createannotations"):
+            assert works
+        else:
+            assert not works
+            assert "deepseg:setupengine" in message
+
+
+def test_an_engine_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEG_ENGINE_PYTHON", "/nowhere/python")
+    works, message = algorithm("predict").canExecute()
+    assert not works
+    assert "/nowhere/python does not exist" in message
+
+
+def test_the_setting_of_the_provider_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from deepseg_qgis.processing.base import ENGINE_SETTING, find_engine
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    monkeypatch.delenv("DEEPSEG_ENGINE_PYTHON")
+    python = tmp_path / "python"
+    python.touch()
+    ProcessingConfig.setSettingValue(ENGINE_SETTING, str(python))
+    try:
+        assert find_engine().python == str(python)
+    finally:
+        ProcessingConfig.setSettingValue(ENGINE_SETTING, "")
+
+
+def test_the_plugin_can_be_switched_off_and_on(application: Any) -> None:
+    from deepseg_qgis import classFactory
+
+    registry = QgsApplication.processingRegistry()
+    registry.removeProvider("deepseg")
+    plugin = classFactory(None)
+    plugin.initGui()
+    assert registry.providerById("deepseg") is not None
+    plugin.unload()
+    assert registry.providerById("deepseg") is None
+    application.plugin = classFactory(None)  # QGIS keeps its plugins alive, too
+    application.plugin.initGui()
+    assert registry.algorithmById("deepseg:predict") is not None

@@ -1,0 +1,332 @@
+"""A job run by an algorithm: its outputs, its errors, Stop, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingUtils,
+    QgsRectangle,
+    QgsReferencedRectangle,
+)
+
+Run = Callable[..., dict[str, Any]]
+SQUARE = "Polygon((300000 2999950, 300000 3000000, 300050 3000000, 300050 2999950, 300000 2999950))"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "m.safetensors"
+    path.touch()
+    return str(path)
+
+
+@pytest.fixture
+def polygons(tmp_path: Path) -> str:
+    path = tmp_path / "a.geojson"
+    shape = {"type": "Polygon", "coordinates": [[[87, 27], [87, 28], [88, 28], [87, 27]]]}
+    feature = {"type": "Feature", "properties": {"category": "house"}, "geometry": shape}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return str(path)
+
+
+@pytest.fixture
+def temporary_folders() -> Callable[[], list[str]]:
+    """List the private folders of jobs."""
+    folder = QgsProcessingUtils.tempFolder()
+    return lambda: [name for name in os.listdir(folder) if name.startswith("deepseg-")]
+
+
+def test_numbers_come_back_and_unknown_ones_do_not(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, polygons: str
+) -> None:
+    engine.acts(
+        """
+        write_outputs()
+        say(events.Result({"map": 0.5, "ap50": None, "f1": float("nan"), "recall": 1, "extra": 2}))
+        """
+    )
+    results = run("evaluate", INPUT=[raster()], MODEL=model, ANNOTATIONS=polygons)
+    assert results == {"MAP": 0.5, "RECALL": 1}
+
+
+def test_what_was_not_asked_for_is_not_made(
+    run: Run, engine: Any, raster: Callable[..., str], model: str
+) -> None:
+    results = run("predict", INPUT=[raster()], MODEL=model)
+    assert list(results) == ["OUTPUT"]
+    job = engine.job
+    assert job["output_statistics"] is None
+    for name in ("aoi", "extent", "threshold", "tile_size_px", "overlap_px", "batch_size"):
+        assert job[name] is None, name
+    assert (job["min_area"], job["device"]) == (0.0, "auto")
+
+
+def test_values_of_the_dialog_arrive(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, polygons: str, tmp_path: Path
+) -> None:
+    crs = QgsCoordinateReferenceSystem("EPSG:32645")
+    run(
+        "predict",
+        INPUT=[raster()],
+        MODEL=model,
+        AOI=polygons,
+        EXTENT=QgsReferencedRectangle(QgsRectangle(1, 2, 3, 4), crs),
+        THRESHOLD=0,
+        TILE_SIZE=64,
+        OVERLAP=0,
+        MIN_AREA=2.5,
+        BATCH_SIZE=3,
+        DEVICE="cpu",
+        OUTPUT=str(tmp_path / "p.fgb"),
+        OUTPUT_STATISTICS=str(tmp_path / "s.xlsx"),
+    )
+    job = engine.job
+    assert (job["threshold"], job["overlap_px"]) == (0.0, 0), "nought is not nothing"
+    assert (job["tile_size_px"], job["batch_size"], job["min_area"]) == (64, 3, 2.5)
+    extent = job["extent"]
+    assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
+    assert "UTM zone 45N" in extent["crs_wkt"]
+    assert job["aoi"]["name"] == "a"
+
+
+def test_an_extent_without_crs_is_in_that_of_the_raster(
+    run: Run, engine: Any, raster: Callable[..., str], model: str
+) -> None:
+    run("predict", INPUT=[raster()], MODEL=model, EXTENT="1,3,2,4")
+    extent = engine.job["extent"]
+    assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
+    assert extent["crs_wkt"] == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "extension"),
+    [
+        ({}, ".geojson"),
+        ({"epsg": None, "transform": None}, ".gpkg"),
+        ({"transform": None}, ".gpkg"),
+        ({"epsg": None}, ".gpkg"),
+    ],
+)
+def test_a_temporary_prediction_without_place_is_no_geojson(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    place: dict[str, None],
+    extension: str,
+) -> None:
+    results = run("predict", INPUT=[raster(**place)], MODEL=model)
+    assert Path(results["OUTPUT"]).suffix == extension
+    assert engine.job["output"] == results["OUTPUT"]
+
+
+def test_a_file_that_was_chosen_keeps_its_name(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, tmp_path: Path
+) -> None:
+    output = str(tmp_path / "p.geojson")
+    scene = raster(epsg=None, transform=None)
+    assert run("predict", INPUT=[scene], MODEL=model, OUTPUT=output)["OUTPUT"] == output
+
+
+@pytest.mark.parametrize("output", ["ogr:dbname='/t/a.gpkg' table=\"b\" (geom)", "memory:a"])
+def test_an_output_that_is_no_file_is_refused(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, output: str
+) -> None:
+    with pytest.raises(QgsProcessingException, match=r"Polygons: expected a file|not supported"):
+        run("predict", INPUT=[raster()], MODEL=model, OUTPUT=output)
+
+
+def test_an_error_is_its_message_alone(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    feedback: Any,
+    temporary_folders: Callable[[], list[str]],
+) -> None:
+    engine.acts('say(events.Error("ModelError", "The model has 4 bands.", "Traceback (most"))')
+    with pytest.raises(QgsProcessingException) as caught:
+        run("predict", INPUT=[raster()], MODEL=model)
+    assert str(caught.value) == "The model has 4 bands."
+    assert not feedback.all("debug"), "a mapper's mistake needs no traceback"
+    assert temporary_folders() == []
+
+
+def test_a_riddle_comes_with_its_details(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, feedback: Any
+) -> None:
+    engine.acts('say(events.Error("DeepSegError", "Odd.", "Traceback: here"))')
+    with pytest.raises(QgsProcessingException, match=r"^Odd\.$"):
+        run("predict", INPUT=[raster()], MODEL=model)
+    assert feedback.all("debug") == ["Traceback: here"]
+
+
+def test_details_go_into_the_message_log(
+    run: Run, engine: Any, raster: Callable[..., str], model: str
+) -> None:
+    engine.acts('say(events.Error("ModelError", "No.", "Traceback: there"))')
+    logged: list[tuple[str, str]] = []
+    signal = QgsApplication.messageLog().messageReceived
+    connection = signal.connect(lambda text, tab, level: logged.append((tab, text)))
+    try:
+        with pytest.raises(QgsProcessingException):
+            run("predict", INPUT=[raster()], MODEL=model)
+    finally:
+        signal.disconnect(connection)
+    assert ("DeepSeg", "Traceback: there") in logged
+
+
+def test_a_killed_engine_is_one_message(
+    run: Run, engine: Any, raster: Callable[..., str], model: str
+) -> None:
+    engine.acts("import signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(QgsProcessingException, match="ran out of memory"):
+        run("predict", INPUT=[raster()], MODEL=model)
+
+
+LISTENING = """
+say(events.Log("ready"))
+sys.stdin.readline()
+"""
+
+
+def stop_when_ready(feedback: Any) -> None:
+    """Press Stop as soon as the engine has said that it is ready."""
+    push = feedback.pushInfo
+
+    def push_and_stop(text: str) -> None:
+        push(text)
+        if text == "ready":
+            feedback.cancel()
+
+    feedback.pushInfo = push_and_stop
+
+
+def test_stop_raises_so_that_scripts_notice(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, feedback: Any
+) -> None:
+    stop_when_ready(feedback)
+    engine.acts(LISTENING + 'say(events.Error("Stopped", "Stopped. Nothing was written."))')
+    with pytest.raises(QgsProcessingException, match="Nothing was written"):
+        run("predict", INPUT=[raster()], MODEL=model)
+
+
+def test_stop_that_comes_too_late_raises_too(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, feedback: Any
+) -> None:
+    stop_when_ready(feedback)
+    engine.acts(LISTENING + "write_outputs(); say(events.Result({}, partial=True))")
+    with pytest.raises(QgsProcessingException, match="Stopped"):
+        run("predict", INPUT=[raster()], MODEL=model)
+
+
+def test_stopped_training_keeps_its_model_and_says_so(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    polygons: str,
+    feedback: Any,
+    tmp_path: Path,
+) -> None:
+    stop_when_ready(feedback)
+    engine.acts(LISTENING + "write_outputs(); say(events.Result({'epochs_run': 3}, partial=True))")
+    output = str(tmp_path / "kept.safetensors")
+    results = run("train", INPUT=[raster()], ANNOTATIONS=polygons, OUTPUT=output)
+    assert results == {"OUTPUT": output, "EPOCHS_RUN": 3}
+    assert any("was kept" in text and output in text for text in feedback.all("warning"))
+
+
+def test_progress_epochs_and_warnings_are_told(
+    run: Run, engine: Any, raster: Callable[..., str], polygons: str, feedback: Any
+) -> None:
+    engine.acts(
+        """
+        say(events.Progress(0.25, "Training", 130.0))
+        say(events.Epoch(1, 20, 0.5, 0.4, 0.625, {"a": 0.5, "b": 0.75}, 1e-3, 12.4, True))
+        say(events.Log("No AOI.", "warning"))
+        write_outputs()
+        say(events.Result({}))
+        """
+    )
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons)
+    assert feedback.all("progress") == ["Training (about 2 min left)"]
+    assert feedback.progress() == 25.0
+    assert (
+        "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation IoU 0.625 (a 0.50, b 0.75), "
+        "12 s - best so far" in feedback.all("info")
+    )
+    assert feedback.all("warning") == ["No AOI."]
+
+
+def test_a_flood_of_lines_is_held_back(
+    run: Run, engine: Any, raster: Callable[..., str], model: str, feedback: Any
+) -> None:
+    engine.acts(
+        "for n in range(5_000): say(events.Log(str(n)))\nwrite_outputs()\nsay(events.Result({}))"
+    )
+    started = time.monotonic()
+    run("predict", INPUT=[raster()], MODEL=model)
+    seconds = time.monotonic() - started
+    assert len(feedback.all("info")) < 110 * (seconds + 2)
+    assert any("more lines" in text for text in feedback.all("info"))
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    run: Run,
+    engine: Any,
+    polygons: str,
+    tmp_path: Path,
+    temporary_folders: Callable[[], list[str]],
+) -> None:
+    run("statistics", INPUT=polygons, OUTPUT=str(tmp_path / "s.csv"))
+    assert not Path(engine.job["polygons"]["path"]).exists()
+    assert temporary_folders() == []
+
+
+def test_a_prediction_is_painted_in_the_models_colours(
+    engine: Any, raster: Callable[..., str], model: str, tmp_path: Path, project: Any
+) -> None:
+    engine.acts(
+        """
+        shape = {"type": "Polygon", "coordinates": [[[87, 27], [87, 28], [88, 28], [87, 27]]]}
+        house = {"type": "Feature", "properties": {"category": "house"}, "geometry": shape}
+        with open(job.output, "w") as file:
+            json.dump({"type": "FeatureCollection", "features": [house]}, file)
+        say(events.Result({"categories": [{"name": "house", "colour": "#ff0000"}]}))
+        """
+    )
+    found = QgsApplication.processingRegistry().algorithmById("deepseg:predict")
+    context = QgsProcessingContext()
+    context.setProject(project)
+    destination = QgsProcessingOutputLayerDefinition(str(tmp_path / "p.geojson"), project)
+    parameters = {"INPUT": [raster()], "MODEL": model, "OUTPUT": destination}
+    from qgis.core import QgsProcessingFeedback
+
+    results, good = found.run(parameters, context, QgsProcessingFeedback())
+    assert good
+    details = context.layersToLoadOnCompletion()[results["OUTPUT"]]
+    layer = QgsProcessingUtils.mapLayerFromString(results["OUTPUT"], context)
+    layer.setRenderer(None)
+    details.postProcessor().postProcessLayer(layer, context, QgsProcessingFeedback())
+    assert [each.symbol().color().name() for each in layer.renderer().categories()] == ["#ff0000"]
+    assert 'value="house"' in (tmp_path / "p.qml").read_text()
+
+
+@pytest.mark.parametrize("value", ["notes.txt", "m.pth"])
+def test_a_model_of_another_kind_is_refused_in_plain_words(
+    run: Run, engine: Any, raster: Callable[..., str], value: str
+) -> None:
+    with pytest.raises(QgsProcessingException, match=rf"ends in \.safetensors, got {value}"):
+        run("predict", INPUT=[raster()], MODEL=value)
