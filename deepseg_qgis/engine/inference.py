@@ -29,6 +29,8 @@ from deepseg_qgis.errors import ParameterError
 READ_AHEAD_GROUPS = 2
 OVERLAP_SHARE = 4
 """Neighbouring windows share one part in so many of a tile, unless told otherwise."""
+SMALLEST_DEFAULT_TILE_PX = 512
+"""Larger tiles than in training waste less on overlap, and see no less."""
 
 Group = TypeVar("Group")
 Result = TypeVar("Result")
@@ -69,6 +71,11 @@ def check_tile_size(tile_size_px: int) -> None:
             f"The tile size must be a multiple of {SIZE_MULTIPLE_PX} px, got {tile_size_px}. Use "
             f"{nearest} px."
         )
+
+
+def default_tile_size(training_tile_px: int) -> int:
+    """Return the side of the tiles to predict with, for a network trained on others."""
+    return max(training_tile_px, SMALLEST_DEFAULT_TILE_PX)
 
 
 def area_tiles(

@@ -16,6 +16,7 @@ from deepseg_qgis.engine.inference import (
     Predictor,
     area_tiles,
     check_tile_size,
+    default_tile_size,
     predicted,
 )
 from deepseg_qgis.engine.model_card import ModelCard
@@ -24,8 +25,6 @@ from deepseg_qgis.engine.rasters import Raster
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import ParameterError, ResourceError
 
-SMALLEST_DEFAULT_TILE_PX = 512
-"""Larger tiles than in training waste less on overlap, and see no less."""
 BATCH_SIZES = {"cpu": 4, "mps": 4, "cuda": 16}
 
 
@@ -66,8 +65,7 @@ class Prediction:
     def __init__(self, model: Model, settings: Settings) -> None:
         card = model.card
         device = networks.choose_device(settings.device)
-        default = max(card.tile_size_px, SMALLEST_DEFAULT_TILE_PX)
-        self.tile_size_px = settings.tile_size_px or default
+        self.tile_size_px = settings.tile_size_px or default_tile_size(card.tile_size_px)
         given = settings.overlap_px
         self.overlap_px = self.tile_size_px // OVERLAP_SHARE if given is None else given
         self.batch_size = settings.batch_size or BATCH_SIZES[device.type]

@@ -20,7 +20,7 @@ from deepseg_qgis.engine import networks, sampling
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.inference import Predictor, read_ahead
+from deepseg_qgis.engine.inference import Predictor, default_tile_size, read_ahead
 from deepseg_qgis.engine.losses import segmentation_loss
 from deepseg_qgis.engine.sampling import Normalisation, Sample, Sampler
 from deepseg_qgis.engine.validation import Validation, validate
@@ -186,10 +186,15 @@ class Trainer:
             self.normalisation.mean,
             self.normalisation.std,
             self._device,
-            self._settings.batch_size,
+            self._validation_batch(),
             self._bfloat16,
         )
         return validate(predictor, self._truths, self._settings.tile_size_px)
+
+    def _validation_batch(self) -> int:
+        """Return how many of the larger tiles of validation make a batch like in training."""
+        training_px = self._settings.batch_size * self._settings.tile_size_px**2
+        return max(1, training_px // default_tile_size(self._settings.tile_size_px) ** 2)
 
     def _module(self) -> nn.Module:
         module: nn.Module = self._network.module

@@ -12,7 +12,7 @@ from deepseg_qgis.engine import inference
 from deepseg_qgis.engine.confusion import mean_of_known
 from deepseg_qgis.engine.decisions import ThresholdSearch
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.inference import Predictor, area_tiles
+from deepseg_qgis.engine.inference import Predictor, area_tiles, default_tile_size
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,12 @@ class Validation:
         return mean_of_known(self.category_iou)
 
 
-def validate(predictor: Predictor, truths: Sequence[GroundTruth], tile_size_px: int) -> Validation:
-    """Return how good the network is on the validation areas, predicted as `predict` would."""
+def validate(
+    predictor: Predictor, truths: Sequence[GroundTruth], training_tile_px: int
+) -> Validation:
+    """Return how good the network is on the validation areas, in the tiles `predict` takes."""
     predictor.network.eval()
+    tile_size_px = default_tile_size(training_tile_px)
     search = ThresholdSearch(predictor.categories)
     entropy, count = 0.0, 0
     for truth in truths:

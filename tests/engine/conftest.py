@@ -66,7 +66,9 @@ def make_layer(tmp_path: Path) -> Callable[..., VectorSource]:
             geometry=list(polygons),
             crs=crs,
         )
-        frame.to_file(path, layer="features", driver="GPKG")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            frame.to_file(path, layer="features", driver="GPKG")
         field = "category" if categories else None
         wkt = crs.to_wkt() if crs else ""
         return VectorSource(str(path), "features", name, wkt, field, colours or {})

@@ -94,9 +94,7 @@ def test_without_crs_places_are_pixels_and_sizes_unknown():
 
 
 @settings(max_examples=50)
-@given(
-    st.integers(1, 40), st.integers(1, 40), st.integers(0, 900), st.integers(0, 900)
-)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 900), st.integers(0, 900))
 def test_shared_edges_are_cut_alike(width, height, column, row):
     grid = Grid(1000, 1000, Affine(25, 0, 200_000, 0, -25, 7_000_000), pyproj.CRS(32633))
     left = shapely.box(column, row, column + width, row + height)

@@ -1,5 +1,6 @@
 """Model files: what goes in comes out, and a stranger's file is looked at before it is used."""
 
+import contextlib
 import json
 import struct
 from dataclasses import asdict, replace
@@ -99,10 +100,8 @@ json_values = st.recursive(
 @given(st.sampled_from(sorted(asdict(CARD))), json_values)
 def test_any_value_in_any_field_is_taken_or_refused_with_a_message(field, value):
     content = json.loads(to_json(CARD)) | {field: value}
-    try:
-        from_json(json.dumps(content))
-    except ModelError as error:
-        assert "no model that DeepSeg can use" in str(error)
+    with contextlib.suppress(ModelError):  # and no other error
+        assert isinstance(from_json(json.dumps(content)), ModelCard)
 
 
 def test_no_header_no_model(tmp_path):
@@ -134,9 +133,9 @@ def test_tensors_that_are_not_the_networks_are_refused_unread(model_path, tmp_pa
         model_file.load(written(path, header | {"extra": header[name]}, body))
     with pytest.raises(ModelError, match="damaged"):
         model_file.load(written(path, header, body[:-100]))
+    foreign = written(path, {key: header[key] for key in header if key != "__metadata__"}, body)
     with pytest.raises(ModelError, match="no DeepSeg card"):
-        foreign = {key: value for key, value in header.items() if key != "__metadata__"}
-        model_file.load(written(path, foreign, body))
+        model_file.load(foreign)
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):

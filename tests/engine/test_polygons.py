@@ -10,8 +10,12 @@ from deepseg_qgis.engine.areas import burnt
 from deepseg_qgis.engine.polygons import components
 from deepseg_qgis.engine.tiling import Window
 
-maps = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3))
-masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(0, 1))
+maps = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3)
+)
+masks = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(0, 1)
+)
 
 
 def traced(classes):
