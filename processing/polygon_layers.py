@@ -36,6 +36,9 @@ TABLE = "polygons"
 MOST_COLOURS = 256
 """A field with more values holds no categories, and the engine will say so."""
 
+SAID_EVERY = 100_000
+"""Features, which take a few seconds."""
+
 SOURCE_FIELD = "source"
 """The field of predicted polygons that names their raster."""
 
@@ -64,6 +67,7 @@ class PolygonLayer:
         self.crs_wkt = wkt_of(source.sourceCrs())
         self._crs = source.sourceCrs()
         self._index = source.fields().lookupField(field) if field else -1
+        self._raster_index = source.fields().lookupField(SOURCE_FIELD)
         if field and self._index < 0:
             raise VectorError(
                 f"The layer '{self.name}' has no field '{field}'; its fields are: "
@@ -89,7 +93,10 @@ class PolygonLayer:
             if feedback.isCanceled():
                 raise Stopped("Stopped. Nothing was written.")
             self._write(feature, writer, tally)
-        _close(writer, path)
+            if tally.features % SAID_EVERY == 0:
+                feedback.setProgressText(f"Reading '{self.name}': {tally.features:,} features")
+        writer.flushBuffer()
+        _check(writer, path)
         del writer  # which finishes the file
         self._report(tally, feedback)
         names = sorted(tally.categories)[:MOST_COLOURS] if self._field else [self.name]
@@ -113,12 +120,9 @@ class PolygonLayer:
             tally.categories.add(category)
         copy = QgsFeature()
         copy.setGeometry(geometry)
-        copy.setAttributes([category, self._raster_name(feature)])
+        raster = category_text(feature[self._raster_index]) if self._raster_index >= 0 else None
+        copy.setAttributes([category, raster])
         writer.addFeature(copy, QgsFeatureSink.Flag.FastInsert)
-
-    def _raster_name(self, feature: QgsFeature) -> str | None:
-        index = feature.fields().lookupField(SOURCE_FIELD)
-        return category_text(feature[index]) if index >= 0 else None
 
     def _report(self, tally: _Tally, feedback: QgsProcessingFeedback) -> None:
         if not tally.features:
@@ -154,6 +158,8 @@ def category_text(value: Any) -> str | None:
 
     Whole floats lose their ``.0``, so that 3 and 3.0 are one category.
     """
+    if isinstance(value, str):
+        return value.strip() or None
     if value is None or value == NULL:
         return None
     if isinstance(value, float):
@@ -213,7 +219,7 @@ def _new_writer(path: str, crs: Any) -> QgsVectorFileWriter:
         QgsCoordinateTransformContext(),
         options,
     )
-    _close(writer, path)
+    _check(writer, path)
     return writer
 
 
@@ -223,7 +229,7 @@ def _columns() -> QgsFields:
     return QgsVectorLayer(table, "columns", "memory").fields()
 
 
-def _close(writer: QgsVectorFileWriter, path: str) -> None:
+def _check(writer: QgsVectorFileWriter, path: str) -> None:
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
         raise OutputError(
             f"The temporary file {os.path.basename(path)} could not be written "

@@ -61,10 +61,8 @@ class SetUpEngine(DeepSegAlgorithm):
                 QgsProcessingParameterFile(
                     "PYTHON",
                     "Python to use, 3.10 or newer (empty: search for one)",
-                    QgsProcessingParameterFile.Behavior.File,
-                    "",
-                    None,
-                    True,
+                    optional=True,
+                    fileFilter="Programs (*)",  # QGIS's default asks for a dot in the name
                 )
             ),
             QgsProcessingParameterBoolean("RECREATE", "Make it anew", False),

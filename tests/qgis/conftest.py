@@ -18,6 +18,7 @@ collect_ignore_glob = [] if importlib.util.find_spec("qgis") else ["test_*.py"]
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["GDAL_PAM_ENABLED"] = "NO"  # no .aux.xml beside rasters that QGIS looks at
 
 # the repository's own folder `processing` would hide QGIS's
 sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != ROOT]
