@@ -127,6 +127,7 @@ class Demo:
         variables = {
             "QT_QPA_PLATFORM": "offscreen",
             "XDG_RUNTIME_DIR": str(ROOT / "build" / "run"),
+            "QGIS_CUSTOM_CONFIG_PATH": str(ROOT / "build" / "qgis-profile"),
             "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside somebody's raster
         }
         done = subprocess.run(

@@ -53,7 +53,7 @@ def test_polygons_are_drawn_in_the_models_colours(
     picture = tmp_path / "map.png"
     python = qgis_program("find_qgis_python")
     command = [python, "scripts/map_picture.py", *files, str(picture)]
-    drawn = ran(command, QT_QPA_PLATFORM="offscreen")
+    drawn = ran(command, QT_QPA_PLATFORM="offscreen", QGIS_CUSTOM_CONFIG_PATH=str(tmp_path))
     assert drawn.returncode == 0, drawn.stderr
     page = matplotlib.image.imread(picture)  # (rows, columns, RGBA) from 0 to 1
     reddish = page[:, :, 0] - page[:, :, 1] > 0.25
@@ -71,6 +71,6 @@ def test_a_layer_that_does_not_open_is_told(
 ) -> None:
     python = qgis_program("find_qgis_python")
     command = [python, "scripts/map_picture.py", "/nowhere.tif", *files[1:], str(tmp_path / "m")]
-    failed = ran(command, QT_QPA_PLATFORM="offscreen")
+    failed = ran(command, QT_QPA_PLATFORM="offscreen", QGIS_CUSTOM_CONFIG_PATH=str(tmp_path))
     assert failed.returncode == 1
     assert "/nowhere.tif could not be opened" in failed.stderr

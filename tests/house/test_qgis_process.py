@@ -204,7 +204,8 @@ def test_a_pyqgis_script_at_the_root_sees_qgis_own_processing(
     script = tmp_path / "script.py"
     script.write_text(PYQGIS_SCRIPT)
     python = qgis_program("find_qgis_python")
-    said = ran([python, str(script)], root, QT_QPA_PLATFORM="offscreen")
+    own = {"QT_QPA_PLATFORM": "offscreen", "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path)}
+    said = ran([python, str(script)], root, **own)
     assert said.returncode == 0, said.stderr
     works, path = said.stdout.split()[-2:]
     assert works == "True"
