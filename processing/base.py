@@ -10,10 +10,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Optional
 
-from deepseg_qgis.processing import engine_environment
 from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.engine_choice import find_engine
 from deepseg_qgis.processing.engine_client import (
-    EngineProgram,
     Listener,
     make_private_folder,
     run_job,
@@ -30,22 +29,12 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingParameterDefinition,
     QgsProcessingUtils,
-    QgsSettings,
     QgsVectorLayer,
 )
 
-import deepseg_qgis
 from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped
 from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
-
-ENGINE_SETTING = "DEEPSEG_ENGINE_PYTHON"
-"""The provider's setting, as Processing's options call it."""
-
-NO_ENGINE = (
-    "DeepSeg has no engine yet. Run the algorithm 'Set up the engine' (deepseg:setupengine, in the "
-    "group Models) once, then try again."
-)
 
 Definitions = list[QgsProcessingParameterDefinition]
 Styles = dict[str, Optional[QgsFeatureRenderer]]
@@ -112,6 +101,9 @@ class EngineAlgorithm(DeepSegAlgorithm):
     STOP_GRACE_S: ClassVar[float] = 30.0
     """How long the engine may take to end after Stop."""
 
+    _folder = ""
+    """Private to a run, in QGIS's temporary folder; holds the job and the streamed layers."""
+
     def job(self, inputs: Inputs, destinations: Destinations) -> Job:
         """Return what the engine is asked to do."""
         raise NotImplementedError
@@ -159,8 +151,8 @@ class EngineAlgorithm(DeepSegAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         """Open the layers; QGIS calls this in its main thread."""
-        self._folder = make_private_folder(QgsProcessingUtils.tempFolder())
         with self._explaining(feedback):
+            self._folder = make_private_folder(QgsProcessingUtils.tempFolder())
             self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
         return True
 
@@ -199,6 +191,13 @@ class EngineAlgorithm(DeepSegAlgorithm):
             shutil.rmtree(self._folder, ignore_errors=True)
             tell_details(error, feedback)
             raise QgsProcessingException(str(error)) from error
+        except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise QgsProcessingException(
+                f"The temporary folder {QgsProcessingUtils.tempFolder()} cannot be used "
+                f"({error.strerror or error}). Make room on its disk, or choose another one under "
+                "Settings > Options > Processing > General."
+            ) from error
 
     def _paint(
         self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
@@ -221,26 +220,6 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if isinstance(value, (int, float)) and math.isfinite(value):
                 results[name] = value
         return results
-
-
-def find_engine() -> EngineProgram:
-    """Return the engine that the user has.
-
-    Raises:
-        EngineMissing: there is none.
-    """
-    setting = QgsSettings().value(f"Processing/Configuration/{ENGINE_SETTING}") or ""
-    python = engine_environment.chosen_python(os.environ, str(setting))
-    if python is None:
-        raise EngineMissing(NO_ENGINE)
-    if not os.path.isfile(python):
-        raise EngineMissing(
-            f"The engine's Python {python} does not exist. Run 'Set up the engine' "
-            "(deepseg:setupengine), or correct the path in the variable DEEPSEG_ENGINE_PYTHON or "
-            "in Settings > Options > Processing > Providers > DeepSeg."
-        )
-    launch = os.path.join(os.path.dirname(os.path.abspath(deepseg_qgis.__file__)), "launch.py")
-    return EngineProgram(python, launch, engine_environment.engine_variables(os.environ))
 
 
 def _problem(

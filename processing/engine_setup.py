@@ -8,11 +8,9 @@ that fails or is stopped leaves the engine that was there before as it was.
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import shutil
-import sys
 import tempfile
 import time
 from collections import deque
@@ -21,14 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseg_qgis.processing.engine_environment import POINTER
+from deepseg_qgis.processing.pip_commands import PipProgress, failure, pip_commands
 from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
 from deepseg_qgis.processing.python_search import Interpreter, find_interpreter
 
-from deepseg_qgis.errors import EngineError, OutputError, ResourceError, Stopped
-
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
-CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
-"""PyTorch's own indexes: plain pip brings CUDA builds on Linux and CPU builds on Windows."""
+from deepseg_qgis.errors import EngineError, OutputError, Stopped
 
 PREFIX = "engine-"
 POLL_S = 0.2
@@ -50,18 +45,6 @@ print(json.dumps({"python": sys.version.split()[0], "torch": torch.__version__,
     "rasterio": rasterio.__version__, "device": gpu or ("mps" if mps else "cpu")}))
 """
 """Imports all that the engine needs, and tells what it found."""
-
-UNREACHABLE = (
-    "Temporary failure in name resolution",
-    "Failed to establish a new connection",
-    "NewConnectionError",
-    "ProxyError",
-    "SSLError",
-    "ConnectTimeoutError",
-    "ReadTimeoutError",
-    "No route to host",
-    "Network is unreachable",
-)
 
 
 @dataclass(frozen=True)
@@ -138,8 +121,9 @@ class EngineSetup:
             python = venv_python(folder)
             self._watcher.progress(0.02, "Making a Python environment")
             self._do([interpreter.path, "-I", "-m", "venv", folder], "make an environment")
+            progress = PipProgress()
             for command in pip_commands(python, wish.accelerator, self._requirements):
-                self._do(command, "install the engine's libraries", PipProgress().of)
+                self._do(command, "install the engine's libraries", progress.of)
             engine = self._tried(python)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -198,7 +182,7 @@ class EngineSetup:
                         self._watcher.progress(done, "Installing libraries")
             code = tree.process.wait()
         if code != 0:
-            raise _failure(purpose, code, list(lines))
+            raise failure(purpose, code, list(lines))
         return list(lines)
 
     def _recipe(self, wish: Wish) -> str:
@@ -230,48 +214,10 @@ class EngineSetup:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-class PipProgress:
-    """How far pip is, guessed from its lines: packages are collected, then installed in one go."""
-
-    COLLECTED_AFTER = 40.0
-    """Packages until the larger part of collecting is done; the engine has about 80."""
-
-    def __init__(self) -> None:
-        self._collected = 0
-
-    def of(self, line: str) -> float:
-        """Return the fraction that is done after a line."""
-        self._collected += line.startswith("Collecting ")
-        if line.startswith("Installing collected packages"):
-            return 0.6
-        if line.startswith("Successfully installed"):
-            return 0.9
-        return 0.05 + 0.5 * (1.0 - math.exp(-self._collected / self.COLLECTED_AFTER))
-
-
 def venv_python(folder: str) -> str:
     """Return the Python of the environment in ``folder``."""
     parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
     return os.path.join(folder, *parts)
-
-
-def pip_commands(
-    python: str, accelerator: str, requirements: str, platform: str = sys.platform
-) -> list[list[str]]:
-    """Return the commands that fill an environment, for an accelerator on a platform.
-
-    Plain pip brings the build that serves everybody; torch comes from PyTorch's own index only
-    where another build is wanted, and alone, so that all else follows the user's pip settings.
-    """
-    install = [python, "-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-    install += ["--disable-pip-version-check"]
-    index = None
-    if accelerator == "cpu" and platform != "darwin":
-        index = CPU_WHEELS
-    elif accelerator == "cuda" and platform == "win32":
-        index = CUDA_WHEELS
-    torch = [[*install, "--index-url", index, "torch", "torchvision"]] if index else []
-    return [*torch, [*install, "-r", requirements]]
 
 
 def _lines_of(tree: ProcessTree) -> Any:
@@ -301,26 +247,3 @@ def _lines_of(tree: ProcessTree) -> Any:
         else:
             quiet_since = signed = now
             yield line.strip(), 0.0
-
-
-def _failure(purpose: str, code: int, lines: Sequence[str]) -> EngineError | ResourceError:
-    """Return the error that says in plain words why a program failed."""
-    text = "\n".join(lines)
-    last = next((line for line in reversed(lines) if line), "no message")
-    if "No space left on device" in text or "not enough space" in text.lower():
-        return ResourceError(
-            "The disk is full. The engine needs about 6 GB: make room, or set the variable "
-            "DEEPSEG_ENGINE_HOME to a folder on another disk (and TMPDIR for pip's downloads)."
-        )
-    if any(sign in text for sign in UNREACHABLE):
-        return EngineError(
-            "The packages could not be downloaded: the package index could not be reached. Check "
-            "the network and, behind a proxy, the variable HTTPS_PROXY; pip's own settings "
-            f"(pip.conf, PIP_INDEX_URL) are respected. pip said: {last}"
-        )
-    if "No matching distribution found" in text:
-        return EngineError(
-            "pip found no packages that suit this Python, or could not reach its index. Check the "
-            "network, or choose another Python (3.10 to 3.13) under 'Python'. pip said: " + last
-        )
-    return EngineError(f"It was not possible to {purpose} (exit code {code}). It said: {last}")

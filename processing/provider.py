@@ -7,9 +7,9 @@ import os
 from collections import deque
 from typing import Any
 
-from deepseg_qgis.processing.base import ENGINE_SETTING
 from deepseg_qgis.processing.createannotations import CreateAnnotations
 from deepseg_qgis.processing.demoscene import DemoScene
+from deepseg_qgis.processing.engine_choice import ENGINE_SETTING
 from deepseg_qgis.processing.evaluate import Evaluate
 from deepseg_qgis.processing.predict import Predict
 from deepseg_qgis.processing.setupengine import SetUpEngine

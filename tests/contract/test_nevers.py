@@ -15,6 +15,7 @@ WITHOUT_QGIS = (
     "engine_client",
     "engine_environment",
     "engine_setup",
+    "pip_commands",
     "process_tree",
     "python_search",
 )

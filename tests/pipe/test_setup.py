@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing import engine_setup, python_search
+from deepseg_qgis.processing import engine_setup, pip_commands, python_search
 from deepseg_qgis.processing.engine_environment import (
     HOME_VARIABLE,
     PIP_PREFIXES,
     engine_variables,
     installed_python,
 )
-from deepseg_qgis.processing.engine_setup import EngineSetup, PipProgress, Watcher, Wish
+from deepseg_qgis.processing.engine_setup import EngineSetup, Watcher, Wish
+from deepseg_qgis.processing.pip_commands import PipProgress
 
 from deepseg_qgis.errors import EngineError, EngineMissing, OutputError, ResourceError, Stopped
 
@@ -204,7 +205,7 @@ def test_the_search_goes_on_after_a_python_that_does_not_suit(
 
 def test_torch_comes_from_its_own_index_only_where_it_must() -> None:
     def indexes(accelerator: str, platform: str) -> list[str | None]:
-        commands = engine_setup.pip_commands("py", accelerator, "r.txt", platform)
+        commands = pip_commands.pip_commands("py", accelerator, "r.txt", platform)
         assert commands[-1][-2:] == ["-r", "r.txt"]
         assert "--index-url" not in commands[-1], "all else follows the user's settings"
         return [
@@ -215,8 +216,8 @@ def test_torch_comes_from_its_own_index_only_where_it_must() -> None:
     for platform in ("linux", "win32", "darwin"):
         assert indexes("auto", platform) == [None]
     assert indexes("cuda", "linux") == [None]
-    assert indexes("cuda", "win32") == [engine_setup.CUDA_WHEELS, None]
-    assert indexes("cpu", "linux") == [engine_setup.CPU_WHEELS, None]
+    assert indexes("cuda", "win32") == [pip_commands.CUDA_WHEELS, None]
+    assert indexes("cpu", "linux") == [pip_commands.CPU_WHEELS, None]
     assert indexes("cpu", "darwin") == [None]
 
 

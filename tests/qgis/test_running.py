@@ -295,6 +295,25 @@ def test_nothing_is_left_in_the_temporary_folder(
     assert temporary_folders() == []
 
 
+def test_a_temporary_folder_without_room_is_explained(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    feedback: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from deepseg_qgis.processing import base
+
+    def full(parent: str) -> str:
+        raise OSError(28, "No space left on device", parent)
+
+    monkeypatch.setattr(base, "make_private_folder", full)
+    with pytest.raises(QgsProcessingException):
+        run("predict", INPUT=[raster()], MODEL=model)
+    assert any("No space left on device). Make room" in text for text in feedback.all("error"))
+
+
 def test_a_prediction_is_painted_in_the_models_colours(
     engine: Any, raster: Callable[..., str], model: str, tmp_path: Path, project: Any
 ) -> None:
