@@ -26,6 +26,8 @@ def main():
         )
         return 2
     load_package(os.path.dirname(os.path.abspath(__file__)))
+    # threads that wait for each other give way: beside a busy QGIS spinning ones stand still
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from deepseg_qgis.engine.run import run
 
     return run(sys.argv[1], events)
