@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Optional
 
+from deepseg_qgis.processing.checks import problem_with
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.engine_choice import find_engine
 from deepseg_qgis.processing.engine_client import (
@@ -17,7 +18,7 @@ from deepseg_qgis.processing.engine_client import (
     make_private_folder,
     run_job,
 )
-from deepseg_qgis.processing.inputs import ChosenLayers, Inputs, unreadable_layer
+from deepseg_qgis.processing.inputs import ChosenLayers, Inputs
 from deepseg_qgis.processing.relay import Relay, tell_details
 from deepseg_qgis.processing.styles import Painter, save_style
 from qgis.core import (
@@ -139,7 +140,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
     ) -> tuple[bool, str]:
         """Return whether the values can be used, and else what is wrong with the first."""
         for definition in self.parameterDefinitions():
-            problem = _problem(definition, parameters.get(definition.name()), context)
+            problem = problem_with(definition, parameters.get(definition.name()), context)
             if problem:
                 return False, problem
         return super().checkParameterValues(parameters, context)
@@ -220,24 +221,3 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if isinstance(value, (int, float)) and math.isfinite(value):
                 results[name] = value
         return results
-
-
-def _problem(
-    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
-) -> str | None:
-    """Return what is wrong with a value, in more words than QGIS has for it."""
-    if definition.type() in ("raster", "multilayer"):
-        path = unreadable_layer(value, context)
-        if path:
-            return (
-                f"{definition.description()}: {path} could not be opened as a raster. Expected a "
-                "raster file that opens in QGIS; check the path, or copy the file again."
-            )
-    if definition.type() == "file" and isinstance(value, str) and value:
-        ending = definition.extension() and f".{definition.extension()}"
-        if not value.lower().endswith(ending):
-            return (
-                f"{definition.description()}: expected a file that ends in {ending}, got {value}. "
-                "Choose a model that 'Train a model' wrote."
-            )
-    return None

@@ -16,7 +16,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
-    QgsProcessingUtils,
     QgsRasterLayer,
     QgsVectorLayer,
 )
@@ -185,13 +184,3 @@ class Inputs:
     def _is_empty(self, name: str) -> bool:
         default = self._algorithm.parameterDefinition(name).defaultValue()
         return self._parameters.get(name, default) in NOTHING
-
-
-def unreadable_layer(value: Any, context: QgsProcessingContext) -> str | None:
-    """Return the first of a parameter's files that QGIS cannot open as a raster, or None."""
-    for entry in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(entry, str) and entry:
-            hint = QgsProcessingUtils.LayerHint.Raster
-            if QgsProcessingUtils.mapLayerFromString(entry, context, True, hint) is None:
-                return entry
-    return None

@@ -341,11 +341,3 @@ def test_a_prediction_is_painted_in_the_models_colours(
     details.postProcessor().postProcessLayer(layer, context, QgsProcessingFeedback())
     assert [each.symbol().color().name() for each in layer.renderer().categories()] == ["#ff0000"]
     assert 'value="house"' in (tmp_path / "p.qml").read_text()
-
-
-@pytest.mark.parametrize("value", ["notes.txt", "m.pth"])
-def test_a_model_of_another_kind_is_refused_in_plain_words(
-    run: Run, engine: Any, raster: Callable[..., str], value: str
-) -> None:
-    with pytest.raises(QgsProcessingException, match=rf"ends in \.safetensors, got {value}"):
-        run("predict", INPUT=[raster()], MODEL=value)
