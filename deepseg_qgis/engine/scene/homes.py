@@ -29,7 +29,7 @@ Roof = tuple[float, float, float, float, float, float, float]
 
 HOUSE_HEIGHT_PX = 15.0
 BARN_HEIGHT_PX = 21.0
-FLAT, STEEP = 0.0, 0.24
+FLAT, STEEP = 0.0, 0.26
 """How strongly the two halves of a roof differ in brightness."""
 
 
@@ -37,7 +37,7 @@ def homes(sketch: Sketch, side: Side, band: Band) -> None:
     """Draw detached houses in gardens along a side."""
     start = sketch.rng.uniform(4.0, 12.0)
     while True:
-        width = sketch.rng.uniform(50.0, 70.0)
+        width = sketch.rng.uniform(52.0, 70.0)
         if start + width > side.length - 3.0:
             return
         _lot(sketch, side, (start, start + width), band)
@@ -95,7 +95,7 @@ def _lot(sketch: Sketch, side: Side, lot: Band, band: Band) -> None:
     sketch.cover(side.patch(lot, (near, far - rng.uniform(2.0, 8.0))), lawn, rng.uniform(0.3, 0.9))
     setback = rng.uniform(16.0, 28.0)
     if rng.random() > 0.04:
-        width, depth = rng.uniform(36.0, 52.0), rng.uniform(31.0, 40.0)
+        width, depth = rng.uniform(38.0, 54.0), rng.uniform(32.0, 41.0)
         width = min(width, right - left - 13.0)
         slack = right - left - width - 12.0
         middle = (left + right) / 2.0 + rng.uniform(-0.5, 0.5) * slack

@@ -126,7 +126,7 @@ def _field(sketch: Sketch, side: Side, corners: Points) -> None:
     ploughed = rng.random() < 0.38
     colour = pick(rng, SOILS if ploughed else CROPS, 8.0)
     look = Look(colour, 0.05, 0.05, 0.065)
-    rows = (rng.uniform(5.0, 9.0), rng.uniform(0.05, 0.11))
+    rows = (rng.uniform(5.0, 9.0), rng.uniform(0.07, 0.13))
     shape = (float(across[0]), float(across[1]), *rows)
     sketch.fields.append(Thing(polygon, look, shape))
 
