@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from typing import TextIO
 
@@ -32,8 +33,11 @@ class Screen:
         self._write(f"\n\033[1m{text}\033[0m" if self._terminal else f"\n{text}")
 
     def line(self, text: str) -> None:
-        """Write a line that stays."""
-        self._write(f"  {text}" if text else "")
+        """Write a line that stays, folded to the width of a terminal."""
+        width = shutil.get_terminal_size().columns - 2
+        folded = self._terminal and len(text) > width
+        for piece in textwrap.wrap(text, width, break_long_words=False) if folded else [text]:
+            self._write(f"  {piece}".rstrip())
 
     def progress(self, percent: float | None, text: str = "") -> None:
         """Show how far the step is; call it every second or so, and as often as you like."""
