@@ -18,6 +18,9 @@ from deepseg_qgis.errors import ModelError, ParameterError, ResourceError
 SIZE_MULTIPLE_PX = 32
 """Encoders halve the picture five times, so sides must be a multiple of 2⁵."""
 
+OPTIONS = {"dpt": {"dynamic_img_size": True}}
+"""Vision transformers take pictures of one size alone unless told otherwise."""
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -44,6 +47,7 @@ def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Mo
             encoder_weights=None,
             in_channels=bands,
             classes=channels_for(categories),
+            **OPTIONS.get(architecture, {}),
         )
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
         raise ModelError(
@@ -51,6 +55,23 @@ def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Mo
             "Choose another encoder; resnet18 goes with nearly all of them."
         ) from error
     return network.to(memory_format=torch.channels_last)
+
+
+def check_takes(network: nn.Module, bands: int, tile_size_px: int) -> None:
+    """Check that a network can run on tiles of this size, by running it on one.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    tile = torch.zeros(1, bands, tile_size_px, tile_size_px)
+    try:
+        with torch.inference_mode():
+            network.eval()(tile)
+    except RuntimeError as error:
+        raise ParameterError(
+            f"This network cannot take tiles of {tile_size_px} px ({error}). Use 256 px, or "
+            "another architecture."
+        ) from error
 
 
 def choose_device(wish: str) -> torch.device:

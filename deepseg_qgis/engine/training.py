@@ -87,6 +87,7 @@ class Trainer:
         network = networks.build(
             settings.architecture, settings.encoder, truths[0].raster.bands, len(categories)
         )
+        networks.check_takes(network, truths[0].raster.bands, settings.tile_size_px)
         self._optimiser: torch.optim.Optimizer
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY

@@ -22,8 +22,10 @@ from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.errors import OutputError, VectorError
 from deepseg_qgis.jobs import VectorSource
 
-GEOJSON = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
+LAYER_OPTIONS = {"GeoJSON": {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}}
 """9 decimals are a tenth of a millimetre; the driver's default of 7 is a centimetre."""
+DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
+"""The newest version that QGIS 3.22 reads without a warning."""
 
 FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell of a CSV that starts so for a formula."""
@@ -175,13 +177,19 @@ def cut_at_antimeridian(geometries: Geometries) -> Geometries:
 
 def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object) -> None:
     layer = Path(path).stem
-    geojson = GEOJSON if _is_geojson(path) else {}
+    driver = _driver(path)
     try:
         with warnings.catch_warnings():
             # a Shapefile shortens names to 10 characters, and a table has no CRS
             warnings.simplefilter("ignore")
             pyogrio.write_arrow(
-                table, path, layer=layer, driver=_driver(path), layer_options=geojson, **options
+                table,
+                path,
+                layer=layer,
+                driver=driver,
+                dataset_options=DATASET_OPTIONS.get(driver),
+                layer_options=LAYER_OPTIONS.get(driver),
+                **options,
             )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError, RuntimeError) as error:
         raise OutputError(

@@ -29,14 +29,22 @@ ANNOTATION_BYTES_A_PX = 0.35
 MOST_THREADS = 4
 
 CATEGORY = {"category": pa.string()}
+COLOURS = {
+    "building": "#d55e00",
+    "field": "#f0e442",
+    "road": "#9a9a9a",
+    "tree": "#009e73",
+    "water": "#0072b2",
+}
+"""How the annotations are drawn: told apart by the colour-blind, and close to what they show."""
 NAME = {"name": pa.string()}
 
 
 def run(job: DemoSceneJob, control: Control) -> dict[str, object]:
     """Write the scene, its annotations and its two areas.
 
-    Returns ``output``, ``annotations``, ``training_aoi`` and ``test_aoi`` (paths) and ``count``
-    (the number of polygons).
+    Returns ``output``, ``annotations``, ``training_aoi`` and ``test_aoi`` (paths), ``count`` (the
+    number of polygons) and ``categories`` with their colours.
 
     Raises:
         ParameterError: the size or the seed cannot be used.
@@ -68,6 +76,7 @@ def run(job: DemoSceneJob, control: Control) -> dict[str, object]:
         "training_aoi": job.training_aoi,
         "test_aoi": job.test_aoi,
         "count": count,
+        "categories": [{"name": name, "colour": COLOURS[name]} for name in sorted(counts)],
     }
 
 
