@@ -78,6 +78,8 @@ def test_tells_what_it_made(made, annotations, tmp_path):
     events = []
     job = job_in(tmp_path, size=300)
     values = demoscene.run(job, Control(events.append))
+    colours = {each["name"]: each["colour"] for each in values.pop("categories")}
+    assert set(colours) <= set(demoscene.COLOURS)
     assert values == {
         "output": job.output,
         "annotations": job.annotations,
