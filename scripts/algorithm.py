@@ -89,7 +89,7 @@ def run_algorithm(
     given = [f"{name}={value}" for name, value in parameters.items() if value is not None]
     command = [str(QGIS_PROCESS), "run", algorithm, "--", *given]
     log.write(f"\n$ {' '.join(command)}\n")
-    ours, theirs = os.openpty()
+    ours, theirs = _channel()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE
     )
@@ -106,6 +106,14 @@ def run_algorithm(
     if code != 0:
         raise StepError(f"{algorithm} ended with exit code {code}")
     return answer.results
+
+
+def _channel() -> tuple[int, int]:
+    """Return the ends to read and to write: a pseudo-terminal, or a pipe where there are none."""
+    try:
+        return os.openpty()
+    except OSError:  # a bare chroot
+        return os.pipe()
 
 
 def _relay(output: int, errors: int, answer: Answer, screen: Screen, log: TextIO) -> None:

@@ -87,7 +87,12 @@ def algorithm(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return module
 
 
-def test_an_algorithm_is_told_readably(algorithm: ModuleType, script: Script) -> None:
+@pytest.mark.parametrize("terminals", [True, False])
+def test_an_algorithm_is_told_readably(
+    algorithm: ModuleType, script: Script, terminals: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not terminals:
+        monkeypatch.setattr(algorithm.os, "openpty", _no_device)
     shown, log = io.StringIO(), io.StringIO()
     screen = script("screen").Screen(shown)
     results = algorithm.run_algorithm("deepseg:predict", {"INPUT": "a", "AOI": None}, screen, log)
@@ -99,6 +104,10 @@ def test_an_algorithm_is_told_readably(algorithm: ModuleType, script: Script) ->
     ]
     assert "run deepseg:predict -- INPUT=a\n" in log.getvalue()
     assert "setapi" in log.getvalue()
+
+
+def _no_device() -> None:
+    raise OSError("No such device")
 
 
 def test_a_failing_algorithm_stops_with_its_message_told_once(
