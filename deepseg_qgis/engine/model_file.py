@@ -55,8 +55,7 @@ def load(path: str) -> Model:
     if not isinstance(metadata, dict) or not isinstance(metadata.get(CARD_KEY), str):
         raise _no_model(path, "it has no DeepSeg card")
     card = from_json(metadata[CARD_KEY])
-    with torch.device("meta"):  # shapes without memory
-        network = _built(card)
+    network = _outlined(card)
     _check_tensors(path, header, network.state_dict())
     try:
         weights = safetensors.torch.load_file(path)
@@ -85,6 +84,15 @@ def check_fits(card: ModelCard, raster: Raster) -> None:
             f"{raster.dtype} ({', '.join(raster.band_names)}). Choose a raster like the one it was "
             "trained on, or train a model on this kind of raster."
         )
+
+
+def _outlined(card: ModelCard) -> nn.Module:
+    """Return the network with shapes, but without memory where its library can do that."""
+    try:
+        with torch.device("meta"):
+            return _built(card)
+    except ModelError:  # a few transformers compute with numbers while they are built
+        return _built(card)
 
 
 def _built(card: ModelCard) -> nn.Module:

@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import pyproj
@@ -143,12 +142,7 @@ class Raster:
     def __enter__(self) -> Raster:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _mask(

@@ -64,6 +64,20 @@ def test_what_goes_in_comes_out(model_path):
 
 
 @pytest.mark.parametrize(
+    ("architecture", "encoder"),
+    [("segformer", "mit_b0"), ("dpt", "tu-vit_tiny_patch16_224"), ("linknet", "mobilenet_v2")],
+)
+def test_other_networks_come_out_too(tmp_path, architecture, encoder):
+    card = replace(CARD, architecture=architecture, encoder=encoder)
+    network = networks.build(architecture, encoder, 2, 2).eval()
+    path = str(tmp_path / "m.safetensors")
+    model_file.save(path, network.state_dict(), card)
+    x = torch.randn(1, 2, 96, 96)
+    with torch.inference_mode():
+        assert torch.allclose(model_file.load(path).network(x), network(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("field", "value", "word"),
     [
         ("architecture", "hf-hub:somebody/model", "architecture"),
