@@ -61,7 +61,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         count = vectors.write_features(path, found.features(), FIELDS, crs)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
-    control.log(f"{count} polygons, {found.area_px} px of them exact to the pixel.")
+    control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")
     return {
         "output": job.output,
         "output_statistics": job.output_statistics,
