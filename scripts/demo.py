@@ -16,10 +16,8 @@ from pathlib import Path
 
 from algorithm import StepError, run_algorithm
 from closing import Closing
-from ground import Ground, InputError, ground_from
+from ground import SCENE_SIZE_PX, Ground, InputError, ground_from
 from screen import Screen
-
-SCENE_SIZE_PX = 1536
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP_PICTURE = Path(__file__).resolve().with_name("map_picture.py")
