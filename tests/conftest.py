@@ -10,10 +10,6 @@ from hypothesis import settings
 
 settings.register_profile("steady", deadline=None)  # machines are slow at times
 settings.load_profile("steady")
-from hypothesis import settings
-
-settings.register_profile("steady", deadline=None)  # machines are slow at times
-settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
