@@ -88,6 +88,8 @@ class ChosenLayers:
                 "opened. Check that it opens in QGIS."
             )
         layer = self._algorithm.parameterAsVectorLayer(*arguments)
+        if layer is not None and self._context.temporaryLayerStore().mapLayer(layer.id()):
+            layer.loadDefaultStyle()  # QGIS opens files without the style beside them
         field = self._category_field(name, layer)
         self._polygons[name] = PolygonLayer(source, layer, field, definition.description())
         if self._polygons[name].being_edited:

@@ -90,7 +90,10 @@ class Trainer:
         networks.check_takes(network, truths[0].raster.bands, settings.tile_size_px)
         self._optimiser: torch.optim.Optimizer
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            fused=device.type in ("cpu", "cuda"),
         )
         self._network, self._optimiser = self._fabric.setup(network, optimiser)
         self._steps = math.ceil(sampler.windows_per_epoch / settings.batch_size)

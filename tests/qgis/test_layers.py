@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import pyogrio
 import pytest
+import shapely
 from deepseg_qgis.processing import raster_layers
 from deepseg_qgis.processing.polygon_layers import category_text, flat_polygons
 from qgis.core import (
@@ -212,6 +214,23 @@ def test_colours_come_from_the_layers_style(sent: Callable[..., Any], engine: An
     sent_colours = engine.job["polygons"]["colours"]
     assert {name: sent_colours[name] for name in colours} == colours
     assert sent_colours["other"] not in colours.values()
+
+
+def test_colours_come_from_the_style_beside_a_file(
+    sent: Callable[..., Any], engine: Any, tmp_path: Path
+) -> None:
+    polygons = layer((SQUARE, "house"))
+    symbol = QgsFillSymbol.createSimple({"color": "#00ff7f"})
+    categories = [QgsRendererCategory("house", symbol, "house")]
+    polygons.setRenderer(QgsCategorizedSymbolRenderer("kind", categories))
+    path = tmp_path / "drawn.gpkg"
+    frame = geopandas.GeoDataFrame(
+        {"kind": ["house"]}, geometry=[shapely.box(0, 0, 10, 10)], crs="EPSG:32645"
+    )
+    frame.to_file(path)
+    polygons.saveNamedStyle(str(path.with_suffix(".qml")))
+    sent(str(path), CATEGORY_FIELD="kind")
+    assert engine.job["polygons"]["colours"] == {"house": "#00ff7f"}
 
 
 @pytest.mark.parametrize(
