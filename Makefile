@@ -24,7 +24,8 @@ demo: setup ## train, evaluate and predict on a made-up scene, or on your own da
 test: setup ## run all tests
 	@mkdir -p build/run && chmod 700 build/run
 	@QT_QPA_PLATFORM=offscreen XDG_RUNTIME_DIR="$(CURDIR)/build/run" \
-		QGIS_CUSTOM_CONFIG_PATH="$(CURDIR)/build/qgis-profile-tests" $(PYTHON) -I -m pytest $(ARGS)
+		QGIS_CUSTOM_CONFIG_PATH="$(CURDIR)/build/qgis-profile-tests" OMP_WAIT_POLICY=PASSIVE \
+		$(PYTHON) -I -m pytest $(ARGS)
 
 lint: setup ## check style, the forbidden imports and the format
 	@$(PYTHON) -m ruff check $(wildcard $(CHECKED))
