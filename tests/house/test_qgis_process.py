@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -189,11 +190,10 @@ def test_interrupt_reaches_qgis_and_leaves_no_engine(
 def _engine_of(process: psutil.Process) -> psutil.Process:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.is_running():
-        engines = [
-            each for each in process.children(True) if "launch.py" in " ".join(each.cmdline())
-        ]
-        if engines:
-            return engines[0]
+        for child in process.children(True):
+            with contextlib.suppress(psutil.Error):  # a child of QGIS that has just ended
+                if "launch.py" in " ".join(child.cmdline()):
+                    return child
         time.sleep(0.1)
     raise AssertionError("no engine was started")
 
