@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "held_out")
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--bf16", action="store_true", help="the reference trains in bfloat16 too")
     wanted = parser.parse_args()
     folder = wanted.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,9 @@ def main() -> None:
     if wanted.reference:
         seeds = [str(seed) for seed in wanted.seeds]
         command = [sys.executable, ROOT / "benchmarks" / "reference_train.py", scene, polygons]
-        subprocess.run([*command, "--epochs", str(wanted.epochs), "--seeds", *seeds], check=True)
+        precision = ["--bf16"] if wanted.bf16 else []
+        epochs = ["--epochs", str(wanted.epochs)]
+        subprocess.run([*command, *precision, *epochs, "--seeds", *seeds], check=True)
 
 
 if __name__ == "__main__":
