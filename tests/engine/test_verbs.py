@@ -270,6 +270,21 @@ def test_stop_of_a_prediction_leaves_nothing(trained, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["discs.gpkg", "discs.tif"]
 
 
+def test_what_lies_outside_of_the_area_is_not_learned(discs, make_layer, tmp_path):
+    raster, layer = discs
+    frame = geopandas.read_file(layer.path)
+    far_east = frame.geometry.centroid.x > 500_060
+    names = list(np.where(far_east, "unseen", "disc"))
+    both = make_layer(list(frame.geometry), names, name="both")
+    west = make_layer([shapely.box(500_000, 5_499_920, 500_058, 5_500_000)], name="west")
+    job = train_job(raster, both, tmp_path, epochs=1, aoi=west, output_html=None)
+    result = train.run(job, Control())
+    assert [each["name"] for each in result["categories"]] == ["disc"]
+    empty = make_layer([shapely.box(500_000, 5_499_999, 500_002, 5_500_000)], name="empty")
+    with pytest.raises(VectorError, match="holds no polygon"):
+        train.run(replace(job, aoi=empty), Control())
+
+
 def test_patience_ends_training(discs, tmp_path):
     raster, layer = discs
     job = train_job(raster, layer, tmp_path, epochs=9, patience=1, learning_rate=1e-7)

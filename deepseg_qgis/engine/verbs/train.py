@@ -19,6 +19,7 @@ from deepseg_qgis import __version__
 from deepseg_qgis.engine import annotations as annotated
 from deepseg_qgis.engine import ground_truth, model_file, report_training, vectors
 from deepseg_qgis.engine.annotations import Category
+from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.ground_truth import GroundTruth
 from deepseg_qgis.engine.inference import check_tile_size
@@ -109,17 +110,17 @@ def _ground_truth(
     """Return the categories and, for each raster, what is known about it, split in two."""
     layer = annotated.load(job.annotations, control)
     annotated.require_touching(layer, list(rasters))
-    categories = _categories_on(layer, rasters)
-    truths = []
-    for raster in rasters:
-        area = ground_truth.labelled_area(layer, job.aoi, raster, control)
-        nothing = area.without(area)
-        truths.append(GroundTruth(raster, layer.over(raster, categories), area, nothing))
-    if not any(truth.training.size_px for truth in truths):
+    areas = [ground_truth.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
+    if not any(area.size_px for area in areas):
         raise VectorError(
             "The area of interest does not touch any of the rasters. Draw it over the annotated "
             "ground, or leave it empty."
         )
+    categories = _categories_in(layer, rasters, areas)
+    truths = [
+        GroundTruth(raster, layer.over(raster, categories), area, area.without(area))
+        for raster, area in zip(rasters, areas, strict=True)
+    ]
     if job.aoi is None:
         control.warn(
             "No area of interest was given: everything inside the bounding box of the annotations "
@@ -136,9 +137,23 @@ def _ground_truth(
     return categories, split
 
 
-def _categories_on(layer: annotated.Annotations, rasters: Sequence[Raster]) -> tuple[Category, ...]:
-    """Return the categories that occur on at least one raster."""
-    names = {name for raster in rasters for name in layer.on(raster)[1]}
+def _categories_in(
+    layer: annotated.Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
+) -> tuple[Category, ...]:
+    """Return the categories that occur in at least one labelled area: others cannot be learned.
+
+    Raises:
+        VectorError: there is none.
+    """
+    names: set[str] = set()
+    for raster, area in zip(rasters, areas, strict=True):
+        geometries, found = layer.on(raster)
+        names.update(found[shapely.intersects(geometries, area.geometry)])
+    if not names:
+        raise VectorError(
+            f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
+            "annotated ground, or leave it empty."
+        )
     return tuple(category for category in layer.categories if category.name in names)
 
 
