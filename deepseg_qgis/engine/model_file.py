@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,19 @@ def load(path: str) -> Model:
         network.load_state_dict(weights)
     network = network.to(memory_format=torch.channels_last)
     return Model(network.eval(), card, _fingerprint(path))
+
+
+def load_for(path: str, rasters: Sequence[Raster]) -> Model:
+    """Return the model in a file, which is to run on these rasters.
+
+    Raises:
+        ModelError: the file is no model of DeepSeg's, or is damaged.
+        RasterError: a raster is of another kind than those it was trained on.
+    """
+    model = load(path)
+    for raster in rasters:
+        check_fits(model.card, raster)
+    return model
 
 
 def check_fits(card: ModelCard, raster: Raster) -> None:

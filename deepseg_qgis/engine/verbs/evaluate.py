@@ -40,9 +40,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
-        model = model_file.load(job.model)
-        for raster in rasters:
-            model_file.check_fits(model.card, raster)
+        model = model_file.load_for(job.model, rasters)
         layer = _named_alike(annotated.load(job.annotations, control), model.card, control)
         annotated.require_touching(layer, rasters)
         areas = _areas(job, layer, rasters, control)

@@ -51,9 +51,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
-        model = model_file.load(job.model)
-        for raster in rasters:
-            model_file.check_fits(model.card, raster)
+        model = model_file.load_for(job.model, rasters)
         prediction = Prediction(model, _settings(job))
         _tell(prediction, model.card.resolution_m, rasters, control)
         crs = _output_crs(path, rasters, control)
