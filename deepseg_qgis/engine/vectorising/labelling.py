@@ -1,0 +1,157 @@
+"""Pieces: the 4-connected parts of one class inside of a block, found through its runs. No I/O.
+
+A run is a stretch of equal pixels in a row. There are far fewer runs than pixels, so the union-find
+(R. Tarjan, Efficiency of a good but not linear set union algorithm, J. ACM 22, 1975) works on
+them, and no image of labels is ever made.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+class Runs(NamedTuple):
+    """The runs of a block, row by row; those of row i are ``rows[i]`` to ``rows[i + 1]``.
+
+    All int32: first column, column after the last, and the piece that each belongs to.
+    """
+
+    rows: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    pieces: NDArray[np.int32]
+
+
+class Pieces(NamedTuple):
+    """The pieces of a block, in the order of their first pixels.
+
+    ``classes`` (uint8), ``sizes`` in pixels, ``sums`` of probabilities in 1/255, and the row and
+    column of the first pixel, in the block (int64 all).
+    """
+
+    classes: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    first_rows: NDArray[np.int64]
+    first_columns: NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def labelled(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8]) -> tuple[Runs, Pieces]:
+    """Return the runs and pieces of a block; both arrays are (rows, columns)."""
+    runs = _runs(classes)
+    _unite(classes, runs)
+    return runs, _pieces(classes, probabilities, runs)
+
+
+@njit(cache=True, nogil=True)
+def _runs(classes: NDArray[np.uint8]) -> Runs:
+    height, width = classes.shape
+    rows = np.zeros(height + 1, dtype=np.int32)
+    for i in range(height):
+        count = 0
+        before = np.uint8(0)
+        for j in range(width):
+            here = classes[i, j]
+            count += (here != before) & (here != 0)
+            before = here
+        rows[i + 1] = rows[i] + count
+    starts = np.empty(rows[height], dtype=np.int32)
+    ends = np.empty(rows[height], dtype=np.int32)
+    k = 0
+    for i in range(height):
+        if rows[i + 1] == rows[i]:
+            continue
+        before = np.uint8(0)
+        for j in range(width):
+            here = classes[i, j]
+            if here != before:
+                if before != 0:
+                    ends[k] = j
+                    k += 1
+                if here != 0:
+                    starts[k] = j
+                before = here
+        if before != 0:
+            ends[k] = width
+            k += 1
+    return Runs(rows, starts, ends, np.arange(k, dtype=np.int32))
+
+
+@njit(cache=True, nogil=True)
+def _root(parents: NDArray[np.int32], k: int) -> int:
+    while parents[k] != k:
+        parents[k] = parents[parents[k]]
+        k = parents[k]
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _unite(classes: NDArray[np.uint8], runs: Runs) -> None:
+    """Make ``pieces`` point to each run's first run; a smaller number is always the earlier."""
+    rows, starts, ends, parents = runs
+    for i in range(1, len(rows) - 1):
+        above, here = rows[i - 1], rows[i]
+        while above < rows[i] and here < rows[i + 1]:
+            shared = starts[above] < ends[here] and starts[here] < ends[above]
+            if shared and classes[i - 1, starts[above]] == classes[i, starts[here]]:
+                one, other = _root(parents, above), _root(parents, here)
+                if one < other:
+                    parents[other] = one
+                else:
+                    parents[one] = other
+            if ends[above] < ends[here]:
+                above += 1
+            else:
+                here += 1
+
+
+@njit(cache=True, nogil=True)
+def _pieces(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8], runs: Runs) -> Pieces:
+    """Number the pieces, and sum up; ``pieces`` holds the numbers afterwards."""
+    rows, starts, ends, parents = runs
+    count = 0
+    for k in range(len(parents)):
+        count += parents[k] == k
+    found = Pieces(
+        np.zeros(count, dtype=np.uint8),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+    )
+    number = 0
+    for i in range(len(rows) - 1):
+        for k in range(rows[i], rows[i + 1]):
+            if parents[k] == k:
+                piece = number
+                number += 1
+                found.classes[piece] = classes[i, starts[k]]
+                found.first_rows[piece] = i
+                found.first_columns[piece] = starts[k]
+            else:
+                piece = parents[parents[k]]  # of the first run, which comes earlier
+            parents[k] = piece
+            found.sizes[piece] += ends[k] - starts[k]
+            total = 0
+            for j in range(starts[k], ends[k]):
+                total += probabilities[i, j]
+            found.sums[piece] += total
+    return found
+
+
+@njit(cache=True, nogil=True)
+def piece_at(runs: Runs, row: int, column: int) -> int:
+    """Return the piece of a pixel that belongs to one."""
+    low, high = runs.rows[row], runs.rows[row + 1]
+    while high - low > 1:
+        middle = (low + high) // 2
+        if runs.starts[middle] <= column:
+            low = middle
+        else:
+            high = middle
+    return runs.pieces[low]

@@ -1,0 +1,218 @@
+"""Finished objects as polygons in pixel coordinates, exact or simplified. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numba import njit
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.vectorising.loops import Loops, joined, ragged, simple, without_lattice
+from deepseg_qgis.engine.vectorising.simplification import simplified
+from deepseg_qgis.engine.vectorising.vertices import COLUMN_MASK, COLUMN_SHIFT, ROW_SHIFT
+from deepseg_qgis.errors import DeepSegError
+
+PixelAreas = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""The area of a pixel, in the unit of the smallest area, at each of (n, 2) pixel coordinates."""
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """How outlines become polygons.
+
+    ``simplify_px`` is how far a simplified outline may stray (0: exactly along the pixels' edges).
+    Objects and holes smaller than ``min_area`` go: the number of an object's pixels, or of those
+    inside a hole, times ``pixel_area`` at its first pixel. Whatever lies in such a hole is smaller
+    still, so it goes too, and the object around takes its place.
+    """
+
+    simplify_px: float = 0.0
+    min_area: float = 0.0
+    pixel_area: PixelAreas | None = None
+
+
+@dataclass(frozen=True)
+class Components:
+    """Objects: 4-connected components of pixels of one class.
+
+    All arrays have one entry for each: polygons in pixel coordinates that start at their topmost,
+    leftmost vertex; classes (from 1); sizes in pixels, filled holes included; mean probability of
+    their own pixels from 0 to 1; and the first pixel's row and column.
+    """
+
+    geometries: Geometries
+    classes: NDArray[np.uint8]
+    sizes_px: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    first_rows: NDArray[np.int64]
+    first_columns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Components:
+        """Return the objects that an index names."""
+        return Components(
+            self.geometries[which],
+            self.classes[which],
+            self.sizes_px[which],
+            self.scores[which],
+            self.first_rows[which],
+            self.first_columns[which],
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of objects beside their outlines; one entry for each, as in `Components`."""
+
+    classes: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    first_rows: NDArray[np.int64]
+    first_columns: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Fragments of outlines (see `tracing.Fragments`); ``owners`` count through the objects.
+
+    ``whole`` says for each object whether lattice edges fall away.
+    """
+
+    vertices: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    closed: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
+
+
+def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Components:
+    """Return the objects' polygons, those that are large enough, in the order given.
+
+    Raises:
+        DeepSegError: an outline does not enclose exactly its object's pixels, which would be a
+            fault of this package.
+    """
+    loops = _loops(outlines)
+    enclosed = np.bincount(loops.owners, loops.areas, len(objects.sizes)).astype(np.int64)
+    if not np.array_equal(enclosed, objects.sizes):
+        raise DeepSegError(
+            "The polygons' areas differ from the pixel counts. This is a fault of DeepSeg's: "
+            "please report it with the raster and the model."
+        )
+    large, kept = _large_enough(loops, objects, shaping)
+    sizes = np.bincount(loops.owners[kept], loops.areas[kept], len(objects.sizes)).astype(np.int64)
+    starts = loops.vertices[loops.offsets[:-1]] >> COLUMN_SHIFT
+    order = np.flatnonzero(kept)
+    order = order[np.lexsort((starts[order], loops.areas[order] < 0, loops.owners[order]))]
+    owners = loops.owners[order]
+    vertices, offsets = ragged(loops.vertices, loops.offsets, order)
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    firsts = np.append(firsts, len(owners))
+    geometries = _geometries(vertices, offsets, firsts, shaping.simplify_px)
+    return Components(
+        geometries,
+        objects.classes[large],
+        sizes[large],
+        objects.sums[large] / (255.0 * objects.sizes[large]),
+        objects.first_rows[large],
+        objects.first_columns[large],
+    )
+
+
+def _loops(outlines: Outlines) -> Loops:
+    vertices, offsets = outlines.vertices, outlines.offsets
+    owners, closed = outlines.owners, outlines.closed
+    if outlines.whole.any():
+        hers = outlines.whole[owners]
+        parted = without_lattice(*_subset(outlines, np.flatnonzero(hers)))
+        others = _subset(outlines, np.flatnonzero(~hers))
+        vertices = np.concatenate([others[0], parted[0]])
+        offsets = np.concatenate([others[1], parted[1][1:] + others[1][-1]])
+        owners = np.concatenate([others[2], parted[2]])
+        closed = np.concatenate([others[3], parted[3]])
+    return Loops(*simple(*joined(vertices, offsets, owners, closed)))
+
+
+def _subset(
+    outlines: Outlines, which: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    vertices, offsets = ragged(outlines.vertices, outlines.offsets, which)
+    return vertices, offsets, outlines.owners[which], outlines.closed[which]
+
+
+def _large_enough(
+    loops: Loops, objects: Measured, shaping: Shaping
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which objects and which loops stay."""
+    if shaping.min_area <= 0.0:
+        return np.ones(len(objects.sizes), dtype=bool), np.ones(len(loops.owners), dtype=bool)
+    sizes = objects.sizes * _pixel_areas(shaping, objects.first_rows, objects.first_columns)
+    large = sizes >= shaping.min_area
+    starts = loops.vertices[loops.offsets[:-1]]
+    rows, columns = starts >> ROW_SHIFT, (starts >> COLUMN_SHIFT) & COLUMN_MASK
+    areas = -loops.areas * _pixel_areas(shaping, rows, columns)
+    return large, large[loops.owners] & ((loops.areas > 0) | (areas >= shaping.min_area))
+
+
+def _pixel_areas(
+    shaping: Shaping, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    if shaping.pixel_area is None:
+        return np.ones(len(rows))
+    return shaping.pixel_area(np.column_stack([columns + 0.5, rows + 0.5]))
+
+
+def _geometries(
+    vertices: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    firsts: NDArray[np.int64],
+    simplify_px: float,
+) -> Geometries:
+    """Return polygons; ``firsts`` are the first loop of each, and the number of loops."""
+    if simplify_px <= 0.0:
+        return _as_polygons(vertices, offsets, firsts)
+    result = _as_polygons(*simplified(vertices, offsets, simplify_px, False), firsts)
+    broken = np.flatnonzero(~shapely.is_valid(result))
+    if len(broken):
+        lengths = firsts[broken + 1] - firsts[broken]
+        ends = np.cumsum(lengths)
+        loops = np.repeat(firsts[broken] - ends + lengths, lengths) + np.arange(ends[-1])
+        picked = simplified(*ragged(vertices, offsets, loops), simplify_px, True)
+        result[broken] = _as_polygons(*picked, np.concatenate([[0], ends]))
+    return result
+
+
+def _as_polygons(
+    vertices: NDArray[np.int64], offsets: NDArray[np.int64], firsts: NDArray[np.int64]
+) -> Geometries:
+    if len(firsts) == 1:
+        return np.empty(0, dtype=object)
+    coordinates, ends = _closed(vertices, offsets)
+    return np.asarray(
+        shapely.from_ragged_array(shapely.GeometryType.POLYGON, coordinates, (ends, firsts)),
+        dtype=object,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _closed(vertices, offsets):
+    """Return coordinates (n, 2) of loops whose first vertex is repeated, and their offsets."""
+    count = len(offsets) - 1
+    out = np.empty((len(vertices) + count, 2), dtype=np.float64)
+    ends = np.empty(count + 1, dtype=np.int64)
+    ends[0] = 0
+    n = 0
+    for i in range(count):
+        for k in range(offsets[i], offsets[i + 1] + 1):
+            vertex = vertices[k if k < offsets[i + 1] else offsets[i]]
+            out[n, 0] = (vertex >> COLUMN_SHIFT) & COLUMN_MASK
+            out[n, 1] = vertex >> ROW_SHIFT
+            n += 1
+        ends[i + 1] = n
+    return out, ends
