@@ -73,8 +73,8 @@ class Blocks:
         known[:, strip : strip + core.height, :strip] = self._left
         if classes is not None and probabilities is not None:
             inner = (slice(strip, strip + core.height), slice(strip, strip + core.width))
-            known[(0, *inner)] = classes
-            known[(1, *inner)] = probabilities
+            known[0][inner] = classes
+            known[1][inner] = probabilities
         bottom = strip + core.height
         self._next_above[:, :, at + strip : at + strip + core.width] = known[
             :, bottom - strip : bottom, strip : strip + core.width

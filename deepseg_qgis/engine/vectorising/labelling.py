@@ -112,7 +112,7 @@ def _unite(classes: NDArray[np.uint8], runs: Runs) -> None:
 
 @njit(cache=True, nogil=True)
 def _pieces(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8], runs: Runs) -> Pieces:
-    """Number the pieces, and sum up; ``pieces`` holds the numbers afterwards."""
+    """Return the pieces, and put their numbers into ``runs.pieces``."""
     rows, starts, ends, parents = runs
     count = 0
     for k in range(len(parents)):

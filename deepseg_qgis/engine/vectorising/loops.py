@@ -52,7 +52,7 @@ def joined(
     starts = vertices[offsets[:-1]] >> 8
     openings = np.flatnonzero(~closed)
     order = openings[np.lexsort((starts[openings], owners[openings]))]
-    return _joined(vertices, offsets, owners, closed, order)  # type: ignore[no-any-return]
+    return _joined(vertices, offsets, owners, closed, order)
 
 
 @njit(cache=True, nogil=True)
@@ -221,7 +221,6 @@ def _put(loop, out, n):
     for k in range(1, len(loop)):
         if place(loop[k]) < place(loop[first]):
             first = k
-    start = n
     twice = 0
     y0, x0 = row(loop[first]), column(loop[first])
     y, x = 0, 0

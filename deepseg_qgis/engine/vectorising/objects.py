@@ -176,24 +176,25 @@ def _geometries(
 ) -> Geometries:
     """Return polygons; ``firsts`` are the first loop of each, and the number of loops."""
     if simplify_px <= 0.0:
-        return _as_polygons(vertices, offsets, firsts)
-    result = _as_polygons(*simplified(vertices, offsets, simplify_px, False), firsts)
+        return _as_polygons((vertices, offsets), firsts)
+    result = _as_polygons(simplified(vertices, offsets, simplify_px, False), firsts)
     broken = np.flatnonzero(~shapely.is_valid(result))
     if len(broken):
         lengths = firsts[broken + 1] - firsts[broken]
         ends = np.cumsum(lengths)
         loops = np.repeat(firsts[broken] - ends + lengths, lengths) + np.arange(ends[-1])
-        picked = simplified(*ragged(vertices, offsets, loops), simplify_px, True)
-        result[broken] = _as_polygons(*picked, np.concatenate([[0], ends]))
+        some, bounds = ragged(vertices, offsets, loops)
+        again = simplified(some, bounds, simplify_px, True)
+        result[broken] = _as_polygons(again, np.concatenate([[0], ends]))
     return result
 
 
 def _as_polygons(
-    vertices: NDArray[np.int64], offsets: NDArray[np.int64], firsts: NDArray[np.int64]
+    loops: tuple[NDArray[np.int64], NDArray[np.int64]], firsts: NDArray[np.int64]
 ) -> Geometries:
     if len(firsts) == 1:
         return np.empty(0, dtype=object)
-    coordinates, ends = _closed(vertices, offsets)
+    coordinates, ends = _closed(*loops)
     return np.asarray(
         shapely.from_ragged_array(shapely.GeometryType.POLYGON, coordinates, (ends, firsts)),
         dtype=object,

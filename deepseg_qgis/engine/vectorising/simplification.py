@@ -3,8 +3,8 @@
 An *arc* is the stretch of an outline from one node to the next. Each is simplified for itself, by
 D. H. Douglas and T. K. Peucker, Algorithms for the reduction of the number of points (The Canadian
 Cartographer 10, 1973), its ends fixed, always from the end that comes first row by row: so the two
-objects along it get the same line. A vertex may be left by less than the tolerance, and by less than
-half of the way to the next outline (its clearance), so that lines cannot meet.
+objects along it get the same line. A vertex may be left by less than the tolerance, and by less
+than half of the way to the next outline (its clearance): lines cannot meet.
 """
 
 from __future__ import annotations
@@ -37,11 +37,8 @@ def simplified(vertices, offsets, tolerance, checked):
         loop = vertices[offsets[i] : offsets[i + 1]]
         kept = _kept(loop, tolerance, checked)
         start = n
-        first = n
         for k in range(len(loop)):
             if kept[k]:
-                if place(loop[k]) < place(loop[0]):
-                    first = n
                 out[n] = loop[k]
                 n += 1
         lowest = start

@@ -59,21 +59,21 @@ class Spool:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._held: dict[int, Chunk] = {}
-        self._bytes = 0
+        self.held_bytes = 0
         self._file: IO[bytes] | None = None
         self.spilled_bytes = 0
 
     def hold(self, chunk: Chunk) -> None:
         """Count a new chunk, and make room if there is too much."""
         self._held[id(chunk)] = chunk
-        self._bytes += chunk.size_bytes
-        if self._bytes > self._most_bytes:
+        self.held_bytes += chunk.size_bytes
+        if self.held_bytes > self._most_bytes:
             self._make_room()
 
     def release(self, chunk: Chunk) -> None:
         """Count a chunk no more."""
         if self._held.pop(id(chunk), None) is not None:
-            self._bytes -= chunk.size_bytes
+            self.held_bytes -= chunk.size_bytes
 
     def read(self, at: int, count: int) -> NDArray[np.int64]:
         """Return the vertices of a chunk that was moved into the file."""
@@ -90,7 +90,7 @@ class Spool:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="deepseg-outlines-")  # noqa: SIM115
         for chunk in list(self._held.values()):
-            if self._bytes <= self._most_bytes // 2:
+            if self.held_bytes <= self._most_bytes // 2:
                 break
             chunk.spill(self._file)
             self.spilled_bytes += chunk.size_bytes

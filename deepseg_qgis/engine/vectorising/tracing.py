@@ -267,8 +267,8 @@ def _walk(values, seen, y, x, heading, most, frame, out, n, closed):
 @njit(cache=True, nogil=True)
 def _starts_here(values, i, j, heading, frame):
     """Return whether an outline comes into the block with this side of a pixel, and the corner."""
-    y = i + (heading == WEST or heading == NORTH)
-    x = j + (heading == SOUTH or heading == WEST)
+    y = i + (heading >= WEST)
+    x = j + (SOUTH <= heading <= WEST)
     corner = (y + frame.halo) * frame.stride + x + frame.halo
     own, left = _around(heading, frame.stride)[2:]
     if values[corner + own] == values[corner + left]:
@@ -279,11 +279,11 @@ def _starts_here(values, i, j, heading, frame):
 
 
 @njit(cache=True, nogil=True)
-def traced(values: NDArray[np.uint8], runs: Runs, frame: Frame, most: int) -> Fragments:
+def traced(values: NDArray[np.generic], runs: Runs, frame: Frame, most: int) -> Fragments:
     """Return the outlines of a block.
 
     Args:
-        values: the block with its halo (at least ``most`` and 1 pixel), flattened; uint8, or
+        values: (n,), the block with its halo (at least ``most`` and 1 pixel), flattened; uint8, or
             uint16 with cells in the upper byte.
         runs: of the block.
         frame: how the block lies in ``values`` and on the raster.

@@ -23,7 +23,7 @@ from deepseg_qgis.engine.vectorising.objects import (
 )
 from deepseg_qgis.engine.vectorising.simplification import reach
 from deepseg_qgis.engine.vectorising.spool import MOST_BYTES, Chunk, Spool
-from deepseg_qgis.engine.vectorising.tracing import CLASS, Fragments, Frame, traced
+from deepseg_qgis.engine.vectorising.tracing import Fragments, Frame, traced
 from deepseg_qgis.engine.vectorising.vertices import LATTICE, LONGEST_SIDE_PX, SEAM
 from deepseg_qgis.errors import RasterError
 
@@ -71,6 +71,11 @@ class Vectoriser:
     def cut_objects(self) -> int:
         """How many objects were so large that they were cut along the lattice."""
         return self._frontier.cut_objects
+
+    @property
+    def held_bytes(self) -> int:
+        """What the outlines of unfinished objects take in memory."""
+        return self._spool.held_bytes
 
     @property
     def spilled_bytes(self) -> int:
@@ -179,8 +184,12 @@ def _sides(block: Block, runs: Runs, cell_px: int) -> Sides:
     window, halo, classes = block.window, block.halo, block.classes
     above, here = classes[halo - 1, halo:-halo], classes[halo, halo:-halo]
     left, first = classes[halo:-halo, halo - 1], classes[halo:-halo, halo]
+    top, bottom, before, after = _lines(runs, window.width)
     return Sides(
-        *_lines(runs, window.width),
+        top,
+        bottom,
+        before,
+        after,
         same_above=(above == here) & (here > 0),
         same_left=(left == first) & (first > 0),
         lattice_above=window.row % cell_px == 0,
