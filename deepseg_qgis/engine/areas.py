@@ -50,6 +50,10 @@ class Area:
         """Whether the window shares some ground with the area."""
         return len(self._tree.query(box(window), predicate="intersects")) > 0
 
+    def covers(self, window: Window) -> bool:
+        """Whether one polygon of the area holds the whole window."""
+        return len(self._tree.query(box(window), predicate="covered_by")) > 0
+
     def window(self, within: Window) -> Window:
         """Return the smallest window inside ``within`` that holds the area; empty if none does."""
         if self.geometry.is_empty:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,13 +35,45 @@ def decide(
     Returns:
         Two arrays (rows, columns): classes (0 background, 1 to k), probabilities in 1/255.
     """
-    reached = probabilities >= levels[:, None, None]
-    counted = np.where(reached, probabilities, 0)
-    best = counted.argmax(axis=0)
-    # a threshold of 0 is reached by a probability of 0 too
-    first = np.where(counted.max(axis=0) > 0, best, reached.argmax(axis=0))
-    classes = np.where(reached.any(axis=0), first + 1, 0).astype(np.uint8)
-    return classes, np.take_along_axis(counted, first[None], axis=0)[0]
+    return decide_known(probabilities, levels, np.ones(probabilities.shape[1:], dtype=bool))
+
+
+def decide_known(
+    probabilities: NDArray[np.uint8], levels: NDArray[np.uint8], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the same as `decide`; background where ``known`` (rows, columns) is False."""
+    classes = np.zeros(known.shape, dtype=np.uint8)
+    chosen = np.zeros(known.shape, dtype=np.uint8)
+    _decide(probabilities, levels, known, classes, chosen)
+    return classes, chosen
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
+def _decide(
+    probabilities: NDArray[np.uint8],
+    levels: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+    classes: NDArray[np.uint8],
+    chosen: NDArray[np.uint8],
+) -> None:
+    """Fill in classes and their probabilities; both come as 0.
+
+    Category by category along a row, so that the inner loop is of whole vectors. A category takes
+    a pixel that no other has, or with a higher probability than the one that has it: at equal
+    probability the first one keeps it.
+    """
+    rows, columns = known.shape
+    for row in range(rows):
+        for category in range(len(levels)):
+            level = levels[category]
+            number = np.uint8(category + 1)
+            for column in range(columns):
+                found = probabilities[category, row, column]
+                held = chosen[row, column]
+                free = classes[row, column] == 0
+                takes = known[row, column] & (found >= level) & (free | (found > held))
+                classes[row, column] = number if takes else classes[row, column]
+                chosen[row, column] = found if takes else held
 
 
 class ThresholdSearch:

@@ -17,10 +17,11 @@ from deepseg_qgis.engine.annotations import Annotations, Category, placed, repai
 from deepseg_qgis.engine.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.confusion import Confusion
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
+from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.matching import Matches, Objects
 from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.polygons import components
-from deepseg_qgis.engine.prediction import ClassMap, Prediction
 from deepseg_qgis.engine.projections import Geometries
 from deepseg_qgis.engine.rasters import Raster
 
@@ -58,11 +59,11 @@ class Comparison:
         """The objects of all rasters together."""
         return matching.joined(self._matches)
 
-    def add(self, raster: Raster, area: Area, prediction: Prediction, control: Control) -> Compared:
+    def add(self, raster: Raster, area: Area, inference: Inference, control: Control) -> Compared:
         """Predict around the area of interest and compare inside it."""
         around = Area(shapely.buffer(area.geometry, MARGIN_PX, join_style="mitre"))
         looked_at = around.within(Area(box(raster.grid.window)))
-        found = prediction.class_map(raster, looked_at, control)
+        found = class_map(inference, raster, looked_at, control)
         annotated = self._annotations.over(raster, self.categories)
         reference = annotated.mask(found.region)
         counted = found.known & area.mask(found.region)

@@ -5,6 +5,8 @@ Nothing is ever fetched from the network: weights come from training or from a m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
@@ -13,15 +15,10 @@ from torch import nn
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.engine.rasters import Pixels
-from deepseg_qgis.errors import ModelError, ParameterError, ResourceError
-
-SIZE_MULTIPLE_PX = 32
-"""Encoders halve the picture five times, so sides must be a multiple of 2⁵."""
+from deepseg_qgis.errors import ModelError, ParameterError
 
 OPTIONS = {"dpt": {"dynamic_img_size": True}}
 """Vision transformers take pictures of one size alone unless told otherwise."""
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def channels_for(categories: int) -> int:
@@ -74,29 +71,6 @@ def check_takes(network: nn.Module, bands: int, tile_size_px: int) -> None:
         ) from error
 
 
-def choose_device(wish: str) -> torch.device:
-    """Return the device for a wish of `DEVICES`; ``auto`` takes a GPU where there is one.
-
-    Raises:
-        ParameterError: the wish is unknown.
-        ResourceError: the device is not there.
-    """
-    if wish not in DEVICES:
-        raise ParameterError(f"Expected a device out of {', '.join(DEVICES)}, got {wish!r}.")
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    name = next(name for name in there if there[name]) if wish == "auto" else wish
-    if not there[name]:
-        raise ResourceError(
-            f"The device '{name}' was asked for, but this computer's engine finds none. Choose "
-            "'auto', or set up the engine again with the right accelerator."
-        )
-    return torch.device(name)
-
-
 def describe_device(device: torch.device) -> str:
     """Return the device in words for the log."""
     if device.type == "cuda":
@@ -131,3 +105,28 @@ def category_probabilities(logits: torch.Tensor) -> torch.Tensor:
     logits = logits.float()
     share = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
     return (share * 255.0).round().to(torch.uint8)
+
+
+class RawNetwork(nn.Module):
+    """A network from raw pixels to probabilities: all that predicting does to a pixel.
+
+    Takes values (N, bands, H, W) in the raster's type and valid (N, 1, H, W), uint8 or bool;
+    returns categories' probabilities (N, k, H, W) in 1/255 as uint8.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
+
+    def forward(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Normalise (0, the mean, where no data), run the network, round."""
+        normalised = (values.float() - self.mean) / self.std
+        normalised = torch.where(valid.bool(), normalised, torch.zeros_like(normalised))
+        return category_probabilities(
+            self.network(normalised.contiguous(memory_format=torch.channels_last))
+        )

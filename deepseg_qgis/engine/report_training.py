@@ -10,14 +10,16 @@ import numpy as np
 from deepseg_qgis.engine import pictures, report
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.model_file import Model
-from deepseg_qgis.engine.prediction import Prediction, Settings
+from deepseg_qgis.engine.inference.class_maps import class_map
+from deepseg_qgis.engine.inference.inference import Inference, Settings
+from deepseg_qgis.engine.model_card import ModelCard
+from deepseg_qgis.engine.model_file import ModelFile
 from deepseg_qgis.engine.report import Page
 
 MOST_PICTURES = 3
 
 
-def write(path: str, model_path: str, model: Model, truths: Sequence[GroundTruth]) -> None:
+def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundTruth]) -> None:
     """Write the report; the pictures show the validation areas, predicted anew.
 
     Raises:
@@ -36,7 +38,7 @@ def write(path: str, model_path: str, model: Model, truths: Sequence[GroundTruth
             )
         ]
     )
-    _curves(page, model)
+    _curves(page, card)
     page.heading("Categories")
     page.table(
         ["Category", "IoU", "Threshold"],
@@ -53,8 +55,9 @@ def write(path: str, model_path: str, model: Model, truths: Sequence[GroundTruth
     )
     page.heading("The validation areas")
     page.error_legend()
+    inference = Inference(model, Settings(), Control())
     for truth in [each for each in truths if each.validation.size_px][:MOST_PICTURES]:
-        page.picture(_picture(model, truth), truth.raster.name)
+        page.picture(_picture(inference, truth), truth.raster.name)
     page.heading("How it was trained")
     page.facts(
         {
@@ -68,18 +71,18 @@ def write(path: str, model_path: str, model: Model, truths: Sequence[GroundTruth
     page.write(path)
 
 
-def _curves(page: Page, model: Model) -> None:
+def _curves(page: Page, card: ModelCard) -> None:
     """Append the score and the losses over the epochs."""
-    history = model.card.history
+    history = card.history
     epochs = [float(each["epoch"]) for each in history]
     best = max((each["epoch"] for each in history if each["best"]), default=None)
     mark = (float(best), "epoch that was kept") if best else None
     page.heading("Score per epoch")
     lines = {"mean IoU": [each["validation_score"] for each in history]}
-    if len(model.card.categories) > 1:
+    if len(card.categories) > 1:
         lines |= {
             each.name: [epoch["category_iou"].get(each.name) for epoch in history]
-            for each in model.card.categories
+            for each in card.categories
         }
     page.picture(
         report.line_chart(epochs, lines, ("epoch", "IoU"), (0.0, 1.0), mark),
@@ -92,8 +95,8 @@ def _curves(page: Page, model: Model) -> None:
     page.picture(report.line_chart(epochs, losses, ("epoch", "loss")), "Loss")
 
 
-def _picture(model: Model, truth: GroundTruth) -> report.Rgb:
-    found = Prediction(model, Settings("auto")).class_map(truth.raster, truth.validation, Control())
+def _picture(inference: Inference, truth: GroundTruth) -> report.Rgb:
+    found = class_map(inference, truth.raster, truth.validation, Control())
     rgb = pictures.picture(truth.raster, found.region)
     shape = rgb.shape[:2]
     return report.overlay(

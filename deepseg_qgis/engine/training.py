@@ -20,7 +20,10 @@ from deepseg_qgis.engine import networks, sampling
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.inference import Predictor, default_tile_size, read_ahead
+from deepseg_qgis.engine.inference.devices import choose_device
+from deepseg_qgis.engine.inference.reading import read_ahead
+from deepseg_qgis.engine.inference.torch_engine import TorchEngine
+from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.losses import segmentation_loss
 from deepseg_qgis.engine.sampling import Normalisation, Sample, Sampler
 from deepseg_qgis.engine.validation import Validation, validate
@@ -76,7 +79,7 @@ class Trainer:
         self._settings, self._truths, self._sampler = settings, truths, sampler
         self._categories, self._control = categories, control
         self.normalisation: Normalisation = sampling.measure(sampler)
-        device = networks.choose_device(settings.device)
+        device = torch.device(choose_device(settings.device))
         self._bfloat16 = networks.has_fast_bfloat16(device)
         self._fabric = Fabric(
             accelerator=device.type,
@@ -184,16 +187,16 @@ class Trainer:
             yield sampling.arrays(samples, self.normalisation)
 
     def _validate(self) -> Validation:
-        predictor = Predictor(
+        normalisation = self.normalisation
+        engine = TorchEngine(
             self._module(),
-            len(self._categories),
-            self.normalisation.mean,
-            self.normalisation.std,
+            (normalisation.mean.tolist(), normalisation.std.tolist()),
             self._device,
-            self._validation_batch(),
             self._bfloat16,
+            self._validation_batch(),
         )
-        return validate(predictor, self._truths, self._settings.tile_size_px)
+        tile_size_px = self._settings.tile_size_px
+        return validate(engine, len(self._categories), self._truths, tile_size_px)
 
     def _validation_batch(self) -> int:
         """Return how many of the larger tiles of validation make a batch like in training."""

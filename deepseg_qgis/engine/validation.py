@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine import inference
 from deepseg_qgis.engine.confusion import mean_of_known
 from deepseg_qgis.engine.decisions import ThresholdSearch
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.inference import Predictor, area_tiles, default_tile_size
+from deepseg_qgis.engine.inference import pipeline, windows
+from deepseg_qgis.engine.inference.backend import Engine
+from deepseg_qgis.engine.rasters import Pixels
+from deepseg_qgis.engine.tiling import Tile
 
 
 @dataclass(frozen=True)
@@ -34,25 +36,44 @@ class Validation:
 
 
 def validate(
-    predictor: Predictor, truths: Sequence[GroundTruth], training_tile_px: int
+    engine: Engine, categories: int, truths: Sequence[GroundTruth], training_tile_px: int
 ) -> Validation:
-    """Return how good the network is on the validation areas, in the tiles `predict` takes."""
-    predictor.network.eval()
-    tile_size_px = default_tile_size(training_tile_px)
-    search = ThresholdSearch(predictor.categories)
-    entropy, count = 0.0, 0
+    """Return how good the network is on the validation areas, in tiles like those of training."""
+    side = windows.default_tile_size(training_tile_px)
+    sums = _Sums(categories)
+    backend = engine.backend(side, side)
     for truth in truths:
-        tiles = area_tiles(truth.raster.grid, truth.validation, tile_size_px)
-        for tile, found, pixels in inference.predicted(predictor, truth.raster, tiles):
+        layout = windows.square(truth.raster.grid.window, truth.validation, side)
+        for _ in pipeline.run(backend, truth.raster, layout, sums.adder(truth)):
+            pass
+    return sums.validation()
+
+
+class _Sums:
+    """What is summed up over the windows of all validation areas."""
+
+    def __init__(self, categories: int) -> None:
+        self._search = ThresholdSearch(categories)
+        self._entropy, self._count = 0.0, 0
+
+    def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
+        """Return what adds a window of one raster."""
+
+        def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:
             core = tile.core.within(tile.window)
             known = pixels.valid[core] & truth.validation.mask(tile.core)
             classes = truth.annotated.mask(tile.core)
             probabilities = found[:, core[0], core[1]]
-            search.add(probabilities, classes, known)
-            entropy += _cross_entropy(probabilities, classes, known)
-            count += int(known.sum())
-    thresholds, scores = search.best()
-    return Validation(entropy / max(count, 1), thresholds, scores)
+            self._search.add(probabilities, classes, known)
+            self._entropy += _cross_entropy(probabilities, classes, known)
+            self._count += int(known.sum())
+
+        return add
+
+    def validation(self) -> Validation:
+        """Return the scores at each category's best threshold."""
+        thresholds, scores = self._search.best()
+        return Validation(self._entropy / max(self._count, 1), thresholds, scores)
 
 
 def _cross_entropy(

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine import model_file, networks
+from deepseg_qgis.engine import model_file, networks, weights
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.model_card import ModelCard, from_json, to_json
 from deepseg_qgis.engine.rasters import Raster
@@ -37,7 +37,7 @@ def model_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
     torch.manual_seed(0)
     network = networks.build("unet", "resnet18", 2, 2)
-    model_file.save(str(path), network.state_dict(), CARD)
+    weights.save(str(path), network.state_dict(), CARD)
     return path
 
 
@@ -54,7 +54,7 @@ def written(path, header, body):
 
 
 def test_what_goes_in_comes_out(model_path):
-    model = model_file.load(str(model_path))
+    model = weights.load(str(model_path))
     assert model.card == CARD
     torch.manual_seed(0)
     same = networks.build("unet", "resnet18", 2, 2).eval()
@@ -71,10 +71,10 @@ def test_other_networks_come_out_too(tmp_path, architecture, encoder):
     card = replace(CARD, architecture=architecture, encoder=encoder)
     network = networks.build(architecture, encoder, 2, 2).eval()
     path = str(tmp_path / "m.safetensors")
-    model_file.save(path, network.state_dict(), card)
+    weights.save(path, network.state_dict(), card)
     x = torch.randn(1, 2, 96, 96)
     with torch.inference_mode():
-        assert torch.allclose(model_file.load(path).network(x), network(x), atol=1e-5)
+        assert torch.allclose(weights.load(path).network(x), network(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_no_header_no_model(tmp_path):
     for content in (b"", b"just text, nothing else", struct.pack("<Q", 2**60) + b"{}", b"\0" * 99):
         path.write_bytes(content)
         with pytest.raises(ModelError, match="no model that DeepSeg can use"):
-            model_file.load(str(path))
+            weights.load(str(path))
     deep = b"[" * 400_000
     with pytest.raises(ModelError):
-        model_file.load(written(path, deep, b""))
+        weights.load(written(path, deep, b""))
     with pytest.raises(ModelError, match="cannot be read"):
-        model_file.load(str(tmp_path / "missing.safetensors"))
+        weights.load(str(tmp_path / "missing.safetensors"))
 
 
 def test_tensors_that_are_not_the_networks_are_refused_unread(model_path, tmp_path):
@@ -142,24 +142,24 @@ def test_tensors_that_are_not_the_networks_are_refused_unread(model_path, tmp_pa
     ):
         changed = header | {name: header[name] | change}
         with pytest.raises(ModelError, match="another shape or type"):
-            model_file.load(written(path, changed, body))
+            weights.load(written(path, changed, body))
     with pytest.raises(ModelError, match="not those of the network"):
-        model_file.load(written(path, header | {"extra": header[name]}, body))
+        weights.load(written(path, header | {"extra": header[name]}, body))
     with pytest.raises(ModelError, match="damaged"):
-        model_file.load(written(path, header, body[:-100]))
+        weights.load(written(path, header, body[:-100]))
     foreign = written(path, {key: header[key] for key in header if key != "__metadata__"}, body)
     with pytest.raises(ModelError, match="no DeepSeg card"):
-        model_file.load(foreign)
+        weights.load(foreign)
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
-    weights = networks.build("unet", "resnet18", 2, 2).state_dict()
-    first = next(iter(weights))
-    weights[first] = torch.full_like(weights[first], float("nan"))
+    state = networks.build("unet", "resnet18", 2, 2).state_dict()
+    first = next(iter(state))
+    state[first] = torch.full_like(state[first], float("nan"))
     path = str(tmp_path / "m.safetensors")
-    model_file.save(path, weights, CARD)
+    weights.save(path, state, CARD)
     with pytest.raises(ModelError, match="not numbers"):
-        model_file.load(path)
+        weights.load(path)
 
 
 def test_a_raster_of_another_kind_is_told_what_the_model_expects(make_raster):

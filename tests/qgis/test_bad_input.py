@@ -19,7 +19,7 @@ import pytest
 import shapely
 import torch
 
-from deepseg_qgis.engine import model_file, networks
+from deepseg_qgis.engine import networks, weights
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.georeference import Grid
@@ -54,7 +54,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     demoscene.run(DemoSceneJob(256, 1, True, str(folder / "scene.tif"), *paths), Control())
     network = networks.build("unet", "resnet18", 3, 1)
     torch.manual_seed(0)
-    model_file.save(str(folder / "model.safetensors"), network.state_dict(), CARD)
+    weights.save(str(folder / "model.safetensors"), network.state_dict(), CARD)
     (folder / "text.safetensors").write_text("this is a shopping list, not a model")
     absurd = struct.pack("<Q", 2**62) + b'{"__metadata__":{}}'
     (folder / "absurd.safetensors").write_bytes(absurd)

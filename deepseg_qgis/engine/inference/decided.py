@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.decisions import decide_known
+from deepseg_qgis.engine.inference import pipeline
 from deepseg_qgis.engine.inference.inference import Inference
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.rasters import Pixels, Raster
+from deepseg_qgis.engine.tiling import Tile, Window
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,31 @@ class Decided:
 
 def decided(
     inference: Inference, raster: Raster, area: Area, control: Control
-) -> Iterator[Decided]:
+) -> Generator[Decided, None, None]:
     """Yield the cores of an area's bounding box on a raster, row by row of a complete grid.
 
-    Close the generator (or exhaust it) to have its threads ended. Memory: a few windows.
+    The cores partition the bounding box; those of one row of the grid have one height, those of
+    one column one width. Close the generator (or exhaust it) to have its threads ended. Memory: a
+    few windows.
 
     Raises:
         RasterError: a block is broken.
         Stopped: the user asked to.
     """
-    raise NotImplementedError
-    yield
+    layout, backend = inference.prepared(raster, area)
+    levels = inference.levels
+
+    def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> Decided:
+        core = tile.core.within(tile.window)
+        known = pixels.valid[core]
+        if not area.covers(tile.core):
+            known = known & area.mask(tile.core)
+        classes, chosen = decide_known(found[:, core[0], core[1]], levels, known)
+        return Decided(tile.core, classes, chosen, known)
+
+    total = len(layout.tiles)
+    with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
+        for number, (tile, found) in enumerate(cores, start=1):
+            control.check()
+            control.progress(number / total, f"{raster.name}: tile {number} of {total}")
+            yield found or Decided(tile.core, None, None, None)

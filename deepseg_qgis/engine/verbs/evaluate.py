@@ -14,9 +14,9 @@ from deepseg_qgis.engine.annotations import Annotations, Category
 from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluation import Compared, Comparison
+from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.prediction import Prediction, Settings, thresholds
 from deepseg_qgis.engine.rasters import Raster, opened
 from deepseg_qgis.engine.report import overlay
 from deepseg_qgis.engine.scores import Evaluation
@@ -40,11 +40,11 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
-        model = model_file.load_for(job.model, rasters)
+        model = model_file.read_for(job.model, rasters)
         layer = _named_alike(annotated.load(job.annotations, control), model.card, control)
         annotated.require_touching(layer, rasters)
         areas = _areas(job, layer, rasters, control)
-        prediction = Prediction(model, Settings(job.device, threshold=job.threshold))
+        inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
         comparison = Comparison(
             layer, _all_categories(model.card, layer, control), job.iou_threshold
         )
@@ -52,7 +52,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
             part = control.part(number / len(rasters), (number + 1) / len(rasters))
             if area.size_px:
-                compared.append(comparison.add(raster, area, prediction, part))
+                compared.append(comparison.add(raster, area, inference, part))
         result = _result(job, model.card, comparison, rasters, areas)
         notes = _notes(result, comparison, control)
         if json_path:

@@ -12,16 +12,17 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine import model_file, networks, vectors
+from deepseg_qgis.engine import model_file, vectors
 from deepseg_qgis.engine.annotations import Category, load_area, placed
 from deepseg_qgis.engine.areas import Area, box
 from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
-from deepseg_qgis.engine.category_statistics import summarise
+from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
+from deepseg_qgis.engine.inference.inference import Inference, Settings
 from deepseg_qgis.engine.measures import area_and_perimeter_m
 from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.polygons import Components, components
-from deepseg_qgis.engine.prediction import ClassMap, Prediction, Settings
 from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.engine.rasters import Raster, opened
 from deepseg_qgis.engine.vectors import Features
@@ -51,11 +52,11 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
-        model = model_file.load_for(job.model, rasters)
-        prediction = Prediction(model, _settings(job))
-        _tell(prediction, model.card.resolution_m, rasters, control)
+        model = model_file.read_for(job.model, rasters)
+        inference = Inference(model, _settings(job), control)
+        _tell(model.card.resolution_m, rasters, control)
         crs = _output_crs(path, rasters, control)
-        found = _Found(job, prediction, model.card.categories, rasters, crs, control)
+        found = _Found(job, inference, model.card.categories, rasters, crs, control)
         count = vectors.write_features(path, found.features(), FIELDS, crs)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
@@ -75,15 +76,15 @@ class _Found:
     def __init__(
         self,
         job: PredictJob,
-        prediction: Prediction,
+        inference: Inference,
         categories: tuple[Category, ...],
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
         control: Control,
     ) -> None:
-        self._job, self._prediction, self._categories = job, prediction, categories
+        self._job, self._inference, self._categories = job, inference, categories
         self._rasters, self._crs, self._control = rasters, crs, control
-        self._columns: list[Features] = []
+        self._summary = Summary()
         self._aoi_m2 = 0.0
         self.area_px = 0
 
@@ -94,10 +95,9 @@ class _Found:
             control = self._control.part(number / whole, (number + 1) / whole)
             area = _area(self._job, raster, control)
             self._aoi_m2 += _size_m2(area, raster)
-            found = self._prediction.class_map(raster, area, control.part(0.0, INFERENCE_SHARE))
+            found = class_map(self._inference, raster, area, control.part(0.0, INFERENCE_SHARE))
             control.progress(INFERENCE_SHARE, f"{raster.name}: drawing polygons")
             batch = self._batch(raster, _exact(found))
-            self._columns.append(batch)
             yield batch
 
     def _batch(self, raster: Raster, objects: Components) -> Features:
@@ -118,30 +118,30 @@ class _Found:
             "perimeter_m": perimeters[large],
             "source": np.full(len(kept), raster.name, dtype=object),
         }
+        self._summary.add(
+            columns["source"], columns["category"], columns["area_m2"], columns["perimeter_m"]
+        )
         return Features(shapes[large], columns)
-
-    def _column(self, name: str) -> NDArray[Any]:
-        return np.concatenate([np.asarray(batch.columns[name]) for batch in self._columns])
 
     @property
     def area_m2(self) -> float | None:
         """The area of all polygons, or None where it is unknown."""
-        total = float(self._column("area_m2").sum())
-        return total if np.isfinite(total) else None
+        return self._summary.area_m2
 
     def statistics(self) -> dict[str, list[object]]:
         """Return the table of statistics per raster and category."""
-        return summarise(
-            self._column("source").tolist(),
-            self._column("category").tolist(),
-            self._column("area_m2"),
-            self._column("perimeter_m"),
-            self._aoi_m2 if np.isfinite(self._aoi_m2) else None,
-        )
+        return self._summary.table(self._aoi_m2 if np.isfinite(self._aoi_m2) else None)
 
 
 def _settings(job: PredictJob) -> Settings:
-    return Settings(job.device, job.tile_size_px, job.overlap_px, job.batch_size, job.threshold)
+    return Settings(
+        job.device,
+        job.precision,
+        job.tile_size_px,
+        job.overlap_px,
+        job.batch_size,
+        job.threshold,
+    )
 
 
 def _area(job: PredictJob, raster: Raster, control: Control) -> Area:
@@ -199,16 +199,10 @@ def _output_crs(path: str, rasters: Sequence[Raster], control: Control) -> pypro
 
 
 def _tell(
-    prediction: Prediction,
     resolution_m: float | None,
     rasters: Sequence[Raster],
     control: Control,
 ) -> None:
-    control.log(
-        f"Predicting on {networks.describe_device(prediction.device)}: tiles of "
-        f"{prediction.tile_size_px} px that overlap by {prediction.overlap_px} px, "
-        f"{prediction.batch_size} at a time."
-    )
     for raster in rasters:
         found = raster.grid.resolution_m
         if resolution_m and found and not 2 / 3 <= found / resolution_m <= 1.5:

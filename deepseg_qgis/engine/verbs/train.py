@@ -17,12 +17,12 @@ import torch
 
 from deepseg_qgis import __version__
 from deepseg_qgis.engine import annotations as annotated
-from deepseg_qgis.engine import ground_truth, model_file, report_training, vectors
+from deepseg_qgis.engine import ground_truth, model_file, report_training, vectors, weights
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.ground_truth import GroundTruth
-from deepseg_qgis.engine.inference import check_tile_size
+from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.rasters import Raster, opened
@@ -56,13 +56,13 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         trainer = Trainer(_settings(job), truths, categories, sampler, control)
         trained = trainer.train()
         card = _card(job, categories, truths, trainer.normalisation, trained)
-        model_file.save(model_path, trained.weights, card)
+        weights.save(model_path, trained.weights, card)
         if validation_path:
             _write_validation(validation_path, truths)
         if log_path:
             _write_log(log_path, trained.history)
         if html_path:
-            model = model_file.load(model_path)
+            model = model_file.read(model_path)
             report_training.write(html_path, job.output, model, truths)
     return {
         "output": job.output,

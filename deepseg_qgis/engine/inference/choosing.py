@@ -1,0 +1,234 @@
+"""Which engine runs a model: by device and precision, the fastest that is there.
+
+On CPUs that is OpenVINO, with the converted network from the cache; torch is imported only for a
+network that is not there yet, for GPUs, and where OpenVINO cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from deepseg_qgis.engine.areas import Area
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.decisions import as_levels
+from deepseg_qgis.engine.inference import cache, devices
+from deepseg_qgis.engine.inference.backend import Engine
+from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
+from deepseg_qgis.engine.model_file import ModelFile
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.errors import DeepSegError, ParameterError
+
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+LEAST_AGREEMENT = 0.99
+"""A quantised network must agree with float32 at this mask IoU, else it is not used."""
+
+
+class Choice:
+    """Chooses and makes the engines of one model.
+
+    Args:
+        model: the model file.
+        device: one of `devices.DEVICES`.
+        precision: one of `PRECISIONS`.
+        batch_size: windows at once, None for the engine's own.
+        control: what is chosen or does not work goes into its log.
+
+    Raises:
+        ParameterError: device and precision do not go together.
+        ResourceError: the device is not there.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        device: str,
+        precision: str,
+        batch_size: int | None,
+        control: Control,
+    ) -> None:
+        self._model, self._batch_size, self._control = model, batch_size, control
+        if precision not in PRECISIONS:
+            raise ParameterError(
+                f"Expected a precision out of {', '.join(PRECISIONS)}, got {precision!r}."
+            )
+        self._device = devices.choose_device(device)
+        self._precision = precision
+        if precision == "int8" and self._device != "cpu":
+            raise ParameterError(
+                f"The precision 'int8' runs on the CPU alone, but the device is '{self._device}'. "
+                "Choose the device 'cpu', or the precision 'auto'."
+            )
+        if precision == "bfloat16" and self._device == "mps":
+            raise ParameterError(
+                "The precision 'bfloat16' does not run on this Mac's GPU. Choose the precision "
+                "'auto', or the device 'cpu'."
+            )
+        self._cache = NetworkCache(cache.cache_folder())
+
+    @property
+    def needs_raster(self) -> bool:
+        """Whether each raster has an engine of its own: int8 is calibrated on it."""
+        return self._precision == "int8"
+
+    def engine(self) -> Engine:
+        """Return the engine for all rasters; with int8 the one to fall back on."""
+        if self._device != "cpu":
+            return self.torch_engine()
+        try:
+            return self._openvino("auto" if self._precision == "int8" else self._precision)
+        except DeepSegError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a converter says, torch can run it
+            return self.fallen_back(error)
+
+    def fallen_back(self, error: Exception) -> Engine:
+        """Return torch's engine, saying in the log why."""
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        self._control.warn(
+            f"This network cannot be run with OpenVINO ({reason}), so torch runs it: slower, with "
+            "the same result."
+        )
+        return self.torch_engine()
+
+    def torch_engine(self) -> Engine:
+        """Return the engine that torch runs on the chosen device."""
+        import torch
+
+        from deepseg_qgis.engine import networks, weights
+        from deepseg_qgis.engine.inference.conversion import sees_whole_window
+        from deepseg_qgis.engine.inference.torch_engine import TorchEngine
+
+        model = weights.load(self._model.path)
+        device = torch.device(self._device)
+        fast = networks.has_fast_bfloat16(device) and self._precision != "float32"
+        engine = TorchEngine(
+            model.network,
+            (model.card.mean, model.card.std),
+            device,
+            fast or self._precision == "bfloat16",
+            self._batch_size,
+        )
+        engine.sees_whole_window = sees_whole_window(model.network, model.card.bands)
+        return engine
+
+    def int8_engine(self, raster: Raster, area: Area, plain: Engine) -> Engine:
+        """Return the engine in int8 for one raster, or ``plain`` where it is not good enough."""
+        try:
+            entry = self._quantised(raster, area)
+        except DeepSegError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._control.warn(f"int8 does not work for this network ({error}).")
+            entry = None
+        agreement = float(entry.about["agreement"]) if entry else 0.0
+        if entry is None or agreement < LEAST_AGREEMENT:
+            self._control.warn(
+                f"{raster.name}: int8 agrees with float32 at a mask IoU of {agreement:.4f}, less "
+                f"than {LEAST_AGREEMENT}. It is not used: {plain.description}."
+            )
+            return plain
+        self._control.log(
+            f"{raster.name}: int8 agrees with float32 at a mask IoU of {agreement:.4f}, on windows "
+            "of this raster."
+        )
+        return self._from_entry(entry, "int8")
+
+    def _openvino(self, precision: str) -> Engine:
+        from deepseg_qgis.engine.inference import openvino_engine
+
+        if precision == "auto":
+            precision = "bfloat16" if openvino_engine.has_fast_bfloat16() else "float32"
+        elif precision == "bfloat16" and not openvino_engine.has_fast_bfloat16():
+            self._control.warn(
+                "This processor has no bfloat16: float32 is as fast on it, and is used."
+            )
+            precision = "float32"
+        return self._from_entry(self._converted(), precision)
+
+    def _from_entry(self, entry: Entry, precision: str) -> Engine:
+        import openvino
+
+        graph = openvino.Core().read_model(entry.network_path)
+        return self._engine_of(graph, precision, entry.about)
+
+    def _engine_of(self, graph: Any, precision: str, about: Mapping[str, Any]) -> Engine:
+        from deepseg_qgis.engine.inference.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(
+            graph,
+            precision,
+            float(about["elements_per_px"]),
+            bool(about["sees_whole_window"]),
+            self._batch_size or 1,
+        )
+
+    def _converted(self) -> Entry:
+        """Return the converted network, from the cache or made now."""
+        name = self._key()
+        entry = self._cache.find(name)
+        if entry is not None:
+            return entry
+        self._control.log("Preparing the network for this computer (once for each model)")
+        from deepseg_qgis.engine import weights
+        from deepseg_qgis.engine.inference import conversion
+
+        graph, about = conversion.converted(weights.load(self._model.path))
+        return self._kept(name, graph, about.as_dict())
+
+    def _quantised(self, raster: Raster, area: Area) -> Entry | None:
+        """Return the network in int8 for a raster, from the cache or made now."""
+        name = self._key(precision="int8", **_fingerprint(raster))
+        entry = self._cache.find(name)
+        if entry is not None:
+            return entry
+        import openvino
+
+        from deepseg_qgis.engine.inference import quantisation
+        from deepseg_qgis.engine.inference.quantisation import agreement, samples
+
+        self._control.log(f"{raster.name}: calibrating int8 on windows of it")
+        plain = self._converted()
+        windows = samples(
+            raster, area, quantisation.CALIBRATED_PX, quantisation.CALIBRATED_WINDOWS, 1
+        )
+        if not windows:
+            return None
+        graph = quantisation.quantised(openvino.Core().read_model(plain.network_path), windows)
+        found = agreement(
+            self._engine_of(graph, "int8", plain.about),
+            self._from_entry(plain, "float32"),
+            samples(raster, area, quantisation.CHECKED_PX, quantisation.CHECKED_WINDOWS, 2),
+            as_levels(self._model.card.thresholds),
+        )
+        return self._kept(name, graph, {**plain.about, "agreement": found})
+
+    def _kept(self, name: str, graph: Any, about: dict[str, Any]) -> Entry:
+        import openvino
+
+        def save(path: str) -> None:
+            openvino.save_model(graph, path, compress_to_fp16=False)
+
+        return self._cache.write(name, save, about)
+
+    def _key(self, **more: str | int | float) -> str:
+        import openvino
+
+        return cache.key(
+            model=self._model.fingerprint,
+            openvino=openvino.get_version(),
+            processor=f"{platform.system()} {platform.machine()}",
+            **more,
+        )
+
+
+def _fingerprint(raster: Raster) -> dict[str, str | int | float]:
+    """Return what tells one raster from another without reading it."""
+    path = os.path.abspath(raster.source.path)
+    try:
+        found = os.stat(path)
+    except OSError:  # a /vsi path
+        return {"raster": raster.source.path}
+    return {"raster": path, "bytes": found.st_size, "changed": found.st_mtime}

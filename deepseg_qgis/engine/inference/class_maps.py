@@ -1,0 +1,72 @@
+"""Class maps: what a model says of each pixel of an area, in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.areas import Area
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.inference.decided import decided
+from deepseg_qgis.engine.inference.inference import Inference
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.errors import ResourceError
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Classes of the pixels of a region of a raster.
+
+    Arrays are (rows, columns): ``classes`` uint8 (0 background, or not predicted),
+    ``probabilities`` uint8 in 1/255 of each pixel's class, ``known`` bool where there is data
+    inside of the area that was asked for.
+    """
+
+    region: Window
+    classes: NDArray[np.uint8]
+    probabilities: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+
+
+def class_map(inference: Inference, raster: Raster, area: Area, control: Control) -> ClassMap:
+    """Return the classes inside an area; the region is its bounding box on the raster.
+
+    Memory: 3 bytes a pixel of the region.
+
+    Raises:
+        ResourceError: so much memory is not there.
+        Stopped: the user asked to.
+    """
+    region = area.window(raster.grid.window)
+    result = _empty(region, raster.name)
+    with contextlib.closing(decided(inference, raster, area, control)) as cores:
+        for found in cores:
+            place = found.core.within(region)
+            for whole, part in (
+                (result.classes, found.classes),
+                (result.probabilities, found.probabilities),
+                (result.known, found.known),
+            ):
+                if part is not None:
+                    whole[place] = part
+    return result
+
+
+def _empty(region: Window, name: str) -> ClassMap:
+    shape = (region.height, region.width)
+    try:
+        return ClassMap(
+            region,
+            np.zeros(shape, dtype=np.uint8),
+            np.zeros(shape, dtype=np.uint8),
+            np.zeros(shape, dtype=bool),
+        )
+    except MemoryError as error:
+        raise ResourceError(
+            f"{name}: an area of {shape[0] * shape[1] / 1e6:,.0f} Mpx does not fit into memory. "
+            "Take part of it with an AOI."
+        ) from error

@@ -1,0 +1,85 @@
+"""Post-training quantisation to int8 with NNCF. Imported only when int8 is asked for.
+
+Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
+Only Inference, CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.areas import Area
+from deepseg_qgis.engine.decisions import decide
+from deepseg_qgis.engine.inference.backend import Engine, probabilities
+from deepseg_qgis.engine.inference.windows import LATTICE_PX
+from deepseg_qgis.engine.rasters import Pixels, Raster
+from deepseg_qgis.engine.tiling import Window
+
+CALIBRATED_PX = 256
+CALIBRATED_WINDOWS = 48
+CHECKED_PX = 512
+CHECKED_WINDOWS = 12
+TRIES = 4
+SEED = 3
+
+
+def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> list[Pixels]:
+    """Return windows with data, evenly drawn inside of an area; fewer where there is little."""
+    rng = np.random.default_rng(seed)
+    region = area.window(raster.grid.window)
+    found: list[Pixels] = []
+    for _ in range(TRIES * count):
+        if len(found) == count:
+            break
+        row, column = (
+            start + int(rng.integers(0, max(1, length - side_px + 1))) // LATTICE_PX * LATTICE_PX
+            for start, length in ((region.row, region.height), (region.column, region.width))
+        )
+        window = Window(row, column, side_px, side_px)
+        if area.touches(window):
+            pixels = raster.read(window)
+            if pixels.valid.mean() > 0.25:
+                found.append(pixels)
+    return found
+
+
+def quantised(graph: openvino.Model, windows: Sequence[Pixels]) -> openvino.Model:
+    """Return a network in int8, its ranges taken from these windows (all of one size)."""
+    os.environ["NNCF_CI"] = "1"  # NNCF reports to its maker otherwise
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    dtype = graph.input(0).get_element_type().to_dtype()
+
+    def as_input(pixels: Pixels) -> list[NDArray[np.generic]]:
+        return [
+            pixels.values[None].astype(dtype, copy=False),
+            pixels.valid[None, None].view(np.uint8),
+        ]
+
+    found: openvino.Model = nncf.quantize(
+        graph, nncf.Dataset(list(windows), as_input), subset_size=len(windows)
+    )
+    return found
+
+
+def agreement(
+    one: Engine, other: Engine, windows: Sequence[Pixels], levels: NDArray[np.uint8]
+) -> float:
+    """Return the IoU of two engines' class maps (same category: intersection), 1 if both empty."""
+    shared = either = 0
+    backends = [engine.backend(*windows[0].valid.shape) for engine in (one, other)]
+    for pixels in windows:
+        first, second = (
+            np.where(pixels.valid, decide(probabilities(each, [pixels])[0], levels)[0], 0)
+            for each in backends
+        )
+        shared += int(((first == second) & (first > 0)).sum())
+        either += int(((first > 0) | (second > 0)).sum())
+    return shared / either if either else 1.0
