@@ -119,7 +119,7 @@ def _turned(difference: Coordinates, period: float | None) -> Coordinates:
     """Return differences with x the short way round the world."""
     if period is None:
         return difference
-    result = difference.copy()
+    result: Coordinates = difference.copy()
     far = np.abs(result[..., 0]) > period / 2.0
     result[far, 0] -= period * np.rint(result[far, 0] / period)
     return result

@@ -1,31 +1,48 @@
 """The one module that reads and writes vector files and tables.
 
-Writing streams: features pass through in batches, in any format that OGR writes, chosen by the
-file name's extension. GeoJSON follows RFC 7946.
+Writing streams: features pass through in batches, in the format that the file name's extension
+chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
-import pyogrio
 import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.projections import WGS84, Geometries
+from deepseg_qgis.engine import geojson_text, geoparquet
+from deepseg_qgis.engine.polygon_arrays import Geometries, PolygonArrays
+from deepseg_qgis.engine.projections import WGS84
 from deepseg_qgis.errors import OutputError, VectorError
 from deepseg_qgis.jobs import VectorSource
 
-LAYER_OPTIONS = {"GeoJSON": {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}}
-"""9 decimals are a tenth of a millimetre; the driver's default of 7 is a centimetre."""
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
 """The newest version that QGIS 3.22 reads without a warning."""
+SPATIAL_INDEX_BYTES = 50_000_000
+"""A GeoPackage's index goes to a file of its own beyond this; by default beyond a tenth of RAM."""
+LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
+SHORT_NAMES = {
+    "perimeter_m": "perim_m",
+    "first_row_px": "first_row",
+    "first_column_px": "first_col",
+}
+"""A Shapefile's field names end at 10 characters."""
+SHAPEFILE_BYTES = 2**31 - 1
+"""Beyond, many programs read neither .shp nor .dbf."""
+DBF_ROW_BYTES = 1024
+"""The most that a row of fields takes: OGR widens text fields up to 254 characters each."""
+MANY_FEATURES = 1_000_000
+BATCH = 1 << 17
+"""So many vertices are turned into GeoJSON at once (about 6 MB of text)."""
 
 FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell of a CSV that starts so for a formula."""
@@ -47,15 +64,22 @@ def read_features(source: VectorSource) -> Features:
     Raises:
         VectorError: the layer cannot be read.
     """
+    pyogrio = _pyogrio()
+    names = ("category", "source")
     try:
-        frame = pyogrio.read_dataframe(source.path, layer=source.layer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rings that are not closed; they are repaired
+            meta, table = pyogrio.read_arrow(source.path, layer=source.layer, columns=list(names))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise VectorError(f"The layer '{source.name}' could not be read ({error}).") from error
     columns = {
-        name: [value if isinstance(value, str) else None for value in frame[name]]
-        for name in ("category", "source")
+        name: [value if isinstance(value, str) else None for value in table[name].to_pylist()]
+        if name in table.column_names
+        else [None] * len(table)
+        for name in names
     }
-    return Features(np.asarray(frame.geometry.array, dtype=object), columns)
+    wkb = table[meta["geometry_name"] or "wkb_geometry"].to_numpy()
+    return Features(np.asarray(shapely.from_wkb(wkb), dtype=object), columns)
 
 
 def crs_of(source: VectorSource) -> pyproj.CRS | None:
@@ -68,68 +92,141 @@ def crs_for(path: str, crs: pyproj.CRS | None) -> pyproj.CRS | None:
     return WGS84 if crs is not None and _is_geojson(path) else crs
 
 
+def better_format(path: str, count: int) -> str | None:
+    """Return what to tell the user who wrote so many polygons to ``path``; None if all is well."""
+    if count <= MANY_FEATURES or not _is_geojson(path):
+        return None
+    return (
+        f"{count:,} polygons are many for GeoJSON, which programs read as a whole. Name the output "
+        ".gpkg (GeoPackage), .fgb (FlatGeobuf) or .parquet (GeoParquet): they open at once."
+    )
+
+
 def write_features(
     path: str,
     batches: Iterable[Features],
     fields: Mapping[str, pa.DataType],
     crs: pyproj.CRS | None,
-    geometry_type: str = "Polygon",
 ) -> int:
     """Write polygons, given in ``crs``, batch by batch; return how many.
 
-    ``fields`` are the columns of each batch, in order. In GeoJSON (where ``crs`` must be that of
-    `crs_for`) polygons are cut at the antimeridian. What ``batches`` raises comes out as it is.
+    ``fields`` are the columns of each batch, in order. In WGS 84 polygons are cut at the
+    antimeridian; GeoJSON is always in it (`crs_for`). What ``batches`` raises comes out as it is.
+    Memory: some batches; FlatGeobuf keeps its index besides, about 100 bytes a polygon.
 
     Raises:
-        OutputError: the format is unknown or the disk is full.
+        OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
     """
-    schema = pa.schema(
-        [pa.field(name, kind) for name, kind in fields.items()]
-        + [pa.field("geometry", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})]
-    )
-    count = 0
-
-    def records() -> Iterator[pa.RecordBatch]:
-        nonlocal count
-        for batch in batches:
-            shapes = batch.geometries
-            if crs == WGS84:
-                shapes = cut_at_antimeridian(shapes)
-            count += len(shapes)
-            columns = [_arrow(batch.columns[name], kind) for name, kind in fields.items()]
-            wkb = pa.array(shapely.to_wkb(shapes), type=pa.binary())
-            yield pa.RecordBatch.from_arrays([*columns, wkb], schema=schema)
-
-    multiple = crs == WGS84 and geometry_type == "Polygon"
-    source = _Batches(records())
+    counted = _Counted(path, batches, fields, crs == WGS84)
+    schema = pa.schema(list(fields.items()))
     try:
-        _write(
-            path,
-            pa.RecordBatchReader.from_batches(schema, source),
-            geometry_name="geometry",
-            geometry_type="Unknown" if multiple else geometry_type,
-            crs=crs.to_wkt() if crs else None,
-        )
-    except OutputError:
-        if source.error is not None:
-            raise source.error from None
-        raise
-    return count
+        if _is_geojson(path):
+            _write_geojson(path, counted, list(fields))
+        elif _is_parquet(path):
+            geoparquet.write(path, counted, schema, crs)
+        else:
+            _write_through_ogr(path, counted, schema, crs)
+    except (OutputError, OSError) as error:
+        if counted.error is not None:
+            raise counted.error from None
+        if isinstance(error, OutputError):
+            raise
+        raise _unwritten(path, error) from error
+    return counted.count
 
 
-class _Batches:
-    """Batches that remember the error they raise: on its way through GDAL it loses its name."""
+class _Counted:
+    """Batches as geometries and Arrow columns, counted.
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
+    They remember the error that they raise: on its way through GDAL it would lose its name.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        batches: Iterable[Features],
+        fields: Mapping[str, pa.DataType],
+        round_world: bool,
+    ) -> None:
+        self._path, self._batches, self._fields = path, batches, fields
+        self._round_world = round_world
+        self.count = 0
         self.error: Exception | None = None
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[tuple[Geometries, list[pa.Array]]]:
         try:
-            yield from self._batches
+            for batch in self._batches:
+                shapes = batch.geometries
+                if len(shapes) == 0:
+                    continue
+                if self._round_world:
+                    shapes = cut_at_antimeridian(shapes)
+                if Path(self._path).suffix.lower() == ".shp":
+                    _check_shapefile(self._path, shapes)
+                self.count += len(shapes)
+                yield shapes, [_arrow(batch.columns[n], kind) for n, kind in self._fields.items()]
         except Exception as error:
             self.error = error
             raise
+
+
+def _write_geojson(
+    path: str, batches: Iterable[tuple[Geometries, list[pa.Array]]], names: list[str]
+) -> None:
+    with open(path, "wb") as file:
+        file.write(geojson_text.head(Path(path).stem))
+        separator = 2  # before the first feature none is written
+        for shapes, columns in batches:
+            for first, some in PolygonArrays.of(shapes).batches(BATCH):
+                part = [column.slice(first, len(some)) for column in columns]
+                text = geojson_text.features(some, dict(zip(names, part, strict=True)))
+                file.write(text[separator:])
+                separator = 0
+        file.write(geojson_text.TAIL)
+
+
+def _write_through_ogr(
+    path: str,
+    batches: Iterable[tuple[Geometries, list[pa.Array]]],
+    schema: pa.Schema,
+    crs: pyproj.CRS | None,
+) -> None:
+    geometry = pa.field("geometry", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+    shapefile = Path(path).suffix.lower() == ".shp"
+    if shapefile:
+        schema = pa.schema(
+            [(SHORT_NAMES.get(field.name, field.name), field.type) for field in schema]
+        )
+    whole = schema.append(geometry)
+    records = (
+        pa.RecordBatch.from_arrays(
+            [*columns, pa.array(shapely.to_wkb(shapes), type=pa.binary())], schema=whole
+        )
+        for shapes, columns in batches
+    )
+    _write(
+        path,
+        pa.RecordBatchReader.from_batches(whole, records),
+        geometry_name="geometry",
+        # what is cut at the antimeridian has several parts
+        geometry_type="Unknown" if crs == WGS84 and not shapefile else "Polygon",
+        crs=crs.to_wkt() if crs else None,
+    )
+
+
+def _check_shapefile(path: str, shapes: Geometries) -> None:
+    """Check that the shapes still fit into the files.
+
+    Raises:
+        OutputError: they do not.
+    """
+    more = 16 * int(shapely.get_num_coordinates(shapes).sum()) + DBF_ROW_BYTES * len(shapes)
+    for part in (path, f"{path[:-4]}.dbf"):
+        if os.path.exists(part) and os.path.getsize(part) + more > SHAPEFILE_BYTES:
+            raise OutputError(
+                f"{path}: a Shapefile cannot hold more than 2 GB, and these polygons need more. "
+                "Name the output .gpkg (GeoPackage) or .fgb (FlatGeobuf) instead."
+            )
 
 
 def write_table(
@@ -176,7 +273,7 @@ def cut_at_antimeridian(geometries: Geometries) -> Geometries:
 
 
 def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object) -> None:
-    layer = Path(path).stem
+    pyogrio = _pyogrio()
     driver = _driver(path)
     try:
         with warnings.catch_warnings():
@@ -185,31 +282,48 @@ def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object)
             pyogrio.write_arrow(
                 table,
                 path,
-                layer=layer,
+                layer=Path(path).stem,
                 driver=driver,
                 dataset_options=DATASET_OPTIONS.get(driver),
                 layer_options=LAYER_OPTIONS.get(driver),
                 **options,
             )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError, RuntimeError) as error:
-        raise OutputError(
-            f"{path} could not be written ({error}). Check that its disk has room and that the "
-            "format suits polygons with these fields."
-        ) from error
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: str, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path} could not be written ({error}). Check that its disk has room and that the "
+        "format suits polygons with these fields."
+    )
 
 
 def _driver(path: str) -> str:
     try:
-        return str(pyogrio.detect_write_driver(path))
+        return str(_pyogrio().detect_write_driver(path))
     except ValueError as error:
         raise OutputError(
-            f"{path}: the format is not known by its extension. Use .geojson, .gpkg, .fgb, .shp "
-            "or, for tables, .csv."
+            f"{path}: the format is not known by its extension. Use .geojson, .gpkg, .fgb, "
+            ".parquet, .shp or, for tables, .csv."
         ) from error
+
+
+def _pyogrio() -> ModuleType:
+    """Return pyogrio, imported only when needed: it imports geopandas and pandas (0.3 s)."""
+    import pyogrio
+
+    pyogrio.set_gdal_config_options({"OGR_GPKG_MAX_RAM_USAGE_RTREE": SPATIAL_INDEX_BYTES})
+    module: ModuleType = pyogrio
+    return module
 
 
 def _is_geojson(path: str) -> bool:
     return Path(path).suffix.lower() in (".geojson", ".json")
+
+
+def _is_parquet(path: str) -> bool:
+    return Path(path).suffix.lower() in (".parquet", ".geoparquet")
 
 
 def _arrow(values: Sequence[object] | NDArray[np.generic], kind: pa.DataType) -> pa.Array:

@@ -10,7 +10,7 @@ import shapely
 
 from deepseg_qgis.engine import report_statistics, vectors
 from deepseg_qgis.engine.annotations import repair
-from deepseg_qgis.engine.category_statistics import FIELDS, Table, summarise
+from deepseg_qgis.engine.category_statistics import FIELDS, Summary, Table
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.measures import area_and_perimeter_m
 from deepseg_qgis.engine.outputs import Outputs
@@ -83,7 +83,9 @@ def _table(
     if layer.category_field is None:
         categories = [layer.name] * len(categories)
     sources = np.array(features.columns["source"], dtype=object)[usable].tolist()
-    return summarise(sources, categories, areas, perimeters, whole)
+    summary = Summary()
+    summary.add(sources, categories, areas, perimeters)
+    return summary.table(whole)
 
 
 def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
