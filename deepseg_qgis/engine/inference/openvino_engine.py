@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.inference.backend import Result
 from deepseg_qgis.engine.rasters import Pixels
 
-IN_FLIGHT = 2
-"""While one batch is computed the next one waits, so that the processor never does."""
+STREAMS = 2
+"""So many windows are computed side by side, each on its share of the processor: threads that wait
+for each other at every step would all wait for the one that reading or vectorising disturbs."""
+WAITING = 1
+"""So many batches wait beside, so that the processor never does."""
 ACTIVATIONS_BYTES = 480 * 2**20
 """What a window's activations may take, so that a prediction stays well below 1.5 GB in all."""
 LIVE_SHARE = 1.2
@@ -47,7 +50,9 @@ class OpenVinoEngine:
         batch_size: int = 1,
     ) -> None:
         self._graph, self._precision, self._batch_size = graph, precision, batch_size
-        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * elements_per_px * batch_size
+        self._streams = min(STREAMS, _threads())
+        at_once = batch_size * self._streams
+        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * elements_per_px * at_once
         most = min(LARGEST_WINDOW_PX, int(ACTIVATIONS_BYTES / max(per_px, 1.0)))
         self.most_window_px = max(SMALLEST_WINDOW_PX, most)
         self.sees_whole_window = sees_whole_window
@@ -71,24 +76,25 @@ class OpenVinoEngine:
             sized,
             "CPU",
             {
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
+                "PERFORMANCE_HINT": "THROUGHPUT",
+                "NUM_STREAMS": self._streams,
+                "INFERENCE_NUM_THREADS": _threads(),
                 "INFERENCE_PRECISION_HINT": "f32" if f32 else "bf16",
                 "ENABLE_CPU_PINNING": False,  # reading and vectorising need the processor too
             },
         )
-        return OpenVinoBackend(compiled)
+        return OpenVinoBackend(compiled, self._streams + WAITING)
 
 
 class OpenVinoBackend:
     """A network compiled for windows of one size; see `Backend`."""
 
-    def __init__(self, compiled: openvino.CompiledModel) -> None:
+    def __init__(self, compiled: openvino.CompiledModel, in_flight: int) -> None:
         self._input = compiled.input(0)
         self.batch_size, self._bands, *size = self._input.shape
         self.size = (size[0], size[1])
-        self.in_flight = IN_FLIGHT
-        self._requests = [compiled.create_infer_request() for _ in range(IN_FLIGHT)]
+        self.in_flight = in_flight
+        self._requests = [compiled.create_infer_request() for _ in range(in_flight)]
         self._next = 0
         self._dtype = self._input.element_type.to_dtype()
 
