@@ -27,8 +27,6 @@ from deepseg_qgis.jobs import VectorSource
 
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
 """The newest version that QGIS 3.22 reads without a warning."""
-SPATIAL_INDEX_BYTES = 50_000_000
-"""A GeoPackage's index goes to a file of its own beyond this; by default beyond a tenth of RAM."""
 LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
 SHORT_NAMES = {
     "perimeter_m": "perim_m",
@@ -112,7 +110,8 @@ def write_features(
 
     ``fields`` are the columns of each batch, in order. In WGS 84 polygons are cut at the
     antimeridian; GeoJSON is always in it (`crs_for`). What ``batches`` raises comes out as it is.
-    Memory: some batches; FlatGeobuf keeps its index besides, about 100 bytes a polygon.
+    Memory: some batches; the spatial index besides: FlatGeobuf's takes about 100 bytes a
+    polygon, GeoPackage's 35.
 
     Raises:
         OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
@@ -313,7 +312,6 @@ def _pyogrio() -> ModuleType:
     """Return pyogrio, imported only when needed: it imports geopandas and pandas (0.3 s)."""
     import pyogrio
 
-    pyogrio.set_gdal_config_options({"OGR_GPKG_MAX_RAM_USAGE_RTREE": SPATIAL_INDEX_BYTES})
     module: ModuleType = pyogrio
     return module
 
