@@ -96,9 +96,15 @@ class DeepSegProvider(QgsProcessingProvider):
         return "geojson" if hasGeometry else "csv"
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
-        """Return the formats that the dialogs offer: GeoJSON first."""
+        """Return the formats that the dialogs offer: GeoJSON first.
+
+        GeoParquet is among them where this QGIS comes with GDAL's driver for it: the engine
+        writes it anyway, but the result could not be loaded.
+        """
         first = ["geojson", "gpkg", "fgb", "shp"]
         others = super().supportedOutputVectorLayerExtensions()
+        if "parquet" in others:
+            first.insert(3, "parquet")
         return first + [extension for extension in others if extension not in first]
 
     def supportedOutputTableExtensions(self) -> list[str]:
