@@ -147,7 +147,9 @@ class PredictJob(_Job):
     tile_size_px: Optional[int]
     overlap_px: Optional[int]
     min_area: float
+    simplify_px: float
     batch_size: Optional[int]
+    precision: str
     device: str
     output: str
     output_statistics: Optional[str]

@@ -11,6 +11,7 @@ from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import (
     advanced,
     area_of_interest,
+    choice,
     device,
     model,
     number,
@@ -24,6 +25,9 @@ from deepseg_qgis.processing.styles import by_category
 from qgis.core import QgsProcessingParameterExtent
 
 from deepseg_qgis.jobs import PredictJob
+
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+MOST_SIMPLIFY_PX = 4.0
 
 
 class Predict(EngineAlgorithm):
@@ -43,8 +47,10 @@ class Predict(EngineAlgorithm):
     What it needs: a model of 'Train a model', and rasters with the same bands. An area of
     interest or an extent limits the work.
 
-    What comes out: GeoJSON in WGS 84 by default; name the file '.gpkg', '.fgb' or '.shp' for
-    another format in the raster's own CRS. On request, a table with counts and areas.
+    What comes out: GeoJSON in WGS 84 by default; name the file '.gpkg', '.fgb', '.shp' or, where
+    this QGIS reads it, '.parquet' for another format in the raster's own CRS. Beyond a million
+    polygons GeoJSON is slow to open: take one of the others. On request, a table with counts and
+    areas.
 
     Tip: too many specks? Raise the smallest area. Too little found? Lower the threshold, or
     annotate where it fails and train again.
@@ -70,6 +76,12 @@ class Predict(EngineAlgorithm):
                 0.0,
                 bounds=(0.0, None),
             ),
+            number(
+                "SIMPLIFY",
+                "Simplify outlines by at most (px; 0: along the pixels' edges)",
+                1.0,
+                bounds=(0.0, MOST_SIMPLIFY_PX),
+            ),
             advanced(
                 whole_number(
                     "TILE_SIZE",
@@ -84,6 +96,9 @@ class Predict(EngineAlgorithm):
                 )
             ),
             advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
+            advanced(
+                choice("PRECISION", "Precision (auto: the fastest that is safe)", PRECISIONS, "auto")
+            ),
             device(),
             vector_output("OUTPUT", "Polygons"),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
@@ -102,7 +117,9 @@ class Predict(EngineAlgorithm):
             tile_size_px=inputs.optional_whole("TILE_SIZE"),
             overlap_px=inputs.optional_whole("OVERLAP"),
             min_area=inputs.number("MIN_AREA"),
+            simplify_px=inputs.number("SIMPLIFY"),
             batch_size=inputs.optional_whole("BATCH_SIZE"),
+            precision=inputs.choice("PRECISION"),
             device=inputs.choice("DEVICE"),
             output=destinations.path("OUTPUT", without_place),
             output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),

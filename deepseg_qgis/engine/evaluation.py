@@ -21,9 +21,9 @@ from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.matching import Matches, Objects
 from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.polygons import components
 from deepseg_qgis.engine.projections import Geometries
 from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.vectorising.vectoriser import components
 
 MARGIN_PX = 128
 """So far beyond the AOI is predicted, to tell how much of an object lies inside."""

@@ -73,6 +73,7 @@ def in_blocks(classes, rows, columns, shaping, limits=None, probabilities=None):
                         None if empty else probabilities[top:bottom, left:right],
                     )
                 )
+        vectoriser.check_complete()
     objects = joined_components(found)
     return objects.chosen(np.lexsort((objects.first_columns, objects.first_rows)))
 

@@ -55,6 +55,8 @@ def predict_job(raster, model, output, **changes):
         tile_size_px=None,
         overlap_px=None,
         min_area=0.0,
+        simplify_px=0.0,
+        precision="float32",
         batch_size=None,
         device="cpu",
         output=str(output),
@@ -105,7 +107,7 @@ def test_training_learns_and_writes_everything(trained, folder):
     _, _, job, result = trained
     assert result["validation_score"] > 0.8
     assert result["epochs_run"] == 6
-    card = model_file.load(job.output).card
+    card = model_file.read(job.output).card
     assert [category.name for category in card.categories] == ["disc"]
     assert card.resolution_m == pytest.approx(0.5, rel=1e-3)
     assert card.validation_score == result["validation_score"]
@@ -258,7 +260,7 @@ def test_stop_keeps_the_best_model_so_far(discs, tmp_path):
     control._emit = stop_after_the_first_epoch
     result = train.run(train_job(raster, layer, tmp_path, epochs=50), control)
     assert result["epochs_run"] == 1
-    assert model_file.load(result["output"]).card.validation_score == result["validation_score"]
+    assert model_file.read(result["output"]).card.validation_score == result["validation_score"]
 
 
 def test_stop_of_a_prediction_leaves_nothing(trained, tmp_path):

@@ -213,7 +213,7 @@ class _Touched:
         burnt = rasterize(
             [area.geometry],
             out_shape=shape,
-            transform=Affine.translation(region.column, region.row) * Affine.scale(self._cell),
+            transform=Affine(self._cell, 0.0, region.column, 0.0, self._cell, region.row),
             all_touched=True,
             dtype=np.uint8,
         )

@@ -25,7 +25,7 @@ from deepseg_qgis.engine.vectorising.simplification import reach
 from deepseg_qgis.engine.vectorising.spool import MOST_BYTES, Chunk, Spool
 from deepseg_qgis.engine.vectorising.tracing import Fragments, Frame, traced
 from deepseg_qgis.engine.vectorising.vertices import LATTICE, LONGEST_SIDE_PX, SEAM
-from deepseg_qgis.errors import RasterError
+from deepseg_qgis.errors import DeepSegError, RasterError
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,26 @@ class Vectoriser:
         self._blocks = Blocks(region, max(1, self._clearances))
         self._frontier = Frontier(region, self._limits.most_vertices)
         self._spool = Spool(self._limits.spool_bytes)
+        self._pixels = np.zeros(
+            256, dtype=np.int64
+        )  # of each class, less those of finished objects
 
     @property
     def cut_objects(self) -> int:
         """How many objects were so large that they were cut along the lattice."""
         return self._frontier.cut_objects
+
+    def check_complete(self) -> None:
+        """Check, after the last core, that every pixel of every class is in an object.
+
+        Raises:
+            DeepSegError: it is not, which would be a fault of this package.
+        """
+        if self._pixels.any():
+            raise DeepSegError(
+                "Some of the pixels found are in no polygon. This is a fault of DeepSeg's: please "
+                "report it with the raster and the model."
+            )
 
     @property
     def held_bytes(self) -> int:
@@ -120,7 +135,12 @@ class Vectoriser:
         finished = self._frontier.take(window, sides, pieces)
         inside = _inner(fragments, found, ~border, window)
         outlines, measured = _with_finished(*inside, finished)
+        self._count(found.classes, found.sizes, 1)
+        self._count(measured.classes, measured.sizes, -1)
         return polygons(outlines, measured, self._shaping)
+
+    def _count(self, classes: NDArray[np.uint8], sizes: NDArray[np.int64], sign: int) -> None:
+        self._pixels += sign * np.bincount(classes, sizes, 256).astype(np.int64)
 
     def _keep(
         self, fragments: Fragments, border: NDArray[np.bool_], pieces: dict[int, Piece]
@@ -163,6 +183,7 @@ def components(
     """
     with Vectoriser(region, Shaping()) as vectoriser:
         found = vectoriser.add(region, classes, probabilities)
+        vectoriser.check_complete()
     return found.chosen(np.lexsort((found.first_columns, found.first_rows)))
 
 

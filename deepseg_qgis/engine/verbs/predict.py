@@ -1,45 +1,36 @@
-"""The verb ``predict``: from rasters and a model to polygons and their statistics."""
+"""The verb ``predict``: polygons over rasters, with their statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 import pyproj
 import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine import model_file, vectors
-from deepseg_qgis.engine.annotations import Category, load_area, placed
+from deepseg_qgis.engine.annotations import load_area, placed
 from deepseg_qgis.engine.areas import Area, box
 from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
+from deepseg_qgis.engine.georeference import Placing
+from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference, Settings
-from deepseg_qgis.engine.measures import area_and_perimeter_m
 from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.polygons import Components, components
+from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons
 from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.engine.rasters import Raster, opened
 from deepseg_qgis.engine.vectors import Features
-from deepseg_qgis.errors import DeepSegError, VectorError
+from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import PredictJob
 
-FIELDS = {
-    "id": pa.int64(),
-    "category": pa.string(),
-    "score": pa.float64(),
-    "area_px": pa.int64(),
-    "area_m2": pa.float64(),
-    "perimeter_m": pa.float64(),
-    "source": pa.string(),
-}
-INFERENCE_SHARE = 0.9
-"""How much of a raster's progress is inference; the rest is polygons."""
+MOST_SIMPLIFY_PX = 4.0
+"""Beyond that outlines would have to be watched too far around every corner."""
 
 
 def run(job: PredictJob, control: Control) -> dict[str, Any]:
@@ -48,6 +39,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
     Raises:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
+    _check(job)
     with Outputs(control) as outputs, opened(job.rasters) as rasters:
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
@@ -56,11 +48,14 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         inference = Inference(model, _settings(job), control)
         _tell(model.card.resolution_m, rasters, control)
         crs = _output_crs(path, rasters, control)
-        found = _Found(job, inference, model.card.categories, rasters, crs, control)
+        found = _Found(job, inference, rasters, crs, control)
         count = vectors.write_features(path, found.features(), FIELDS, crs)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
     control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")
+    better = vectors.better_format(path, count)
+    if better:
+        control.warn(better)
     return {
         "output": job.output,
         "output_statistics": job.output_statistics,
@@ -77,13 +72,12 @@ class _Found:
         self,
         job: PredictJob,
         inference: Inference,
-        categories: tuple[Category, ...],
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
         control: Control,
     ) -> None:
-        self._job, self._inference, self._categories = job, inference, categories
-        self._rasters, self._crs, self._control = rasters, crs, control
+        self._job, self._inference, self._rasters = job, inference, rasters
+        self._crs, self._control = crs, control
         self._summary = Summary()
         self._aoi_m2 = 0.0
         self.area_px = 0
@@ -95,33 +89,31 @@ class _Found:
             control = self._control.part(number / whole, (number + 1) / whole)
             area = _area(self._job, raster, control)
             self._aoi_m2 += _size_m2(area, raster)
-            found = class_map(self._inference, raster, area, control.part(0.0, INFERENCE_SHARE))
-            control.progress(INFERENCE_SHARE, f"{raster.name}: drawing polygons")
-            batch = self._batch(raster, _exact(found))
-            yield batch
+            with contextlib.closing(self._batches(raster, area, control)) as batches:
+                for batch in batches:
+                    self._add(batch)
+                    yield batch
 
-    def _batch(self, raster: Raster, objects: Components) -> Features:
-        shapes = raster.grid.to_crs(objects.geometries, self._crs)
-        crs = self._crs if raster.grid.crs is not None else None
-        areas, perimeters = area_and_perimeter_m(shapes, crs)
-        sizes = objects.sizes_px if crs is None else areas
-        large = sizes >= self._job.min_area
-        kept = objects.chosen(large)
-        self.area_px += int(kept.sizes_px.sum())
-        names = np.array([category.name for category in self._categories], dtype=object)
-        columns: dict[str, NDArray[Any]] = {
-            "id": kept.first_rows * raster.grid.width + kept.first_columns,
-            "category": names[kept.classes.astype(np.int64) - 1],
-            "score": kept.scores,
-            "area_px": kept.sizes_px,
-            "area_m2": areas[large],
-            "perimeter_m": perimeters[large],
-            "source": np.full(len(kept), raster.name, dtype=object),
-        }
+    def _batches(
+        self, raster: Raster, area: Area, control: Control
+    ) -> Generator[Features, None, None]:
+        wanted = Wanted(
+            raster.name,
+            raster.grid,
+            self._crs,
+            self._inference.card.categories,
+            self._job.simplify_px,
+            self._job.min_area,
+        )
+        cores = decided(self._inference, raster, area, control)
+        return polygons(cores, area.window(raster.grid.window), wanted, control)
+
+    def _add(self, batch: Features) -> None:
+        columns = cast("Mapping[str, NDArray[Any]]", batch.columns)
         self._summary.add(
             columns["source"], columns["category"], columns["area_m2"], columns["perimeter_m"]
         )
-        return Features(shapes[large], columns)
+        self.area_px += int(np.sum(columns["area_px"]))
 
     @property
     def area_m2(self) -> float | None:
@@ -144,6 +136,14 @@ def _settings(job: PredictJob) -> Settings:
     )
 
 
+def _check(job: PredictJob) -> None:
+    if not 0.0 <= job.simplify_px <= MOST_SIMPLIFY_PX:
+        raise ParameterError(
+            f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {job.simplify_px:g}. "
+            "For more, run QGIS's 'Simplify' on the result."
+        )
+
+
 def _area(job: PredictJob, raster: Raster, control: Control) -> Area:
     """Return where to predict on a raster: the AOI within the extent, else all of it."""
     area = Area(box(raster.grid.window))
@@ -162,26 +162,11 @@ def _area(job: PredictJob, raster: Raster, control: Control) -> Area:
     return area
 
 
-def _exact(found: ClassMap) -> Components:
-    """Return the objects of a class map, their areas checked against its pixels.
-
-    Raises:
-        DeepSegError: the polygons do not cover exactly the pixels of the map.
-    """
-    objects = components(found.classes, found.probabilities, found.region)
-    if not np.array_equal(shapely.area(objects.geometries), objects.sizes_px):
-        raise DeepSegError(
-            "The polygons' areas differ from the pixel counts. This is a fault of DeepSeg's: "
-            "please report it with the raster and the model."
-        )
-    return objects
-
-
 def _size_m2(area: Area, raster: Raster) -> float:
     shape: Geometries = np.array([area.geometry], dtype=object)
     if raster.grid.crs is None or area.size_px == 0:
         return float("nan") if raster.grid.crs is None else 0.0
-    sizes, _ = area_and_perimeter_m(raster.grid.to_crs(shape, raster.grid.crs), raster.grid.crs)
+    sizes, _ = Placing(raster.grid, raster.grid.crs).placed(shape).sizes()
     return float(sizes[0])
 
 
@@ -198,11 +183,7 @@ def _output_crs(path: str, rasters: Sequence[Raster], control: Control) -> pypro
     return crs
 
 
-def _tell(
-    resolution_m: float | None,
-    rasters: Sequence[Raster],
-    control: Control,
-) -> None:
+def _tell(resolution_m: float | None, rasters: Sequence[Raster], control: Control) -> None:
     for raster in rasters:
         found = raster.grid.resolution_m
         if resolution_m and found and not 2 / 3 <= found / resolution_m <= 1.5:
