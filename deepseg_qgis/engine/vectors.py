@@ -27,6 +27,11 @@ from deepseg_qgis.jobs import VectorSource
 
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
 """The newest version that QGIS 3.22 reads without a warning."""
+SPATIAL_INDEX = {
+    "OGR_GPKG_ALLOW_THREADED_RTREE": "NO",
+    "OGR_GPKG_MAX_RAM_USAGE_RTREE": "50000000",
+}
+"""A GeoPackage's index is made at the end, within 50 MB; by default it grows beside the writing."""
 LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
 SHORT_NAMES = {
     "perimeter_m": "perim_m",
@@ -110,8 +115,8 @@ def write_features(
 
     ``fields`` are the columns of each batch, in order. In WGS 84 polygons are cut at the
     antimeridian; GeoJSON is always in it (`crs_for`). What ``batches`` raises comes out as it is.
-    Memory: some batches; the spatial index besides: FlatGeobuf's takes about 100 bytes a
-    polygon, GeoPackage's 35.
+    Memory: some batches; for FlatGeobuf its spatial index
+    besides, about 100 bytes a polygon.
 
     Raises:
         OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
@@ -312,6 +317,7 @@ def _pyogrio() -> ModuleType:
     """Return pyogrio, imported only when needed: it imports geopandas and pandas (0.3 s)."""
     import pyogrio
 
+    pyogrio.set_gdal_config_options(SPATIAL_INDEX)
     module: ModuleType = pyogrio
     return module
 
