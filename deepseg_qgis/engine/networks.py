@@ -125,8 +125,12 @@ class RawNetwork(nn.Module):
 
     def forward(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Normalise (0, the mean, where no data), run the network, round."""
-        normalised = (values.float() - self.mean) / self.std
+        normalised = self.centred(values) / self.std
         normalised = torch.where(valid.bool(), normalised, torch.zeros_like(normalised))
         return category_probabilities(
             self.network(normalised.contiguous(memory_format=torch.channels_last))
         )
+
+    def centred(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values less the mean, float32."""
+        return values.float() - self.mean

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOST_BYTES = 2 * 2**30
 MOST_AGE_S = 90 * 24 * 3600
 ABANDONED_S = 24 * 3600

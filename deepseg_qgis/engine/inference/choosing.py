@@ -160,8 +160,7 @@ class Choice:
         return OpenVinoEngine(
             graph,
             precision,
-            float(about["elements_per_px"]),
-            bool(about["sees_whole_window"]),
+            about,
             self._batch_size or 1,
         )
 
@@ -196,7 +195,9 @@ class Choice:
         )
         if not windows:
             return None
-        graph = quantisation.quantised(openvino.Core().read_model(plain.network_path), windows)
+        graph = quantisation.quantised(
+            openvino.Core().read_model(plain.network_path), windows, plain.about["subtracted"]
+        )
         found = agreement(
             self._engine_of(graph, "int8", plain.about),
             self._from_entry(plain, "float32"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import openvino
@@ -26,7 +27,7 @@ RAW_TYPES = {
     "uint16": openvino.Type.u16,
     "int16": openvino.Type.i16,
 }
-"""Types that the graph takes as they are; all others come as float32."""
+"""Types that the graph takes as they are; all others come as float32, less the mean."""
 TRACED_PX = 256
 CHECKED_PX = (192, 320)
 LEVELS_APART = 2
@@ -34,6 +35,26 @@ SHARE_APART = 1e-3
 PROBED_PX = 512
 CORNER_PX = 64
 NO_TRACE = 1e-3
+
+
+class _Whole(RawNetwork):
+    """Takes int32, and subtracts in whole numbers what is whole of the mean.
+
+    In bfloat16 OpenVINO would compute the difference of two large numbers of 8 bits each.
+    """
+
+    def centred(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values less the mean, float32."""
+        whole = self.mean.round()
+        return (values - whole.to(torch.int32)).float() - (self.mean - whole)
+
+
+class _Centred(RawNetwork):
+    """Takes float32 that is centred already, for the same reason."""
+
+    def centred(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values."""
+        return values
 
 
 class ConversionError(Exception):
@@ -44,14 +65,16 @@ class ConversionError(Exception):
 class About:
     """What is known of a network beside its graph.
 
+    ``subtracted`` is what each band's values must be less before they go in (empty: nothing);
     ``elements_per_px`` is how many numbers its widest step reads and writes for each pixel;
     ``sees_whole_window`` is told by `sees_whole_window`.
     """
 
+    subtracted: tuple[float, ...]
     elements_per_px: float
     sees_whole_window: bool
 
-    def as_dict(self) -> dict[str, float | bool]:
+    def as_dict(self) -> dict[str, Any]:
         """Return it for a JSON file."""
         return asdict(self)
 
@@ -63,20 +86,24 @@ def converted(model: Model) -> tuple[openvino.Model, About]:
         ConversionError: its answers differ from torch's.
         RuntimeError: OpenVINO has no word for one of its steps.
     """
-    raw = RawNetwork(model.network, model.card.mean, model.card.std).eval()
-    graph = _graph(raw, model.card.bands)
-    _check(graph, raw, model.card.bands)
-    typed = _with_raw_input(graph, model.card.dtype)
-    return typed, About(
-        _elements_per_px(graph, model.card.bands),
-        sees_whole_window(model.network, model.card.bands),
+    card = model.card
+    whole = card.dtype in RAW_TYPES
+    kind = _Whole if whole else _Centred
+    raw = kind(model.network, card.mean, card.std).eval()
+    graph = _graph(raw, card.bands, torch.int32 if whole else torch.float32)
+    _check(graph, raw, card.bands)
+    about = About(
+        () if whole else card.mean,
+        _elements_per_px(graph, card.bands),
+        sees_whole_window(model.network, card.bands),
     )
+    return _with_raw_input(graph, card.dtype), about
 
 
-def _graph(raw: RawNetwork, bands: int) -> openvino.Model:
+def _graph(raw: RawNetwork, bands: int, dtype: torch.dtype) -> openvino.Model:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    values = torch.rand(1, bands, TRACED_PX, TRACED_PX)
+    values = torch.zeros(1, bands, TRACED_PX, TRACED_PX, dtype=dtype)
     valid = torch.ones(1, 1, TRACED_PX, TRACED_PX, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of tracing; `_check` finds out what went wrong
@@ -96,7 +123,8 @@ def _check(graph: openvino.Model, raw: RawNetwork, bands: int) -> None:
     """Compare with torch on noise of another size than the traced one."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(1, bands, *CHECKED_PX)).astype(np.float32)
-    values = noise * raw.std.numpy() + raw.mean.numpy()
+    values = noise * raw.std.numpy() + (raw.mean.numpy() if isinstance(raw, _Whole) else 0.0)
+    values = values.astype(graph.input(0).get_element_type().to_dtype())
     valid = (rng.random((1, 1, *CHECKED_PX)) < 0.9).astype(np.uint8)
     with torch.inference_mode():
         right = raw(torch.from_numpy(values), torch.from_numpy(valid)).numpy().astype(np.int16)

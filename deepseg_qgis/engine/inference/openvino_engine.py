@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import openvino
@@ -37,7 +38,7 @@ class OpenVinoEngine:
     Args:
         graph: with free window sizes, as `conversion.converted` makes it.
         precision: ``float32``, ``bfloat16``, or ``int8`` for a quantised graph.
-        elements_per_px: how many numbers its widest step takes for each pixel.
+        about: what `conversion.About` says of it.
         batch_size: windows run at once.
     """
 
@@ -45,17 +46,18 @@ class OpenVinoEngine:
         self,
         graph: openvino.Model,
         precision: str,
-        elements_per_px: float,
-        sees_whole_window: bool,
+        about: Mapping[str, Any],
         batch_size: int = 1,
     ) -> None:
         self._graph, self._precision, self._batch_size = graph, precision, batch_size
         self._streams = min(STREAMS, _threads())
         at_once = batch_size * self._streams
-        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * elements_per_px * at_once
+        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * float(about["elements_per_px"]) * at_once
         most = min(LARGEST_WINDOW_PX, int(ACTIVATIONS_BYTES / max(per_px, 1.0)))
         self.most_window_px = max(SMALLEST_WINDOW_PX, most)
-        self.sees_whole_window = sees_whole_window
+        self.sees_whole_window = bool(about["sees_whole_window"])
+        subtracted = np.array(about["subtracted"], dtype=np.float32)
+        self._subtracted = subtracted[:, None, None] if len(subtracted) else None
         self.description = f"OpenVINO on CPU ({_threads()} threads), {precision}"
         self._last: OpenVinoBackend | None = None
 
@@ -83,13 +85,19 @@ class OpenVinoEngine:
                 "ENABLE_CPU_PINNING": False,  # reading and vectorising need the processor too
             },
         )
-        return OpenVinoBackend(compiled, self._streams + WAITING)
+        return OpenVinoBackend(compiled, self._streams + WAITING, self._subtracted)
 
 
 class OpenVinoBackend:
     """A network compiled for windows of one size; see `Backend`."""
 
-    def __init__(self, compiled: openvino.CompiledModel, in_flight: int) -> None:
+    def __init__(
+        self,
+        compiled: openvino.CompiledModel,
+        in_flight: int,
+        subtracted: NDArray[np.float32] | None,
+    ) -> None:
+        self._subtracted = subtracted
         self._input = compiled.input(0)
         self.batch_size, self._bands, *size = self._input.shape
         self.size = (size[0], size[1])
@@ -118,13 +126,19 @@ class OpenVinoBackend:
 
     def _arrays(self, pixels: Sequence[Pixels]) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
         if self.batch_size == 1:
-            values = pixels[0].values[None].astype(self._dtype, copy=False)
-            return np.ascontiguousarray(values), pixels[0].valid[None, None].view(np.uint8)
+            values = np.ascontiguousarray(self._centred(pixels[0])[None])
+            return values, pixels[0].valid[None, None].view(np.uint8)
         values = np.zeros((self.batch_size, self._bands, *self.size), dtype=self._dtype)
         valid = np.zeros((self.batch_size, 1, *self.size), dtype=np.uint8)
         for number, each in enumerate(pixels):
-            values[number], valid[number, 0] = each.values, each.valid
+            values[number], valid[number, 0] = self._centred(each), each.valid
         return values, valid
+
+    def _centred(self, pixels: Pixels) -> NDArray[np.generic]:
+        """Return the values as the graph takes them."""
+        if self._subtracted is None:
+            return pixels.values.astype(self._dtype, copy=False)
+        return pixels.values.astype(np.float32) - self._subtracted
 
 
 def _threads() -> int:

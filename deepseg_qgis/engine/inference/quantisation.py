@@ -6,6 +6,8 @@ Only Inference, CVPR 2018.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Sequence
@@ -26,7 +28,6 @@ CALIBRATED_WINDOWS = 48
 CHECKED_PX = 512
 CHECKED_WINDOWS = 12
 TRIES = 4
-SEED = 3
 
 
 def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> list[Pixels]:
@@ -49,23 +50,27 @@ def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> 
     return found
 
 
-def quantised(graph: openvino.Model, windows: Sequence[Pixels]) -> openvino.Model:
-    """Return a network in int8, its ranges taken from these windows (all of one size)."""
+def quantised(
+    graph: openvino.Model, windows: Sequence[Pixels], subtracted: Sequence[float]
+) -> openvino.Model:
+    """Return a network in int8, its ranges taken from these windows (all of one size).
+
+    ``subtracted``: see `conversion.About`.
+    """
     os.environ["NNCF_CI"] = "1"  # NNCF reports to its maker otherwise
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
+    less = np.array(subtracted or (0.0,), dtype=np.float32)[:, None, None]
     dtype = graph.input(0).get_element_type().to_dtype()
 
     def as_input(pixels: Pixels) -> list[NDArray[np.generic]]:
-        return [
-            pixels.values[None].astype(dtype, copy=False),
-            pixels.valid[None, None].view(np.uint8),
-        ]
+        values = pixels.values - less if subtracted else pixels.values
+        return [values[None].astype(dtype), pixels.valid[None, None].view(np.uint8)]
 
-    found: openvino.Model = nncf.quantize(
-        graph, nncf.Dataset(list(windows), as_input), subset_size=len(windows)
-    )
+    data = nncf.Dataset(list(windows), as_input)
+    with contextlib.redirect_stdout(io.StringIO()):  # it draws bars
+        found: openvino.Model = nncf.quantize(graph, data, subset_size=len(windows))
     return found
 
 
