@@ -68,8 +68,8 @@ class Grid:
     def pixel_areas_m2(self, xy: Coordinates) -> NDArray[np.float64]:
         """Return (n,) the ground area in m² of a pixel centred on each of (n, 2) pixel coordinates.
 
-        Measured on the CRS's ellipsoid, to 1e-6 of itself for pixels of a centimetre and more. NaN without a CRS, and where the
-        projection does not reach.
+        Measured on the CRS's ellipsoid, to 1e-6 of itself for pixels of a centimetre and more. NaN
+        without a CRS, and where the projection does not reach.
         """
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) - 0.5
         squares = (xy[:, None, :] + corners).reshape(-1, 2)

@@ -6,7 +6,7 @@ which its members start in the level below, with the total at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,20 @@ class PolygonArrays:
         """Return (m,) sums over the (r,) rings of each feature."""
         starts = self.parts if self.features is None else self.parts[self.features]
         return _sums(rings, starts)
+
+
+def joined_arrays(some: Sequence[PolygonArrays]) -> PolygonArrays:
+    """Return the polygons of all, one after the other; every feature must have one part."""
+    return PolygonArrays(
+        np.concatenate([each.coordinates for each in some]),
+        _end_to_end([each.rings for each in some]),
+        _end_to_end([each.parts for each in some]),
+    )
+
+
+def _end_to_end(some: Sequence[Offsets]) -> Offsets:
+    lengths = np.concatenate([np.diff(each) for each in some])
+    return np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _sums(values: NDArray[np.float64], offsets: Offsets) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
-from deepseg_qgis.engine.vectors import Features
+from deepseg_qgis.engine.vectors import Batch
 
 FIELDS = {
     "id": pa.int64(),
@@ -59,7 +59,7 @@ class Wanted:
 
 def polygons(
     cores: Generator[Decided, None, None], region: Window, wanted: Wanted, control: Control
-) -> Generator[Features, None, None]:
+) -> Generator[Batch, None, None]:
     """Yield batches of polygons in the wanted CRS, with the columns of `FIELDS`.
 
     ``cores`` come row by row of a complete grid over ``region`` (see `decided`). Close the
@@ -101,8 +101,8 @@ def _objects(
 
 def _features(
     objects: Components, wanted: Wanted, placing: Placing, names: NDArray[np.object_]
-) -> Features:
-    placed = placing.placed(objects.geometries)
+) -> Batch:
+    placed = placing.placed(objects.polygons)
     areas, perimeters = placed.sizes()
     columns: dict[str, NDArray[Any]] = {
         "id": objects.first_rows * wanted.grid.width + objects.first_columns,
@@ -113,4 +113,4 @@ def _features(
         "perimeter_m": perimeters,
         "source": np.full(len(objects), wanted.source, dtype=object),
     }
-    return Features(placed.polygons.geometries(), columns)
+    return Batch(placed.polygons, columns)

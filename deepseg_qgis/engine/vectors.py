@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,12 +52,28 @@ FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell of a CSV that starts so for a formula."""
 
 
+Shapes = Geometries | PolygonArrays
+
+
 @dataclass(frozen=True)
 class Features:
     """Polygons with their columns, each as long as ``geometries``; None stands for NULL."""
 
     geometries: Geometries
     columns: Mapping[str, Sequence[object] | NDArray[np.generic]]
+
+    @property
+    def shapes(self) -> Geometries:
+        """The geometries, as a `Batch` has them."""
+        return self.geometries
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Polygons as flat arrays with their columns, to be written."""
+
+    shapes: PolygonArrays
+    columns: Mapping[str, NDArray[Any]]
 
 
 def read_features(source: VectorSource) -> Features:
@@ -107,7 +124,7 @@ def better_format(path: str, count: int) -> str | None:
 
 def write_features(
     path: str,
-    batches: Iterable[Features],
+    batches: Iterable[Features | Batch],
     fields: Mapping[str, pa.DataType],
     crs: pyproj.CRS | None,
 ) -> int:
@@ -127,7 +144,8 @@ def write_features(
         if _is_geojson(path):
             _write_geojson(path, counted, list(fields))
         elif _is_parquet(path):
-            geoparquet.write(path, counted, schema, crs)
+            known = ((_geometries(shapes), columns) for shapes, columns in counted)
+            geoparquet.write(path, known, schema, crs)
         else:
             _write_through_ogr(path, counted, schema, crs)
     except (OutputError, OSError) as error:
@@ -148,7 +166,7 @@ class _Counted:
     def __init__(
         self,
         path: str,
-        batches: Iterable[Features],
+        batches: Iterable[Features | Batch],
         fields: Mapping[str, pa.DataType],
         round_world: bool,
     ) -> None:
@@ -157,14 +175,14 @@ class _Counted:
         self.count = 0
         self.error: Exception | None = None
 
-    def __iter__(self) -> Iterator[tuple[Geometries, list[pa.Array]]]:
+    def __iter__(self) -> Iterator[tuple[Shapes, list[pa.Array]]]:
         try:
             for batch in self._batches:
-                shapes = batch.geometries
+                shapes: Shapes = batch.shapes
                 if len(shapes) == 0:
                     continue
-                if self._round_world:
-                    shapes = cut_at_antimeridian(shapes)
+                if self._round_world and _may_cross(shapes):
+                    shapes = cut_at_antimeridian(_geometries(shapes))
                 if Path(self._path).suffix.lower() == ".shp":
                     _check_shapefile(self._path, shapes)
                 self.count += len(shapes)
@@ -175,13 +193,13 @@ class _Counted:
 
 
 def _write_geojson(
-    path: str, batches: Iterable[tuple[Geometries, list[pa.Array]]], names: list[str]
+    path: str, batches: Iterable[tuple[Shapes, list[pa.Array]]], names: list[str]
 ) -> None:
     with open(path, "wb") as file:
         file.write(geojson_text.head(Path(path).stem))
         separator = 2  # before the first feature none is written
         for shapes, columns in batches:
-            for first, some in PolygonArrays.of(shapes).batches(BATCH):
+            for first, some in _arrays(shapes).batches(BATCH):
                 part = [column.slice(first, len(some)) for column in columns]
                 text = geojson_text.features(some, dict(zip(names, part, strict=True)))
                 file.write(text[separator:])
@@ -191,7 +209,7 @@ def _write_geojson(
 
 def _write_through_ogr(
     path: str,
-    batches: Iterable[tuple[Geometries, list[pa.Array]]],
+    batches: Iterable[tuple[Shapes, list[pa.Array]]],
     schema: pa.Schema,
     crs: pyproj.CRS | None,
 ) -> None:
@@ -204,7 +222,8 @@ def _write_through_ogr(
     whole = schema.append(geometry)
     records = (
         pa.RecordBatch.from_arrays(
-            [*columns, pa.array(shapely.to_wkb(shapes), type=pa.binary())], schema=whole
+            [*columns, pa.array(shapely.to_wkb(_geometries(shapes)), type=pa.binary())],
+            schema=whole,
         )
         for shapes, columns in batches
     )
@@ -218,13 +237,13 @@ def _write_through_ogr(
     )
 
 
-def _check_shapefile(path: str, shapes: Geometries) -> None:
+def _check_shapefile(path: str, shapes: Shapes) -> None:
     """Check that the shapes still fit into the files.
 
     Raises:
         OutputError: they do not.
     """
-    more = 16 * int(shapely.get_num_coordinates(shapes).sum()) + DBF_ROW_BYTES * len(shapes)
+    more = 16 * len(_arrays(shapes).coordinates) + DBF_ROW_BYTES * len(shapes)
     for part in (path, f"{path[:-4]}.dbf"):
         if os.path.exists(part) and os.path.getsize(part) + more > SHAPEFILE_BYTES:
             raise OutputError(
@@ -274,6 +293,22 @@ def cut_at_antimeridian(geometries: Geometries) -> Geometries:
         back = shapely.transform(east, lambda xy: xy - [360.0, 0.0])
         result[i] = shapely.union(west, back)
     return result
+
+
+def _may_cross(shapes: Shapes) -> bool:
+    """Return whether any polygon of these may reach from one side of the antimeridian across."""
+    if isinstance(shapes, PolygonArrays):
+        return bool(np.ptp(shapes.coordinates[:, 0]) > 180.0)
+    xmin, _, xmax, _ = shapely.total_bounds(shapes)
+    return bool(xmax - xmin > 180.0)
+
+
+def _arrays(shapes: Shapes) -> PolygonArrays:
+    return shapes if isinstance(shapes, PolygonArrays) else PolygonArrays.of(shapes)
+
+
+def _geometries(shapes: Shapes) -> Geometries:
+    return shapes.geometries() if isinstance(shapes, PolygonArrays) else shapes
 
 
 def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object) -> None:

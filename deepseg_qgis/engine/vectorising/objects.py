@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.polygon_arrays import Geometries, PolygonArrays
 from deepseg_qgis.engine.vectorising.loops import Loops, joined, ragged, simple, without_lattice
 from deepseg_qgis.engine.vectorising.simplification import simplified
 from deepseg_qgis.engine.vectorising.vertices import COLUMN_MASK, COLUMN_SHIFT, ROW_SHIFT
@@ -39,12 +39,12 @@ class Shaping:
 class Components:
     """Objects: 4-connected components of pixels of one class.
 
-    All arrays have one entry for each: polygons in pixel coordinates that start at their topmost,
-    leftmost vertex; classes (from 1); sizes in pixels, filled holes included; mean probability of
+    One entry for each: polygons in pixel coordinates that start at their topmost, leftmost vertex,
+    as flat arrays; classes (from 1); sizes in pixels, filled holes included; mean probability of
     their own pixels from 0 to 1; and the first pixel's row and column.
     """
 
-    geometries: Geometries
+    polygons: PolygonArrays
     classes: NDArray[np.uint8]
     sizes_px: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -54,10 +54,15 @@ class Components:
     def __len__(self) -> int:
         return len(self.classes)
 
+    @functools.cached_property
+    def geometries(self) -> Geometries:
+        """The polygons as shapely geometries."""
+        return self.polygons.geometries()
+
     def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Components:
         """Return the objects that an index names."""
         return Components(
-            self.geometries[which],
+            PolygonArrays.of(self.geometries[which]),
             self.classes[which],
             self.sizes_px[which],
             self.scores[which],
@@ -114,9 +119,8 @@ def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Compone
     vertices, offsets = ragged(loops.vertices, loops.offsets, order)
     firsts = np.flatnonzero(np.diff(owners, prepend=-1))
     firsts = np.append(firsts, len(owners))
-    geometries = _geometries(vertices, offsets, firsts, shaping.simplify_px)
     return Components(
-        geometries,
+        _polygons((vertices, offsets), firsts, shaping.simplify_px),
         objects.classes[large],
         sizes[large],
         objects.sums[large] / (255.0 * objects.sizes[large]),
@@ -168,37 +172,16 @@ def _pixel_areas(
     return shaping.pixel_area(np.column_stack([columns + 0.5, rows + 0.5]))
 
 
-def _geometries(
-    vertices: NDArray[np.int64],
-    offsets: NDArray[np.int64],
+def _polygons(
+    loops: tuple[NDArray[np.int64], NDArray[np.int64]],
     firsts: NDArray[np.int64],
     simplify_px: float,
-) -> Geometries:
+) -> PolygonArrays:
     """Return polygons; ``firsts`` are the first loop of each, and the number of loops."""
-    if simplify_px <= 0.0:
-        return _as_polygons((vertices, offsets), firsts)
-    result = _as_polygons(simplified(vertices, offsets, simplify_px, False), firsts)
-    broken = np.flatnonzero(~shapely.is_valid(result))
-    if len(broken):
-        lengths = firsts[broken + 1] - firsts[broken]
-        ends = np.cumsum(lengths)
-        loops = np.repeat(firsts[broken] - ends + lengths, lengths) + np.arange(ends[-1])
-        some, bounds = ragged(vertices, offsets, loops)
-        again = simplified(some, bounds, simplify_px, True)
-        result[broken] = _as_polygons(again, np.concatenate([[0], ends]))
-    return result
-
-
-def _as_polygons(
-    loops: tuple[NDArray[np.int64], NDArray[np.int64]], firsts: NDArray[np.int64]
-) -> Geometries:
-    if len(firsts) == 1:
-        return np.empty(0, dtype=object)
-    coordinates, ends = _closed(*loops)
-    return np.asarray(
-        shapely.from_ragged_array(shapely.GeometryType.POLYGON, coordinates, (ends, firsts)),
-        dtype=object,
-    )
+    if simplify_px > 0.0:
+        loops = simplified(*loops, simplify_px)
+    coordinates, rings = _closed(*loops)
+    return PolygonArrays(coordinates, rings, firsts)
 
 
 @njit(cache=True, nogil=True)

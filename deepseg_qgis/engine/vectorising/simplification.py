@@ -14,9 +14,6 @@ from numba import njit
 
 from deepseg_qgis.engine.vectorising.vertices import NODE, clearance, column, place, row
 
-NEAR = 128
-"""So many vertices along an arc may lie within a clearance of each other."""
-
 
 def reach(tolerance_px: float) -> int:
     """Return up to how many pixels clearances must be known for a tolerance."""
@@ -24,18 +21,20 @@ def reach(tolerance_px: float) -> int:
 
 
 @njit(cache=True, nogil=True)
-def simplified(vertices, offsets, tolerance, checked):
+def simplified(vertices, offsets, tolerance):
     """Return vertices and offsets of loops with fewer vertices; tolerance in pixels.
 
-    Loops start at their topmost, leftmost vertex, before and after. With ``checked`` (bool) an arc
-    that would meet itself stays as it is.
+    Loops start at their topmost, leftmost vertex, before and after. An arc that would meet itself
+    stays as it is.
     """
+    # Parts of an arc can meet only within a clearance, a square of so many edges at most.
+    near = 8 * int(np.ceil(2.0 * tolerance)) ** 2
     out = np.empty(len(vertices), dtype=np.int64)
     ends = np.zeros(len(offsets), dtype=np.int64)
     n = 0
     for i in range(len(offsets) - 1):
         loop = vertices[offsets[i] : offsets[i + 1]]
-        kept = _kept(loop, tolerance, checked)
+        kept = _kept(loop, tolerance, near)
         start = n
         for k in range(len(loop)):
             if kept[k]:
@@ -52,7 +51,7 @@ def simplified(vertices, offsets, tolerance, checked):
 
 
 @njit(cache=True, nogil=True)
-def _kept(loop, tolerance, checked):
+def _kept(loop, tolerance, near):
     """Return which vertices of a loop stay."""
     size = len(loop)
     kept = np.zeros(size, dtype=np.bool_)
@@ -70,14 +69,14 @@ def _kept(loop, tolerance, checked):
         length = 1
         while not kept[(start + length) % size]:
             length += 1
-        _arc(loop, start, length, tolerance, checked, kept)
+        _arc(loop, start, length, tolerance, near, kept)
         start = (start + length) % size
         if start == first:
             return kept
 
 
 @njit(cache=True, nogil=True)
-def _arc(loop, start, length, tolerance, checked, kept):
+def _arc(loop, start, length, tolerance, near, kept):
     """Choose the vertices that stay between a vertex and the one ``length`` edges further on."""
     if length < 2:
         return
@@ -104,7 +103,7 @@ def _arc(loop, start, length, tolerance, checked, kept):
             stay[:] = True
     else:
         _reduce(xs, ys, free, stay, 0, length)
-    if checked and _meets_itself(xs, ys, stay):
+    if _meets_itself(xs, ys, stay, near):
         stay[:] = True
     for k in range(1, length):
         at = k if forward else length - k
@@ -158,12 +157,12 @@ def _reduce(xs, ys, free, stay, low, high):
 
 
 @njit(cache=True, nogil=True)
-def _meets_itself(xs, ys, stay):
+def _meets_itself(xs, ys, stay, near):
     """Return whether edges of an arc meet that are near each other along it."""
     at = np.flatnonzero(stay)
     for i in range(len(at) - 1):
         for j in range(i + 1, len(at) - 1):
-            if at[j] - at[i + 1] > NEAR:
+            if at[j] - at[i + 1] > near:
                 break
             a, b, c, d = at[i], at[i + 1], at[j], at[j + 1]
             if j == i + 1:  # they share b; do they fold back?

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.polygon_arrays import PolygonArrays, joined_arrays
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.engine.vectorising.blocks import Block, Blocks, in_cells, with_cells
 from deepseg_qgis.engine.vectorising.frontier import Finished, Frontier, Piece, Sides, new_pieces
@@ -163,9 +164,8 @@ class Vectoriser:
 
 def _no_objects() -> Components:
     whole = np.empty(0, dtype=np.int64)
-    return Components(
-        np.empty(0, dtype=object), np.empty(0, dtype=np.uint8), whole, np.empty(0), whole, whole
-    )
+    none = PolygonArrays(np.empty((0, 2)), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    return Components(none, np.empty(0, dtype=np.uint8), whole, np.empty(0), whole, whole)
 
 
 NONE = _no_objects()
@@ -194,10 +194,12 @@ def joined_components(found: list[Components]) -> Components:
     if not found:
         return NONE
     return Components(
-        *(
-            np.concatenate([getattr(each, name) for each in found])
-            for name in Components.__dataclass_fields__
-        )
+        joined_arrays([each.polygons for each in found]),
+        np.concatenate([each.classes for each in found]),
+        np.concatenate([each.sizes_px for each in found]),
+        np.concatenate([each.scores for each in found]),
+        np.concatenate([each.first_rows for each in found]),
+        np.concatenate([each.first_columns for each in found]),
     )
 
 

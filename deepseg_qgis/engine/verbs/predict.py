@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyproj
 import shapely
-from numpy.typing import NDArray
 
 from deepseg_qgis.engine import model_file, vectors
 from deepseg_qgis.engine.annotations import load_area, placed
@@ -25,7 +24,7 @@ from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons
 from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.engine.rasters import Raster, opened
-from deepseg_qgis.engine.vectors import Features
+from deepseg_qgis.engine.vectors import Batch
 from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import PredictJob
 
@@ -82,7 +81,7 @@ class _Found:
         self._aoi_m2 = 0.0
         self.area_px = 0
 
-    def features(self) -> Iterator[Features]:
+    def features(self) -> Iterator[Batch]:
         """Yield the polygons of each raster, in the output's CRS and with all fields."""
         for number, raster in enumerate(self._rasters):
             whole = len(self._rasters)
@@ -96,7 +95,7 @@ class _Found:
 
     def _batches(
         self, raster: Raster, area: Area, control: Control
-    ) -> Generator[Features, None, None]:
+    ) -> Generator[Batch, None, None]:
         wanted = Wanted(
             raster.name,
             raster.grid,
@@ -108,8 +107,8 @@ class _Found:
         cores = decided(self._inference, raster, area, control)
         return polygons(cores, area.window(raster.grid.window), wanted, control)
 
-    def _add(self, batch: Features) -> None:
-        columns = cast("Mapping[str, NDArray[Any]]", batch.columns)
+    def _add(self, batch: Batch) -> None:
+        columns = batch.columns
         self._summary.add(
             columns["source"], columns["category"], columns["area_m2"], columns["perimeter_m"]
         )
