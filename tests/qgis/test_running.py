@@ -70,7 +70,8 @@ def test_what_was_not_asked_for_is_not_made(
     assert job["output_statistics"] is None
     for name in ("aoi", "extent", "threshold", "tile_size_px", "overlap_px", "batch_size"):
         assert job[name] is None, name
-    assert (job["min_area"], job["device"]) == (0.0, "auto")
+    assert (job["min_area"], job["simplify_px"]) == (0.0, 1.0)
+    assert (job["precision"], job["device"]) == ("auto", "auto")
 
 
 def test_values_of_the_dialog_arrive(
@@ -87,7 +88,9 @@ def test_values_of_the_dialog_arrive(
         TILE_SIZE=64,
         OVERLAP=0,
         MIN_AREA=2.5,
+        SIMPLIFY=0,
         BATCH_SIZE=3,
+        PRECISION="int8",
         DEVICE="cpu",
         OUTPUT=str(tmp_path / "p.fgb"),
         OUTPUT_STATISTICS=str(tmp_path / "s.xlsx"),
@@ -95,6 +98,7 @@ def test_values_of_the_dialog_arrive(
     job = engine.job
     assert (job["threshold"], job["overlap_px"]) == (0.0, 0), "nought is not nothing"
     assert (job["tile_size_px"], job["batch_size"], job["min_area"]) == (64, 3, 2.5)
+    assert (job["simplify_px"], job["precision"]) == (0.0, "int8")
     extent = job["extent"]
     assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
     assert "UTM zone 45N" in extent["crs_wkt"]

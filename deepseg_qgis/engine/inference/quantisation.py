@@ -65,7 +65,7 @@ def quantised(
     dtype = graph.input(0).get_element_type().to_dtype()
 
     def as_input(pixels: Pixels) -> list[NDArray[np.generic]]:
-        values = pixels.values - less if subtracted else pixels.values
+        values = pixels.values.astype(np.float32) - less if subtracted else pixels.values
         return [values[None].astype(dtype), pixels.valid[None, None].view(np.uint8)]
 
     data = nncf.Dataset(list(windows), as_input)
