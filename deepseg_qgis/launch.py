@@ -1,5 +1,7 @@
 """The door of the engine process: ``python -I -X utf8 -u launch.py job.json``.
 
+With ``--prepare`` instead of a job it compiles what is compiled on each computer, once.
+
 Events leave through a duplicate of the first standard output; whatever a library prints goes to
 standard error, so that it can never break the event stream. The package is loaded by its own
 location, never through ``sys.path``: no neighbouring plugin can hide a library of the engine's.
@@ -28,6 +30,10 @@ def main():
     load_package(os.path.dirname(os.path.abspath(__file__)))
     # threads that wait for each other give way: beside a busy QGIS spinning ones stand still
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.argv[1] == "--prepare":
+        from deepseg_qgis.engine.preparation import prepare
+
+        return prepare()
     from deepseg_qgis.engine.run import run
 
     return run(sys.argv[1], events)

@@ -23,7 +23,7 @@ from deepseg_qgis.processing.pip_commands import PipProgress, failure, pip_comma
 from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
 from deepseg_qgis.processing.python_search import Interpreter, find_interpreter
 
-from deepseg_qgis.errors import EngineError, OutputError, Stopped
+from deepseg_qgis.errors import DeepSegError, EngineError, OutputError, Stopped
 
 PREFIX = "engine-"
 POLL_S = 0.2
@@ -36,7 +36,7 @@ ROOM_BYTES = 8e9
 TRIAL = """
 import json, sys
 import torch, torchvision, segmentation_models_pytorch, lightning_fabric
-import numpy, skimage, rasterio, shapely, pyproj, pyogrio, pyarrow, geopandas
+import numpy, numba, openvino, nncf, rasterio, shapely, pyproj, pyogrio, pyarrow
 import pycocotools.mask, safetensors, matplotlib
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()
@@ -147,6 +147,21 @@ class EngineSetup:
                 "Linux, less without CUDA; DEEPSEG_ENGINE_HOME moves it to another disk."
             )
         return folder
+
+    def prepare(self, engine: Engine, launch: str) -> None:
+        """Have the engine compile what it compiles on each computer; not having it costs only time.
+
+        Raises:
+            Stopped: the user asked to.
+        """
+        self._watcher.progress(0.96, "Compiling for this computer")
+        command = [engine.python, "-I", "-X", "utf8", launch, "--prepare"]
+        try:
+            self._do(command, "compile for this computer")
+        except Stopped:
+            raise
+        except DeepSegError as error:
+            self._watcher.log(f"The first prediction will take longer: {error}")
 
     def _tried(self, python: str) -> Engine:
         """Import everything once, in a process of its own."""

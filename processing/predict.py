@@ -97,7 +97,7 @@ class Predict(EngineAlgorithm):
             ),
             advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
             advanced(
-                choice("PRECISION", "Precision (auto: the fastest that is safe)", PRECISIONS, "auto")
+                choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")
             ),
             device(),
             vector_output("OUTPUT", "Polygons"),

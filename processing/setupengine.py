@@ -86,7 +86,8 @@ class SetUpEngine(DeepSegAlgorithm):
             self.parameterAsFile(parameters, "PYTHON", context) or None,
             self.parameterAsBoolean(parameters, "RECREATE", context),
         )
-        requirements = os.path.join(os.path.dirname(deepseg_qgis.__file__), "requirements.txt")
+        package = os.path.dirname(deepseg_qgis.__file__)
+        requirements = os.path.join(package, "requirements.txt")
         setup = EngineSetup(
             engine_home(os.environ),
             requirements,
@@ -95,6 +96,7 @@ class SetUpEngine(DeepSegAlgorithm):
         )
         try:
             engine = setup.run(wish)
+            setup.prepare(engine, os.path.join(package, "launch.py"))
         except DeepSegError as error:
             raise QgsProcessingException(str(error)) from error
         if wish.accelerator == "cuda" and engine.versions.get("device") in ("cpu", "mps"):

@@ -18,7 +18,7 @@ LOGS=build/setup
 PLUGIN=build/plugins/deepseg_qgis
 BINDINGS=build/qgis-bindings/qgis
 OLDEST_PYTHON='(3, 10)'
-IMPORTS='import torch, torchvision, segmentation_models_pytorch, rasterio, pyogrio, shapely'
+IMPORTS='import torch, torchvision, segmentation_models_pytorch, rasterio, pyogrio, shapely, openvino'
 
 main() {
     case $TORCH in
@@ -88,6 +88,9 @@ ensure_environment() {
     watched "Trying the engine's libraries" "$LOGS/imports.log" .venv/bin/python -I -c "$IMPORTS" ||
         stop_with_log "$LOGS/imports.log" \
             "The libraries do not work together. Remove the folder .venv and run this again."
+    watched "Compiling for this computer" "$LOGS/prepare.log" \
+        .venv/bin/python -I deepseg_qgis/launch.py --prepare ||
+        say "The first prediction will take longer (see $LOGS/prepare.log)."
     echo "$wanted $torch" >"$STATE"
 }
 

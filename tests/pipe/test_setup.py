@@ -239,7 +239,7 @@ def test_the_trial_imports_what_the_requirements_ask_for() -> None:
         for line in requirements.read_text().splitlines()
     ]
     for name in filter(None, names):
-        assert {"scikit_image": "skimage"}.get(name, name) in engine_setup.TRIAL, name
+        assert name in engine_setup.TRIAL, name
 
 
 @pytest.mark.slow

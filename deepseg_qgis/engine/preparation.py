@@ -1,0 +1,30 @@
+"""Getting the engine ready on this computer: what is compiled at first use, compiled now.
+
+Called by `deepseg_qgis.launch` with ``--prepare``, when the engine is set up; without it the first
+prediction takes some twenty seconds longer. What numba compiles stays beside the code, or in the
+user's cache folder.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from deepseg_qgis.engine import geojson_text
+from deepseg_qgis.engine.decisions import as_levels, decide_known
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
+
+
+def prepare() -> None:
+    """Do on a few pixels all that a prediction does after inference."""
+    probabilities = np.full((2, 8, 8), 200, dtype=np.uint8)
+    known = np.ones((8, 8), dtype=np.bool_)
+    known[3:5, 2:6] = False  # a hole
+    classes, chosen = decide_known(probabilities, as_levels((0.5, 0.5)), known)
+    for limits in (Limits(), Limits(cell_px=4), Limits(cell_px=4, most_vertices=0)):
+        with Vectoriser(Window(0, 0, 8, 16), Shaping(1.0, 2.0), limits) as vectoriser:
+            for column in (0, 8):
+                found = vectoriser.add(Window(0, column, 8, 8), classes, chosen)
+    geojson_text.features(found.polygons, {"id": pa.array(found.first_rows)})
