@@ -1,6 +1,7 @@
 """The door of the engine process: ``python -I -X utf8 -u launch.py job.json``.
 
-With ``--prepare`` instead of a job it compiles what is compiled on each computer, once.
+With ``--prepare`` instead of a job it compiles what is compiled on each computer, once; with
+``--convert`` and a model it converts that into the cache.
 
 Events leave through a duplicate of the first standard output; whatever a library prints goes to
 standard error, so that it can never break the event stream. The package is loaded by its own
@@ -34,6 +35,10 @@ def main():
         from deepseg_qgis.engine.preparation import prepare
 
         return prepare()
+    if sys.argv[1] == "--convert":
+        from deepseg_qgis.engine.inference.converting import run
+
+        return run(sys.argv[2])
     from deepseg_qgis.engine.run import run
 
     return run(sys.argv[1], events)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.decisions import as_levels
-from deepseg_qgis.engine.inference import cache, devices
+from deepseg_qgis.engine.inference import cache, converting, devices
 from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
 from deepseg_qgis.engine.model_file import ModelFile
@@ -171,11 +172,18 @@ class Choice:
         if entry is not None:
             return entry
         self._control.log("Preparing the network for this computer (once for each model)")
+        if "torch" in sys.modules:
+            return self.convert()
+        converting.convert(self._model.path, self._control)
+        return self._cache.find(name) or self.convert()
+
+    def convert(self) -> Entry:
+        """Convert the network in this process, into the cache."""
         from deepseg_qgis.engine import weights
         from deepseg_qgis.engine.inference import conversion
 
         graph, about = conversion.converted(weights.load(self._model.path))
-        return self._kept(name, graph, about.as_dict())
+        return self._kept(self._key(), graph, about.as_dict())
 
     def _quantised(self, raster: Raster, area: Area) -> Entry | None:
         """Return the network in int8 for a raster, from the cache or made now."""
