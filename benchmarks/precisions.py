@@ -1,0 +1,81 @@
+"""How well the engines and precisions agree on a scene, as IoU of what they find.
+
+    .venv/bin/python benchmarks/precisions.py SCENE.tif MODEL.safetensors
+
+Runs the whole scene in float32 on torch, and in float32, bfloat16 and int8 on OpenVINO, and prints
+the mask IoU of each with float32 (pixels with a category, which must be the same one): OpenVINO's
+float32 with torch's, the others with OpenVINO's.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from deepseg_qgis.engine import model_file  # noqa: E402
+from deepseg_qgis.engine.areas import Area, box  # noqa: E402
+from deepseg_qgis.engine.control import Control  # noqa: E402
+from deepseg_qgis.engine.inference import choosing  # noqa: E402
+from deepseg_qgis.engine.inference.class_maps import class_map  # noqa: E402
+from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
+from deepseg_qgis.engine.rasters import Raster  # noqa: E402
+from deepseg_qgis.errors import DeepSegError  # noqa: E402
+from deepseg_qgis.events import Event, Log  # noqa: E402
+from deepseg_qgis.jobs import RasterSource  # noqa: E402
+
+TILE_PX, OVERLAP_PX = 1024, 128
+"""The same windows for all, so that only the arithmetic differs."""
+
+
+class _Torch(choosing.Choice):
+    """Always torch."""
+
+    def engine(self) -> choosing.Engine:
+        return self.torch_engine()
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the IoU of pixels with a category, which must be the same one."""
+    either = (one > 0) | (other > 0)
+    return float(((one == other) & either).sum() / max(1, either.sum()))
+
+
+def tell(event: Event) -> None:
+    """Show the log."""
+    if isinstance(event, Log):
+        print(event.text, file=sys.stderr)
+
+
+def main() -> None:
+    """Run all and print the agreements."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scene")
+    parser.add_argument("model")
+    given = parser.parse_args()
+    control = Control(tell)
+    found = {}
+    with Raster(RasterSource(given.scene, "", "scene")) as raster:
+        model = model_file.read_for(given.model, [raster])
+        area = Area(box(raster.grid.window))
+        for name in ("torch", "float32", "bfloat16", "int8"):
+            precision = "float32" if name == "torch" else name
+            settings = Settings("cpu", precision, TILE_PX, OVERLAP_PX)
+            inference = Inference(model, settings, control)
+            if name == "torch":
+                inference._choice = _Torch(model, "cpu", precision, None, control)
+                inference._plain = inference._choice.engine()
+            try:
+                found[name] = class_map(inference, raster, area, Control()).classes
+            except DeepSegError as error:
+                print(f"{name}: {error}")
+    print(f"float32, OpenVINO and torch: {iou(found['float32'], found['torch']):.7f}")
+    for name in ("bfloat16", "int8"):
+        print(f"{name} and float32: {iou(found[name], found['float32']):.5f}")
+
+
+if __name__ == "__main__":
+    main()
