@@ -79,6 +79,25 @@ class DemoSceneJob(_Job):
 
 
 @dataclass(frozen=True)
+class ImportAnnotationsJob(_Job):
+    """Turn annotations of other programs into polygons.
+
+    ``format`` is ``coco``, ``label_raster`` or ``mask_folder``; ``annotations`` the file, or the
+    folder of masks. ``values`` says what the values of label rasters and masks are: ``auto``,
+    ``binary``, ``categories`` or ``objects``; ``category`` is what binary masks and objects are
+    called (None: by the file or folder). ``rasters`` are what the annotations belong to.
+    """
+
+    verb: ClassVar[str] = "importannotations"
+    rasters: tuple[RasterSource, ...]
+    format: str
+    annotations: str
+    values: str
+    category: Optional[str]
+    output: str
+
+
+@dataclass(frozen=True)
 class TileJob(_Job):
     """Lay a grid of tiles over a raster; rows and columns override the tile size."""
 
@@ -166,7 +185,15 @@ class StatisticsJob(_Job):
     output_html: Optional[str]
 
 
-Job = Union[DemoSceneJob, TileJob, TrainJob, EvaluateJob, PredictJob, StatisticsJob]
+Job = Union[
+    DemoSceneJob,
+    ImportAnnotationsJob,
+    TileJob,
+    TrainJob,
+    EvaluateJob,
+    PredictJob,
+    StatisticsJob,
+]
 
 _VERBS: dict[str, type[Any]] = {job.verb: job for job in get_args(Job)}
 

@@ -54,7 +54,7 @@ class ChosenLayers:
         self.georeferenced = True
         for definition in algorithm.parameterDefinitions():
             name = definition.name()
-            if parameters.get(name) in NOTHING:
+            if parameters.get(name) in (*NOTHING, []):
                 continue
             if definition.type() in RASTERS:
                 self._add_rasters(name)
@@ -133,6 +133,10 @@ class Inputs:
         """Return the rasters of INPUT."""
         return self._layers.rasters["INPUT"]
 
+    def optional_rasters(self) -> tuple[RasterSource, ...]:
+        """Return the rasters of INPUT, none where it was left empty."""
+        return self._layers.rasters.get("INPUT", ())
+
     def polygons(self, name: str) -> VectorSource:
         """Return the features of a parameter that must be there."""
         source = self.optional_polygons(name)
@@ -173,6 +177,15 @@ class Inputs:
         """Return the absolute path of a file."""
         path = self._algorithm.parameterAsFile(self._parameters, name, self._context)
         return os.path.abspath(path)
+
+    def optional_file(self, name: str) -> str | None:
+        """Return the absolute path of a file or folder, or None."""
+        return None if self._is_empty(name) else self.file(name)
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a line of text, or None where there is none."""
+        value = self._algorithm.parameterAsString(self._parameters, name, self._context)
+        return value.strip() or None
 
     def extent(self, name: str) -> Extent | None:
         """Return a rectangle with its CRS, or None."""

@@ -16,9 +16,11 @@ from qgis.core import (
     QgsProcessingParameterField,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
 
@@ -30,10 +32,10 @@ WEB_PAGES = "Web page (*.html)"
 TABLES = "Table (*.csv)"
 
 
-def rasters() -> Definition:
+def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
     """Return INPUT as one or more rasters."""
     return QgsProcessingParameterMultipleLayers(
-        "INPUT", "Rasters", QgsProcessing.SourceType.TypeRaster
+        "INPUT", label, QgsProcessing.SourceType.TypeRaster, None, optional
     )
 
 
@@ -77,6 +79,25 @@ def model() -> Definition:
         QgsProcessingParameterFile.Behavior.File,
         "safetensors",
     )
+
+
+def file(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a file of any kind that is read."""
+    return QgsProcessingParameterFile(
+        name, label, QgsProcessingParameterFile.Behavior.File, "", None, optional
+    )
+
+
+def folder(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a folder that is read."""
+    return QgsProcessingParameterFile(
+        name, label, QgsProcessingParameterFile.Behavior.Folder, "", None, optional
+    )
+
+
+def text(name: str, label: str) -> Definition:
+    """Return a line of text that may stay empty."""
+    return QgsProcessingParameterString(name, label, None, False, True)
 
 
 def device() -> Definition:
@@ -167,3 +188,8 @@ def file_output(
 ) -> Definition:
     """Return a destination for a file; ``created`` is whether the dialog proposes to write it."""
     return QgsProcessingParameterFileDestination(name, label, files, None, optional, created)
+
+
+def folder_output(name: str, label: str) -> Definition:
+    """Return a destination for a folder, which is not made unless asked for."""
+    return QgsProcessingParameterFolderDestination(name, label, None, True, False)

@@ -11,6 +11,7 @@ from deepseg_qgis.processing.createannotations import CreateAnnotations
 from deepseg_qgis.processing.demoscene import DemoScene
 from deepseg_qgis.processing.engine_choice import ENGINE_SETTING
 from deepseg_qgis.processing.evaluate import Evaluate
+from deepseg_qgis.processing.importannotations import ImportAnnotations
 from deepseg_qgis.processing.predict import Predict
 from deepseg_qgis.processing.setupengine import SetUpEngine
 from deepseg_qgis.processing.statistics import Statistics
@@ -24,6 +25,7 @@ import deepseg_qgis
 ALGORITHMS = (
     DemoScene,
     CreateAnnotations,
+    ImportAnnotations,
     Tile,
     Train,
     Evaluate,

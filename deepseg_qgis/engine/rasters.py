@@ -99,6 +99,14 @@ class Raster:
             names.append(self._dataset.descriptions[i - 1] or (f"band {i}" if plain else colour))
         return tuple(names)
 
+    @property
+    def colours(self) -> dict[int, str]:
+        """The colour of each value as ``#rrggbb``, if the raster brings a table of colours."""
+        with contextlib.suppress(ValueError):  # it has none
+            table = self._dataset.colormap(self._indexes[0])
+            return {value: "#{:02x}{:02x}{:02x}".format(*rgba) for value, rgba in table.items()}
+        return {}
+
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window, which may stick out of the raster (no data there).
 

@@ -24,6 +24,7 @@ from deepseg_qgis.errors import DeepSegError
 
 VERBS = {
     "demoscene": "deepseg_qgis.engine.verbs.demoscene",
+    "importannotations": "deepseg_qgis.engine.verbs.importannotations",
     "tile": "deepseg_qgis.engine.verbs.tile",
     "train": "deepseg_qgis.engine.verbs.train",
     "evaluate": "deepseg_qgis.engine.verbs.evaluate",

@@ -127,13 +127,16 @@ def write_features(
     batches: Iterable[Features | Batch],
     fields: Mapping[str, pa.DataType],
     crs: pyproj.CRS | None,
+    *,
+    multipart: bool = False,
 ) -> int:
     """Write polygons, given in ``crs``, batch by batch; return how many.
 
-    ``fields`` are the columns of each batch, in order. In WGS 84 polygons are cut at the
-    antimeridian; GeoJSON is always in it (`crs_for`). What ``batches`` raises comes out as it is.
-    Memory: some batches; for FlatGeobuf its spatial index
-    besides, about 100 bytes a polygon.
+    ``fields`` are the columns of each batch, in order; ``multipart`` says that some may have
+    several parts, and makes all of them multipolygons where a file has one type alone. In WGS 84
+    polygons are cut at the antimeridian; GeoJSON is always in it (`crs_for`). What ``batches``
+    raises comes out as it is. Memory: some batches; for FlatGeobuf its spatial index besides,
+    about 100 bytes a polygon.
 
     Raises:
         OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
@@ -147,7 +150,7 @@ def write_features(
             known = ((_geometries(shapes), columns) for shapes, columns in counted)
             geoparquet.write(path, known, schema, crs)
         else:
-            _write_through_ogr(path, counted, schema, crs)
+            _write_through_ogr(path, counted, schema, crs, multipart)
     except (OutputError, OSError) as error:
         if counted.error is not None:
             raise counted.error from None
@@ -212,6 +215,7 @@ def _write_through_ogr(
     batches: Iterable[tuple[Shapes, list[pa.Array]]],
     schema: pa.Schema,
     crs: pyproj.CRS | None,
+    multipart: bool,
 ) -> None:
     geometry = pa.field("geometry", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
     shapefile = Path(path).suffix.lower() == ".shp"
@@ -222,19 +226,35 @@ def _write_through_ogr(
     whole = schema.append(geometry)
     records = (
         pa.RecordBatch.from_arrays(
-            [*columns, pa.array(shapely.to_wkb(_geometries(shapes)), type=pa.binary())],
+            [*columns, pa.array(_wkb(shapes, multipart), type=pa.binary())],
             schema=whole,
         )
         for shapes, columns in batches
     )
+    if shapefile:
+        kind = "Polygon"
+    elif multipart:
+        kind = "MultiPolygon"
+    else:  # what is cut at the antimeridian has several parts
+        kind = "Unknown" if crs == WGS84 else "Polygon"
     _write(
         path,
         pa.RecordBatchReader.from_batches(whole, records),
         geometry_name="geometry",
-        # what is cut at the antimeridian has several parts
-        geometry_type="Unknown" if crs == WGS84 and not shapefile else "Polygon",
+        geometry_type=kind,
         crs=crs.to_wkt() if crs else None,
     )
+
+
+def _wkb(shapes: Shapes, multipart: bool) -> NDArray[np.object_]:
+    geometries = _geometries(shapes)
+    if multipart:
+        single = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
+        geometries = geometries.copy()
+        count = int(single.sum())
+        if count:
+            geometries[single] = shapely.multipolygons(geometries[single], indices=range(count))
+    return np.asarray(shapely.to_wkb(geometries), dtype=object)
 
 
 def _check_shapefile(path: str, shapes: Shapes) -> None:

@@ -18,6 +18,8 @@ FLAG = QgsProcessingParameterDefinition.Flag
 PARAMETERS = {
     "demoscene": "SIZE SEED TOUCHING OUTPUT ANNOTATIONS TRAINING_AOI TEST_AOI",
     "createannotations": "CATEGORIES CRS* OUTPUT",
+    "importannotations": """FORMAT ANNOTATION_FILE* MASK_FOLDER* INPUT* VALUES CATEGORY*
+        OUTPUT""",
     "tile": "INPUT ROWS* COLUMNS* TILE_SIZE OVERLAP AOI* OUTPUT",
     "train": """INPUT ANNOTATIONS CATEGORY_FIELD* AOI* VALIDATION_AOI* VALIDATION_FRACTION TASK
         ARCHITECTURE ENCODER EPOCHS TILE_SIZE BATCH_SIZE LEARNING_RATE PATIENCE* SEED DEVICE
@@ -35,6 +37,7 @@ PARAMETERS = {
 NUMBERS = {
     "demoscene": "",
     "createannotations": "",
+    "importannotations": "COUNT",
     "tile": "TILES",
     "train": "VALIDATION_SCORE EPOCHS_RUN",
     "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU",
@@ -45,6 +48,7 @@ NUMBERS = {
 """The outputs that are no files."""
 
 DEFAULTS = {
+    "importannotations": {"FORMAT": "coco", "VALUES": "auto"},
     "train": {
         "VALIDATION_FRACTION": 0.2,
         "TASK": "semantic",

@@ -1,0 +1,247 @@
+"""The verb ``importannotations``: annotations of other programs as polygons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepseg_qgis.engine import coco, label_rasters
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.imported import Piece, Place, Tally, clean_name, write
+from deepseg_qgis.engine.label_names import Legend, legend_beside
+from deepseg_qgis.engine.label_rasters import NOTHING, Found, Naming
+from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.pairing import paired
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.errors import ParameterError, RasterError, VectorError
+from deepseg_qgis.jobs import ImportAnnotationsJob, RasterSource
+
+PICTURES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".webp", ".gif", ".jp2", ".img")
+SURVEY_SHARE = 0.4
+"""The first part of the work on label rasters, as a share of the progress bar."""
+
+
+def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
+    """Write the polygons; return ``output``, ``count`` and the ``categories`` with known colours.
+
+    Raises:
+        DeepSegError: something cannot be used, or the user stopped; nothing is written then.
+    """
+    tally = Tally()
+    with Outputs(control) as outputs:
+        path = outputs.path(job.output)
+        places = [Place.of(source) for source in job.rasters]
+        if job.format == "coco":
+            _write_coco(job, path, places, tally, control)
+        elif job.format in ("label_raster", "mask_folder"):
+            _write_labels(job, path, places, tally, control)
+        else:
+            raise ParameterError(f"Expected a format that DeepSeg reads, got {job.format!r}.")
+        tally.tell(control)
+        if tally.count == 0:
+            raise VectorError(
+                f"No polygon was found in {job.annotations}. Check that the file, its format and "
+                "the rasters belong together; the log says what was left out."
+            )
+    counts = ", ".join(f"{name} {count:,}" for name, count in tally.categories.most_common(20))
+    control.log(f"{tally.count:,} polygons: {counts}{', …' * (len(tally.categories) > 20)}.")
+    return {
+        "output": job.output,
+        "count": tally.count,
+        "categories": [
+            {"name": name, "colour": tally.colours.get(name, "")}
+            for name in sorted(tally.categories)
+        ],
+    }
+
+
+def _write_coco(
+    job: ImportAnnotationsJob, path: str, places: Sequence[Place], tally: Tally, control: Control
+) -> None:
+    if not places:
+        raise ParameterError(
+            "COCO annotations are in pixels of their images. Choose the rasters that they are of."
+        )
+    tables = coco.read_tables(job.annotations, places, control)
+    used = list({place.path: place for place in tables.images.values()}.values())
+    write(
+        path, coco.read_annotations(job.annotations, tables, tally, control), used, tally, control
+    )
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A label raster or mask, and the raster that it belongs to (itself if it is one)."""
+
+    source: RasterSource
+    place: Place
+
+
+def _write_labels(
+    job: ImportAnnotationsJob, path: str, places: Sequence[Place], tally: Tally, control: Control
+) -> None:
+    labels = _labels(job, places, control)
+    found: list[Found] = []
+    legend = Legend()
+    lossy = in_colours = False
+    for number, label in enumerate(labels):
+        with Raster(label.source) as raster:
+            share = control.part(
+                SURVEY_SHARE * number / len(labels), SURVEY_SHARE * (number + 1) / len(labels)
+            )
+            found.append(label_rasters.survey(raster, share))
+            lossy |= label_rasters.is_lossy(raster)
+            in_colours |= raster.bands == 3
+            beside = legend_beside(label.source.path)
+            legend.names.update(beside.names)
+            legend.colours.update({**raster.colours, **beside.colours})
+    every = NOTHING
+    for each in found:
+        every = every.joined(each)
+    naming = _naming(job, every, legend, lossy, in_colours, control)
+    _colour(tally, naming, legend, in_colours)
+
+    def pieces() -> Iterator[Piece]:
+        rest = control.part(SURVEY_SHARE, 1.0)
+        for number, label in enumerate(labels):
+            share = rest.part(number / len(labels), (number + 1) / len(labels))
+            with Raster(label.source) as raster:
+                known = found[number]
+                yield from label_rasters.outlined(raster, known, naming, label.place, share)
+
+    write(path, pieces(), [label.place for label in labels], tally, control)
+
+
+def _naming(
+    job: ImportAnnotationsJob,
+    found: Found,
+    legend: Legend,
+    lossy: bool,
+    in_colours: bool,
+    control: Control,
+) -> Naming:
+    """Return what the values mean; what was not said is told in the log."""
+    codes = found.codes
+    named = bool(legend.names)
+    meaning = job.values
+    if meaning == "auto":
+        if lossy or (len(codes) == 1 and not named):
+            meaning = "binary"
+        elif named or len(codes) <= label_rasters.MOST_CLASSES:
+            meaning = "categories"
+        else:
+            meaning = "objects"
+        control.log(
+            f"{len(codes):,} different value(s) besides background: read as "
+            f"{'a mask of one category' if meaning == 'binary' else meaning}."
+        )
+    if lossy:
+        control.warn(
+            "JPEG changes the values of pixels a little: what is brighter than half counts as set. "
+            "Export masks as PNG or TIFF."
+        )
+    category = job.category or clean_name(Path(job.annotations).stem) or "object"
+    if meaning == "objects":
+        return Naming(None, category)
+    if meaning == "binary":
+        return Naming(dict.fromkeys(codes.tolist(), category))
+    if meaning != "categories":
+        raise ParameterError(f"Expected what the values mean, got {job.values!r}.")
+    names = label_rasters.legend_names(codes, legend, in_colours)
+    if len(set(names.values())) > label_rasters.MOST_CLASSES:
+        raise VectorError(
+            f"Expected at most {label_rasters.MOST_CLASSES} categories, found {len(names):,} "
+            "different values. If each value is an object, choose 'objects' for the values."
+        )
+    return Naming(names)
+
+
+def _colour(tally: Tally, naming: Naming, legend: Legend, in_colours: bool) -> None:
+    for code, name in (naming.names or {}).items():
+        colour = f"#{code:06x}" if in_colours else legend.colours.get(code)
+        if colour and name != naming.category:
+            tally.colours.setdefault(name, colour)
+
+
+def _labels(job: ImportAnnotationsJob, places: Sequence[Place], control: Control) -> list[_Label]:
+    """Return the label rasters with what they belong to.
+
+    Raises:
+        DeepSegError: there are none, or they fit no raster.
+    """
+    files = [job.annotations] if job.format == "label_raster" else _pictures(job.annotations)
+    sources = [RasterSource(file, "", os.path.basename(file)) for file in files]
+    if job.format == "label_raster" and len(places) == 1:
+        return [_paired(Place.of(sources[0]), sources[0], places[0])]
+    if not places:
+        return [_Label(source, _own_place(source)) for source in sources]
+    pairs = paired(enumerate(files), [place.path for place in places])
+    if pairs.without:
+        control.log(f"{pairs.without:,} file(s) belong to none of the rasters.")
+    if pairs.ambiguous:
+        control.warn(
+            f"{len(pairs.ambiguous):,} file(s) left out, since a raster fits several of them, or "
+            f"they fit several rasters: {', '.join(map(os.path.basename, pairs.ambiguous[:3]))}."
+        )
+    labels = []
+    for i, number in sorted(pairs.raster_of.items()):
+        try:
+            labels.append(_paired(Place.of(sources[i]), sources[i], places[number]))
+        except RasterError as error:
+            control.warn(f"Left out: {error}")
+    if not labels:
+        raise VectorError(
+            f"None of the {len(files):,} file(s) fits one of the rasters "
+            f"({', '.join(place.name for place in places[:3])}). Expected masks with the rasters' "
+            "file names, whatever their extension, and with their sizes."
+        )
+    return labels
+
+
+def _pictures(folder: str) -> list[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ParameterError(
+            f"{folder} could not be read as a folder ({error.strerror}). Choose the folder that "
+            "holds the masks."
+        ) from error
+    found = [
+        entry.path
+        for entry in entries
+        if entry.name.lower().endswith(PICTURES) and not entry.name.startswith(".")
+    ]
+    if not found:
+        raise ParameterError(
+            f"{folder} holds no pictures ({', '.join(PICTURES)}). Choose the folder of the masks."
+        )
+    return found
+
+
+def _own_place(source: RasterSource) -> Place:
+    place = Place.of(source)
+    if place.grid.crs is None:
+        raise ParameterError(
+            f"{source.name} does not say where on the ground it lies. Choose the raster that it "
+            "belongs to, or assign its CRS in QGIS and save it again."
+        )
+    return place
+
+
+def _paired(own: Place, source: RasterSource, other: Place) -> _Label:
+    """Return a label raster where its raster lies; a georeference of its own counts first.
+
+    Raises:
+        RasterError: it has another size, and no georeference.
+    """
+    if own.grid.crs is not None:
+        return _Label(source, Place(own.path, other.name, own.grid))
+    if (own.grid.width, own.grid.height) == (other.grid.width, other.grid.height):
+        return _Label(source, other)
+    raise RasterError(
+        f"{source.name} has {own.grid.width:,} × {own.grid.height:,} px, {other.name} "
+        f"{other.grid.width:,} × {other.grid.height:,} px. Expected the same size."
+    )
