@@ -82,7 +82,8 @@ def _of_box(box: object) -> Shape:
     x, y, width, height = _numbers(box, 4)
     if width <= 0.0 or height <= 0.0:
         raise UnusableShape("with a box of no size")
-    return Shape(shapely.box(x, y, x + width, y + height), ("that are boxes only",))
+    box_shape = _areal(shapely.box(x, y, x + width, y + height))
+    return Shape(box_shape, ("that are boxes only",))
 
 
 def _of_rings(segmentation: list[Any]) -> Shape:

@@ -104,6 +104,7 @@ SIZE = [10, 8]
         ({"segmentation": [[20, 20, 30, 20, 30, 30]]}, "outside"),
         ({"bbox": [1, 1, 0, 3]}, "no size"),
         ({"bbox": [1, 1, -2, 3]}, "no size"),
+        ({"bbox": [1, 1, 1e-308, 3]}, "encloses nothing"),
         ({"bbox": "1 1 2 3"}, "no numbers"),
         ({"segmentation": {"size": [8, 10], "counts": [0, 80]}}, "another size"),
         ({"segmentation": {"size": ["10", "8"], "counts": [0, 80]}}, "another size"),
