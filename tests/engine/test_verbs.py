@@ -181,6 +181,24 @@ def test_the_tile_grid_hardly_matters(trained, tmp_path):
     assert max(sizes) == pytest.approx(min(sizes), rel=0.02)
 
 
+def test_simplified_polygons_keep_their_pixel_counts_in_every_format(trained, tmp_path):
+    raster, _, job, _ = trained
+    exact = tmp_path / "exact.gpkg"
+    predict.run(predict_job(raster, job.output, exact), Control())
+    sizes = geopandas.read_file(exact)["area_px"].tolist()
+    vertices = shapely.get_num_coordinates(geopandas.read_file(exact).geometry.array).sum()
+    for suffix in ("geojson", "gpkg", "fgb", "shp", "parquet"):
+        output = tmp_path / f"simple.{suffix}"
+        result = predict.run(predict_job(raster, job.output, output, simplify_px=1.0), Control())
+        read = geopandas.read_parquet if suffix == "parquet" else geopandas.read_file
+        frame = read(output).to_crs(32633)
+        assert len(frame) == result["count"] == len(sizes)
+        assert sorted(frame["area_px"]) == sorted(sizes)
+        assert shapely.get_num_coordinates(frame.geometry.array).sum() < vertices
+        assert frame.geometry.is_valid.all()
+        assert frame["area_m2"].sum() == pytest.approx(frame.area.sum(), rel=2e-3)
+
+
 def test_aoi_and_extent_are_kept_to_the_pixel(trained, tmp_path, make_layer):
     raster, _, job, _ = trained
     whole = tmp_path / "whole.gpkg"
