@@ -1,27 +1,32 @@
-"""The one module that opens rasters.
+"""The one module that opens rasters for reading.
 
 Everyone else takes `Raster` objects and arrays. Memory: a window at a time, plus GDAL's block
-cache, which is bounded.
+cache, which is bounded. How pixels come out of datasets stands in `raster_inputs`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
+import os
 import threading
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-import pyproj
 import rasterio
 import rasterio.errors
-from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
-from rasterio.windows import Window as RasterioWindow
+from rasterio.io import DatasetReader
 
-from deepseg_qgis.engine.georeference import UNREFERENCED, Grid
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.georeference import Grid
+from deepseg_qgis.engine.raster_inputs import safety
+from deepseg_qgis.engine.raster_inputs.dataset import DatasetPixels
+from deepseg_qgis.engine.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
+from deepseg_qgis.engine.raster_inputs.mosaic import Mosaic, mosaic_name
+from deepseg_qgis.engine.raster_inputs.pixels import Pixels as Pixels
+from deepseg_qgis.engine.raster_inputs.pixels import PixelSource, padded
+from deepseg_qgis.engine.raster_inputs.placement import grid_of
+from deepseg_qgis.engine.raster_inputs.resampling import Resampled, needs_resampling, north_up
+from deepseg_qgis.engine.raster_inputs.unpacking import Unpacked, needs_unpacking
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
@@ -29,50 +34,42 @@ from deepseg_qgis.jobs import RasterSource
 GDAL_CACHE_BYTES = 256 * 2**20
 """In bytes: GDAL would also take megabytes, but `rasterio.features.rasterize` takes those for bytes
 and then works row by row, 20 times slower."""
-SAMPLE_PX = 256
-"""An alpha band is judged on a picture of the raster no larger than this."""
-ALPHA_IS_CLEAR = 0.9
-"""A band flagged as alpha is one if at least this share of it is fully clear or fully opaque."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Pixels of a window.
-
-    ``values`` has shape (bands, rows, columns) in the raster's dtype; where ``valid`` (rows,
-    columns; bool) is False there is no data, and the values mean nothing.
-    """
-
-    values: NDArray[np.generic]
-    valid: NDArray[np.bool_]
 
 
 class Raster:
     """A raster opened for reading; a context manager. Safe to read from several threads.
 
     Alpha bands, masks, nodata values, NaN and infinity are *not data* and show up in
-    `Pixels.valid` alone, never as bands.
+    `Pixels.valid` alone, never as bands; so do broken blocks, which ``control`` is told of.
+    ``grid`` is where its pixels lie, ``notices`` what the user should know about that.
+    ``pixels`` is given for pictures that are no file; whoever gives it closes it.
 
     Raises:
-        RasterError: the file is missing, broken, empty or of complex numbers.
+        RasterError: the file is missing, broken, empty, of complex numbers, or not to be trusted.
     """
 
-    def __init__(self, source: RasterSource) -> None:
+    def __init__(
+        self,
+        source: RasterSource,
+        control: Control | None = None,
+        pixels: PixelSource | None = None,
+        network: bool | None = None,
+    ) -> None:
         self.source = source
+        self.notices: list[str] = []
         self._lock = threading.Lock()
         self._environment = contextlib.ExitStack()
-        self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
-        with _explained(source.path), warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            self._dataset = self._environment.enter_context(rasterio.open(source.path))
-            self._alpha = self._alpha_band()
-        self._indexes = [i for i in self._dataset.indexes if i != self._alpha]
-        if not self._indexes or np.dtype(self.dtype).kind == "c":
-            raise RasterError(
-                f"{source.path}: expected bands of whole or real numbers, found "
-                f"{self._dataset.count} band(s) of type {self.dtype}. Choose another raster."
-            )
-        self.grid = self._grid()
+        if pixels is None:
+            with contextlib.ExitStack() as on_error:
+                on_error.callback(self._environment.close)
+                pixels = self._opened(control or Control(), network)
+                on_error.pop_all()
+        self._pixels = pixels
+
+    @property
+    def grid(self) -> Grid:
+        """Where the pixels lie."""
+        return self._pixels.grid
 
     @property
     def name(self) -> str:
@@ -82,50 +79,32 @@ class Raster:
     @property
     def bands(self) -> int:
         """The number of bands that are data."""
-        return len(self._indexes)
+        return self._pixels.bands
 
     @property
     def dtype(self) -> str:
         """The numpy name of the values' type."""
-        return str(self._dataset.dtypes[self._indexes[0] - 1])
+        return self._pixels.dtype
 
     @property
     def band_names(self) -> tuple[str, ...]:
         """Each band's description, or its colour, or its number."""
-        names = []
-        for i in self._indexes:
-            colour = self._dataset.colorinterp[i - 1].name
-            plain = colour in ("undefined", "gray")
-            names.append(self._dataset.descriptions[i - 1] or (f"band {i}" if plain else colour))
-        return tuple(names)
+        return self._pixels.band_names
 
     @property
-    def colours(self) -> dict[int, str]:
+    def colours(self) -> Mapping[int, str]:
         """The colour of each value as ``#rrggbb``, if the raster brings a table of colours."""
-        with contextlib.suppress(ValueError):  # it has none
-            table = self._dataset.colormap(self._indexes[0])
-            return {value: "#{:02x}{:02x}{:02x}".format(*rgba) for value, rgba in table.items()}
-        return {}
+        return self._pixels.colours
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window, which may stick out of the raster (no data there).
 
         Raises:
-            RasterError: a block is broken.
+            RasterError: most blocks are broken, or the file has vanished.
+            ResourceError: the raster has to be unpacked, and the disk has no room for it.
         """
-        values = np.zeros((self.bands, window.height, window.width), dtype=self.dtype)
-        valid = np.zeros((window.height, window.width), dtype=bool)
-        inside = window.intersection(self.grid.window)
-        if inside.height and inside.width:
-            at = inside.within(window)
-            place = RasterioWindow(inside.column, inside.row, inside.width, inside.height)
-            with self._lock, _explained(self.source.path):
-                read = self._dataset.read(self._indexes, window=place)
-                valid[at] = self._mask(place)
-            values[:, at[0], at[1]] = read
-            if np.dtype(self.dtype).kind == "f":
-                valid[at] &= np.isfinite(read).all(axis=0)
-        return Pixels(values, valid)
+        with self._lock, _explained(self.source.path):
+            return padded(self._pixels, window)
 
     def overview(self, longest_px: int) -> Pixels:
         """Return the whole raster, shrunk so that its longer side is at most ``longest_px``."""
@@ -135,16 +114,36 @@ class Raster:
         """Return a window inside the raster, shrunk so that its longer side is not longer."""
         shrink = max(1.0, max(window.height, window.width) / longest_px)
         shape = (max(1, round(window.height / shrink)), max(1, round(window.width / shrink)))
-        place = RasterioWindow(window.column, window.row, window.width, window.height)
         with self._lock, _explained(self.source.path):
-            values = self._dataset.read(self._indexes, window=place, out_shape=(self.bands, *shape))
-            valid = self._mask(place, shape)
-        if np.dtype(self.dtype).kind == "f":
-            valid &= np.isfinite(values).all(axis=0)
-        return Pixels(values, valid)
+            return self._pixels.thumbnail(window, shape)
+
+    def at_resolution(self, resolution_m: float | None) -> Raster:
+        """Return the raster as a model of that ground sample distance should see it.
+
+        That is itself within a factor of 1.5, without georeference, and where ``resolution_m`` is
+        not known; else the same picture on a north-up grid of that resolution, with a notice.
+
+        Raises:
+            RasterError: the resolutions are too far apart to make sense.
+        """
+        if resolution_m is None or not needs_resampling(self.grid, resolution_m):
+            return self
+        grid = north_up(self.grid, resolution_m)
+        raster = Raster(self.source, pixels=Resampled(self._pixels, grid))
+        raster.notices.append(
+            f"{self.name} has pixels of {self.grid.resolution_m:.3g} m, the model was trained on "
+            f"{resolution_m:.3g} m. It is {_way(self.grid, resolution_m)} to the model's "
+            f"resolution ({grid.width:,} × {grid.height:,} px); the results are on that grid."
+        )
+        return raster
+
+    def check_read(self) -> None:
+        """Raise RasterError if most of what was read turned out to be broken."""
+        self._pixels.check_read()
 
     def close(self) -> None:
         """Close the file."""
+        self._pixels.close()
         self._environment.close()
 
     def __enter__(self) -> Raster:
@@ -153,60 +152,102 @@ class Raster:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _mask(
-        self, place: RasterioWindow, shape: tuple[int, int] | None = None
-    ) -> NDArray[np.bool_]:
-        """Return where at least one band has data, by mask, alpha and nodata value."""
-        size = shape or (int(place.height), int(place.width))
-        if self._alpha is not None:
-            return np.asarray(
-                self._dataset.read(self._alpha, window=place, out_shape=size) > 0, dtype=bool
+    def _opened(self, control: Control, network: bool | None) -> PixelSource:
+        path = self.source.path
+        safety.check_path(path)
+        remote = safety.is_remote(path) if network is None else network
+        options = safety.OPTIONS | ({} if remote else safety.OPTIONS_FOR_LOCAL)
+        self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **options))
+        with _explained(path):
+            dataset = self._environment.enter_context(_open(path))
+            safety.check_dataset(dataset, path)
+            grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
+            pixels = self._read_from(dataset, grid, control)
+        return pixels
+
+    def _read_from(self, dataset: DatasetReader, grid: Grid, control: Control) -> PixelSource:
+        """Return the way to read a dataset that suits its format."""
+        if needs_unpacking(dataset):  # GDAL would take PNGs of up to 512 MB as a whole
+            self._environment.enter_context(rasterio.Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO"))
+            packed = DatasetPixels(self._again(), grid, self.source, control.warn)
+            return Unpacked(packed, self.name, _open, control)
+        if is_slow(dataset):
+            self._environment.enter_context(rasterio.Env(GDAL_NUM_THREADS="1"))
+            threads = min(os.cpu_count() or 1, MOST_THREADS)
+            several = [dataset] + [self._again() for _ in range(threads - 1)]
+            return DecodedBlocks(
+                [DatasetPixels(each, grid, self.source, control.warn) for each in several],
+                dataset.block_shapes[0],
             )
-        masks = self._dataset.read_masks(self._indexes, window=place, out_shape=(self.bands, *size))
-        return np.asarray(masks.any(axis=0), dtype=bool)
+        return DatasetPixels(dataset, grid, self.source, control.warn)
 
-    def _alpha_band(self) -> int | None:
-        """Return the alpha band's number, unless what is flagged as alpha is really data."""
-        flagged = [
-            i
-            for i, colour in zip(self._dataset.indexes, self._dataset.colorinterp, strict=True)
-            if colour == ColorInterp.alpha
-        ]
-        if not flagged or self._dataset.count == 1:
-            return None
-        shrink = max(1, math.ceil(max(self._dataset.shape) / SAMPLE_PX))
-        shape = tuple(max(1, length // shrink) for length in self._dataset.shape)
-        sample = self._dataset.read(flagged[0], out_shape=shape)
-        clear = np.mean((sample == 0) | (sample == sample.max()))
-        return flagged[0] if clear >= ALPHA_IS_CLEAR else None
-
-    def _grid(self) -> Grid:
-        crs = _crs(self.source.crs_wkt or (self._dataset.crs and self._dataset.crs.to_wkt()))
-        transform = self._dataset.transform
-        if transform.is_identity:
-            transform, crs = UNREFERENCED, None
-        return Grid(self._dataset.width, self._dataset.height, transform, crs)
+    def _again(self) -> DatasetReader:
+        return self._environment.enter_context(_open(self.source.path))
 
 
 @contextlib.contextmanager
-def opened(sources: tuple[RasterSource, ...]) -> Iterator[list[Raster]]:
-    """Open several rasters at once.
+def opened(
+    sources: Sequence[RasterSource], control: Control | None = None
+) -> Iterator[list[Raster]]:
+    """Open several rasters at once; what the user should know about them is told in the log.
 
     Raises:
-        RasterError: one of them cannot be read.
+        RasterError: one of them cannot be read, or most of what was read of one was broken.
     """
+    control = control or Control()
+    network = any(safety.is_remote(source.path) for source in sources)
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(Raster(source)) for source in sources]
+        rasters = [
+            stack.enter_context(Raster(source, control, network=network)) for source in sources
+        ]
+        tell(rasters, control)
+        yield rasters
+        for raster in rasters:
+            raster.check_read()
 
 
-def _crs(wkt: str | None) -> pyproj.CRS | None:
-    if not wkt:
-        return None
-    try:
-        crs = pyproj.CRS.from_wkt(wkt)
-    except pyproj.exceptions.CRSError:
-        return None
-    return None if crs.is_engineering else crs
+def as_mosaic(rasters: Sequence[Raster]) -> Raster:
+    """Return several rasters as one picture, the earlier on top; they stay open beneath it.
+
+    Raises:
+        RasterError: they differ in CRS, resolution or bands.
+    """
+    names = [raster.name for raster in rasters]
+    source = rasters[0].source
+    together = RasterSource(source.path, source.crs_wkt, mosaic_name(names))
+    return Raster(together, pixels=Mosaic([raster._pixels for raster in rasters], names))
+
+
+def for_model(
+    rasters: Sequence[Raster], resolution_m: float | None, mosaic: bool, control: Control
+) -> list[Raster]:
+    """Return what a model of that resolution is to be run on; what changes is told in the log.
+
+    Raises:
+        RasterError: the rasters cannot be one mosaic, or their resolution makes no sense.
+    """
+    pictures = [as_mosaic(rasters)] if mosaic and len(rasters) > 1 else rasters
+    fitted = [raster.at_resolution(resolution_m) for raster in pictures]
+    tell([new for new, old in zip(fitted, pictures, strict=True) if new is not old], control)
+    return fitted
+
+
+def tell(rasters: Sequence[Raster], control: Control) -> None:
+    """Write what the user should know about the rasters into the log."""
+    for raster in rasters:
+        for notice in raster.notices:
+            control.warn(notice)
+
+
+def _open(path: str) -> DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
+def _way(grid: Grid, resolution_m: float) -> str:
+    assert grid.resolution_m is not None
+    return "averaged" if grid.resolution_m < resolution_m else "interpolated"
 
 
 @contextlib.contextmanager
@@ -216,7 +257,7 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except rasterio.errors.RasterioIOError as error:
         raise RasterError(
-            f"{path} could not be read as a raster ({error}). Expected a complete file in a format "
-            "that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it opens in QGIS at full "
-            "resolution, or copy it again from its source."
+            f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
+            "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "
+            "opens in QGIS at full resolution, or copy it again from its source."
         ) from error

@@ -1,0 +1,360 @@
+"""Rasters as strangers send them: broken, stored in one piece, large, hostile, placed by points."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.raster_inputs import unpacking
+from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.errors import RasterError, ResourceError, Stopped
+from deepseg_qgis.events import Log
+from deepseg_qgis.jobs import RasterSource
+from tests.engine.conftest import NORTH_UP, UTM
+
+TILE_PART = b"\xff\x90\x00\x0a"
+"""How each tile-part of a JPEG 2000 codestream begins (ISO/IEC 15444-1, A.4.2)."""
+
+RNG = np.random.default_rng(4)
+
+
+def source_of(path: Path) -> RasterSource:
+    return RasterSource(str(path), "", path.name)
+
+
+@pytest.fixture
+def said():
+    """A control, and the list of what was logged through it."""
+    texts: list[str] = []
+    control = Control(lambda event: texts.append(event.text) if isinstance(event, Log) else None)
+    return control, texts
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A temporary folder of this test's own."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def read_each(source: RasterSource, windows: list[Window]) -> None:
+    with opened((source,)) as (raster,):
+        for window in windows:
+            raster.read(window)
+
+
+def with_broken_blocks(path: str, blocks: list[tuple[int, int]]) -> None:
+    """Overwrite the middle of some blocks (row, column) of a GeoTIFF."""
+    with rasterio.open(path) as dataset:
+        places = [
+            (
+                int(dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1)),
+                int(dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", bidx=1)),
+            )
+            for row, column in blocks
+        ]
+    with open(path, "r+b") as file:
+        for offset, size in places:
+            file.seek(offset)
+            file.write(b"\xff" * size)
+
+
+@pytest.fixture
+def tiled(make_raster):
+    image = RNG.integers(1, 255, (2, 64, 96)).astype(np.uint8)
+    options = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
+    return make_raster(image, **options), image
+
+
+def test_a_broken_block_is_no_data_and_told_once_with_its_extent(tiled, said):
+    source, image = tiled
+    with_broken_blocks(source.path, [(1, 2)])
+    control, texts = said
+    with opened((source,), control) as (raster,):
+        for _ in range(2):
+            pixels = raster.read(Window(-4, 0, 72, 96))
+        small = raster.overview(32)
+    valid = np.ones((64, 96), dtype=bool)
+    valid[16:32, 32:48] = False
+    assert np.array_equal(pixels.valid[4:68], valid)
+    assert np.array_equal(pixels.values[:, 4:68][:, valid], image[:, valid])
+    assert small.valid.mean() == pytest.approx(valid.mean(), abs=0.02)
+    (text,) = texts
+    assert "rows 16 to 31, columns 32 to 47" in text
+    assert "x 500016 to 500024" in text
+
+
+def test_mostly_broken_is_an_error(tiled):
+    source, _ = tiled
+    with_broken_blocks(source.path, [(row, column) for row in range(4) for column in range(2, 6)])
+    with pytest.raises(RasterError, match=r"could not be read as a raster: .* blocks are broken"):
+        read_each(source, [Window(0, 0, 64, 96)])
+
+
+def test_few_windows_all_of_them_broken_are_an_error_at_the_end(tiled):
+    source, _ = tiled
+    with_broken_blocks(source.path, [(0, 0), (0, 1)])
+    with pytest.raises(RasterError, match="2 of 3 blocks are broken"):
+        read_each(source, [Window(0, 0, 16, 32), Window(0, 32, 16, 16)])
+
+
+def test_a_source_that_changes_in_the_middle(tiled):
+    source, _ = tiled
+    with Raster(source) as raster:
+        raster.read(Window(0, 0, 1, 1))
+        os.truncate(source.path, 1500)
+        with pytest.raises(RasterError, match="was changed while it was read"):
+            raster.read(Window(32, 32, 32, 64))
+
+
+def test_a_broken_tile_of_a_jp2(tmp_path, said):
+    path = tmp_path / "broken.jp2"
+    image = RNG.integers(0, 255, (1, 256, 256)).astype(np.uint8)
+    options = {"QUALITY": 100, "REVERSIBLE": "YES", "BLOCKYSIZE": 64}
+    profile = {"count": 1, "height": 256, "width": 256, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", driver="JP2OpenJPEG", crs=UTM, transform=NORTH_UP, **profile, **options
+    ) as dataset:
+        dataset.write(image)
+    content = bytearray(path.read_bytes())
+    start, end = [at for at in range(len(content)) if content[at : at + 4] == TILE_PART][1:3]
+    content[start + 14 : end] = b"\xff" * (end - start - 14)
+    path.write_bytes(content)
+    with opened((source_of(path),), said[0]) as (raster,):
+        pixels = raster.read(raster.grid.window)
+    assert pixels.valid.mean() == 0.75
+    assert np.array_equal(pixels.values[0][pixels.valid], image[0][pixels.valid])
+    assert len(said[1]) == 1
+
+
+SEQUENTIAL = {
+    "png": {"driver": "PNG"},
+    "webp": {"driver": "WEBP", "LOSSLESS": "YES"},
+    "one_strip.tif": {"driver": "GTiff", "compress": "deflate", "blockysize": 2100},
+    "one_strip_a_band.tif": {
+        "driver": "GTiff",
+        "compress": "lzw",
+        "blockysize": 2100,
+        "interleave": "band",
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", SEQUENTIAL)
+@pytest.mark.parametrize("bands", [3, 4])
+def test_sequential_formats_are_unpacked_once(tmp_path, temporary, monkeypatch, said, kind, bands):
+    monkeypatch.setattr(unpacking, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(unpacking, "STRIP_ROWS", 512)
+    image = RNG.integers(0, 255, (bands, 2100, 150)).astype(np.uint8)
+    path = tmp_path / f"photo.{kind}"
+    profile = {"count": bands, "height": 2100, "width": 150, "dtype": "uint8"}
+    alpha = {"photometric": "rgb", "alpha": "yes"} if bands == 4 and "tif" in kind else {}
+    if bands == 4:
+        image[3] = 255 * (image[3] > 60)
+        image[:3, image[3] == 0] = 0  # WebP drops what cannot be seen
+    with rasterio.open(path, "w", **profile, **SEQUENTIAL[kind], **alpha) as dataset:
+        dataset.write(image)
+    windows = [Window(0, 0, 90, 90), Window(2050, 100, 80, 120), Window(40, 10, 100, 50)]
+    with opened((source_of(path),), said[0]) as (raster,):
+        assert (raster.bands, os.listdir(temporary)) == (3, [])  # not before it is needed
+        for window in windows:
+            pixels = raster.read(window)
+            inside = window.intersection(raster.grid.window)
+            there = inside.within(window)
+            assert np.array_equal(
+                pixels.values[:, there[0], there[1]], image[:3, inside.slices[0], inside.slices[1]]
+            )
+            expected = image[3][inside.slices] > 0 if bands == 4 else True
+            assert (pixels.valid[there] == expected).all()
+        assert len(os.listdir(temporary)) == 1
+        assert raster.overview(30).valid.mean() > 0.5
+    assert os.listdir(temporary) == []
+    assert sum("unpacked once" in text for text in said[1]) == 1
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch, temporary):
+    monkeypatch.setattr(unpacking, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(unpacking, "STRIP_ROWS", 64)
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(200, 300))
+    return source_of(path), temporary
+
+
+def png(width: int, height: int, declared: int | None = None) -> bytes:
+    """Return a grey PNG of noise; ``declared`` is another height to claim."""
+    rows = RNG.integers(0, 255, (height, width + 1)).astype(np.uint8)
+    rows[:, 0] = 0
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, declared or height, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows.tobytes(), 1))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def test_no_room_to_unpack(photo, monkeypatch):
+    source, temporary = photo
+    usage = shutil.disk_usage(temporary)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=50_000))
+    with Raster(source) as raster, pytest.raises(ResourceError, match="Make room"):
+        raster.read(Window(0, 0, 9, 9))
+    assert os.listdir(temporary) == []
+
+
+def test_stopped_while_unpacking(photo):
+    source, temporary = photo
+    control = Control()
+    with Raster(source, control) as raster:
+        control.stop()
+        with pytest.raises(Stopped):
+            raster.read(Window(0, 0, 9, 9))
+    assert os.listdir(temporary) == []
+
+
+def test_abandoned_while_unpacked(photo):
+    source, temporary = photo
+    control = Control()
+    with Raster(source, control) as raster:
+        raster.read(Window(0, 0, 9, 9))
+        control.abandon()
+        assert os.listdir(temporary) == []
+
+
+@pytest.mark.parametrize(("declared", "kept"), [(310, 256), (100_000, None)])
+def test_a_png_that_ends_too_early(photo, said, declared, kept):
+    source, temporary = photo
+    Path(source.path).write_bytes(png(200, 300, declared))
+    with Raster(source, said[0]) as raster:
+        window = Window(0, 0, 310, 200)
+        if kept is None:
+            with pytest.raises(RasterError, match="could not be read as a raster"):
+                raster.read(window)
+        else:
+            assert raster.read(window).valid.sum() == kept * 200
+            assert "counts as no data" in said[1][-1]
+    assert os.listdir(temporary) == []
+
+
+def test_ground_control_points_place_a_raster(tmp_path, said):
+    path = tmp_path / "points.tif"
+    truth = Affine(2.0, 0.5, 1000.0, 0.4, -2.0, 5000.0)
+    points = [
+        GroundControlPoint(row=row, col=column, x=x, y=y)
+        for row, column in [(0, 0), (0, 30), (20, 0), (20, 30)]
+        for x, y in [truth @ (column, row)]
+    ]
+    profile = {"count": 1, "height": 20, "width": 30, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", gcps=points, crs=UTM, **profile) as dataset:
+        dataset.write(np.ones((1, 20, 30), dtype=np.uint8))
+    with opened((source_of(path),), said[0]) as (raster,):
+        assert raster.grid.transform.almost_equals(truth, precision=1e-6)
+        assert raster.grid.crs == UTM
+    assert "4 ground control points" in said[1][0]
+
+
+VRT = """<VRTDataset rasterXSize="8" rasterYSize="8">
+  <VRTRasterBand dataType="Byte" band="1"{attributes}>{inside}
+    <SimpleSource><SourceFilename relativeToVRT="1">{source}</SourceFilename></SimpleSource>
+  </VRTRasterBand>
+</VRTDataset>"""
+PYTHON = """
+    <PixelFunctionType>run</PixelFunctionType>
+    <PixelFunctionLanguage>Python</PixelFunctionLanguage>
+    <PixelFunctionCode><![CDATA[
+import pathlib
+def run(inputs, out, *rest): pathlib.Path({mark!r}).touch()
+]]></PixelFunctionCode>"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/vsicurl/http://127.0.0.1:1/a.tif",
+        "/vsizip//vsis3/bucket/a.zip/a.tif",
+        "https://127.0.0.1:1/a.tif",
+        "WMS:http://127.0.0.1:1/?",
+        "&lt;GDAL_WMS&gt;&lt;/GDAL_WMS&gt;",
+        "service.wms",
+        "nested.vrt",
+    ],
+)
+def test_a_vrt_never_goes_to_the_network(tmp_path, source):
+    nested = VRT.format(attributes="", inside="", source="http://127.0.0.1:1/a.tif")
+    (tmp_path / "nested.vrt").write_text(nested)
+    (tmp_path / "service.wms").write_text("<GDAL_WMS><Service name='TMS'/></GDAL_WMS>")
+    path = tmp_path / "remote.vrt"
+    path.write_text(VRT.format(attributes="", inside="", source=source))
+    with pytest.raises(RasterError, match=r"reads from the network|service on the network"):
+        Raster(source_of(path))
+
+
+def test_a_vrt_runs_no_python(tmp_path, make_raster):
+    mark = tmp_path / "ran"
+    make_raster(np.ones((1, 8, 8), dtype=np.uint8))
+    path = tmp_path / "python.vrt"
+    attributes = ' subClass="VRTDerivedRasterBand"'
+    inside = PYTHON.format(mark=str(mark))
+    path.write_text(VRT.format(attributes=attributes, inside=inside, source="raster.tif"))
+    with pytest.raises(RasterError, match="runs Python"):
+        Raster(source_of(path))
+    assert not mark.exists()
+
+
+def test_a_plain_vrt_is_read_and_one_that_names_itself_is_not(tmp_path, make_raster):
+    image = RNG.integers(0, 255, (1, 8, 8)).astype(np.uint8)
+    make_raster(image)
+    path = tmp_path / "plain.vrt"
+    path.write_text(VRT.format(attributes="", inside="", source="raster.tif"))
+    with Raster(source_of(path)) as raster:
+        assert np.array_equal(raster.read(raster.grid.window).values, image)
+    path.write_text(VRT.format(attributes="", inside="", source="plain.vrt"))
+    with pytest.raises(RasterError, match="nested too deep"):
+        Raster(source_of(path))
+
+
+def test_a_raster_of_an_absurd_size(tmp_path):
+    path = tmp_path / "bomb.tif"
+    profile = {"count": 1, "height": 2_000_000, "width": 2_000_000, "dtype": "uint8"}
+    sparse = {"tiled": True, "blockxsize": 65536, "blockysize": 65536, "sparse_ok": True}
+    grid = {"crs": UTM, "transform": NORTH_UP, "bigtiff": "yes"}
+    with rasterio.open(path, "w", driver="GTiff", **profile, **sparse, **grid):
+        pass
+    with pytest.raises(RasterError, match="2,000,000 × 2,000,000 pixels"):
+        Raster(source_of(path))
+    profile |= {"height": 200_000, "width": 200_000, "count": 3}
+    with rasterio.open(path, "w", driver="GTiff", **profile, **sparse, **grid):
+        pass
+    with pytest.raises(RasterError, match="GB of memory each"):
+        Raster(source_of(path))
+
+
+def test_the_crs_of_points_gives_way_to_that_of_the_layer(tmp_path, make_raster):
+    image = np.ones((1, 4, 4), dtype=np.uint8)
+    points = [GroundControlPoint(r, c, 10.0 + c, 50.0 - r) for r, c in [(0, 0), (0, 4), (4, 4)]]
+    path = tmp_path / "points.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=4, width=4, dtype="uint8", gcps=points, crs=UTM
+    ) as dataset:
+        dataset.write(image)
+    assigned = RasterSource(str(path), pyproj.CRS(4326).to_wkt(), "points.tif")
+    with Raster(assigned) as raster:
+        assert raster.grid.crs.to_epsg() == 4326
