@@ -14,6 +14,7 @@ from deepseg_qgis.engine import geojson_text
 from deepseg_qgis.engine.decisions import as_levels, decide_known
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 
 
@@ -24,7 +25,10 @@ def prepare() -> None:
     known[3:5, 2:6] = False  # a hole
     classes, chosen = decide_known(probabilities, as_levels((0.5, 0.5)), known)
     for limits in (Limits(), Limits(cell_px=4), Limits(cell_px=4, most_vertices=0)):
-        with Vectoriser(Window(0, 0, 8, 16), Shaping(1.0, 2.0), limits) as vectoriser:
+        shaping = Shaping(1.0, 2.0, keep_exact=True)
+        with Vectoriser(Window(0, 0, 8, 16), shaping, limits) as vectoriser:
             for column in (0, 8):
                 found = vectoriser.add(Window(0, column, 8, 8), classes, chosen)
     geojson_text.features(found.polygons, {"id": pa.array(found.first_rows)})
+    if found.exact is not None:
+        masks(found.exact, 8, 16)

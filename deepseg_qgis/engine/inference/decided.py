@@ -25,23 +25,25 @@ class Decided:
     Arrays are (rows, columns) of the core: ``classes`` uint8 (0 background or not known, 1 to k),
     ``probabilities`` uint8 in 1/255 of each pixel's class (0 for background), ``known`` bool where
     there is data inside the area. All three are None where the core does not touch the area or
-    holds no data.
+    holds no data. ``every`` (categories, rows, columns) uint8 are the probabilities of all
+    categories in 1/255, 0 where not known; None unless they were asked for.
     """
 
     core: Window
     classes: NDArray[np.uint8] | None
     probabilities: NDArray[np.uint8] | None
     known: NDArray[np.bool_] | None
+    every: NDArray[np.uint8] | None = None
 
 
 def decided(
-    inference: Inference, raster: Raster, area: Area, control: Control
+    inference: Inference, raster: Raster, area: Area, control: Control, *, every: bool = False
 ) -> Generator[Decided, None, None]:
     """Yield the cores of an area's bounding box on a raster, row by row of a complete grid.
 
     The cores partition the bounding box; those of one row of the grid have one height, those of
-    one column one width. Close the generator (or exhaust it) to have its threads ended. Memory: a
-    few windows.
+    one column one width. With ``every`` they carry the probabilities of all categories. Close the
+    generator (or exhaust it) to have its threads ended. Memory: a few windows.
 
     Raises:
         RasterError: a block is broken.
@@ -55,8 +57,10 @@ def decided(
         known = pixels.valid[core]
         if not area.covers(tile.core):
             known = known & area.mask(tile.core)
-        classes, chosen = decide_known(found[:, core[0], core[1]], levels, known)
-        return Decided(tile.core, classes, chosen, known)
+        inside = found[:, core[0], core[1]]
+        classes, chosen = decide_known(inside, levels, known)
+        kept = np.where(known, inside, np.uint8(0)) if every else None
+        return Decided(tile.core, classes, chosen, known, kept)
 
     total = len(layout.tiles)
     with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:

@@ -27,12 +27,14 @@ class Shaping:
     ``simplify_px`` is how far a simplified outline may stray (0: exactly along the pixels' edges).
     Objects and holes smaller than ``min_area`` go: the number of an object's pixels, or of those
     inside a hole, times ``pixel_area`` at its first pixel. Whatever lies in such a hole is smaller
-    still, so it goes too, and the object around takes its place.
+    still, so it goes too, and the object around takes its place. With ``keep_exact`` objects carry
+    the outlines along the pixels' edges besides.
     """
 
     simplify_px: float = 0.0
     min_area: float = 0.0
     pixel_area: PixelAreas | None = None
+    keep_exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Components:
 
     One entry for each: polygons in pixel coordinates that start at their topmost, leftmost vertex,
     as flat arrays; classes (from 1); sizes in pixels, filled holes included; mean probability of
-    their own pixels from 0 to 1; and the first pixel's row and column.
+    their own pixels from 0 to 1; and the first pixel's row and column. ``exact`` are the polygons
+    along the pixels' edges, None unless they were asked for.
     """
 
     polygons: PolygonArrays
@@ -50,6 +53,7 @@ class Components:
     scores: NDArray[np.float64]
     first_rows: NDArray[np.int64]
     first_columns: NDArray[np.int64]
+    exact: PolygonArrays | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -68,6 +72,7 @@ class Components:
             self.scores[which],
             self.first_rows[which],
             self.first_columns[which],
+            None if self.exact is None else PolygonArrays.of(self.exact.geometries()[which]),
         )
 
 
@@ -119,13 +124,19 @@ def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Compone
     vertices, offsets = ragged(loops.vertices, loops.offsets, order)
     firsts = np.flatnonzero(np.diff(owners, prepend=-1))
     firsts = np.append(firsts, len(owners))
+    shapes = _polygons((vertices, offsets), firsts, shaping.simplify_px)
+    exact = None
+    if shaping.keep_exact:
+        along_edges = shaping.simplify_px <= 0.0
+        exact = shapes if along_edges else _polygons((vertices, offsets), firsts, 0.0)
     return Components(
-        _polygons((vertices, offsets), firsts, shaping.simplify_px),
+        shapes,
         objects.classes[large],
         sizes[large],
         objects.sums[large] / (255.0 * objects.sizes[large]),
         objects.first_rows[large],
         objects.first_columns[large],
+        exact,
     )
 
 

@@ -193,6 +193,7 @@ def joined_components(found: list[Components]) -> Components:
         return found[0]
     if not found:
         return NONE
+    exact = [each.exact for each in found if each.exact is not None]
     return Components(
         joined_arrays([each.polygons for each in found]),
         np.concatenate([each.classes for each in found]),
@@ -200,6 +201,7 @@ def joined_components(found: list[Components]) -> Components:
         np.concatenate([each.scores for each in found]),
         np.concatenate([each.first_rows for each in found]),
         np.concatenate([each.first_columns for each in found]),
+        joined_arrays(exact) if len(exact) == len(found) else None,
     )
 
 
