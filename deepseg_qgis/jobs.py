@@ -99,7 +99,10 @@ class ImportAnnotationsJob(_Job):
 
 @dataclass(frozen=True)
 class TileJob(_Job):
-    """Lay a grid of tiles over a raster; rows and columns override the tile size."""
+    """Lay a grid of tiles over a raster; rows and columns override the tile size.
+
+    ``output_folder`` takes a data set of image chips and masks, which needs ``annotations``.
+    """
 
     verb: ClassVar[str] = "tile"
     raster: RasterSource
@@ -107,8 +110,10 @@ class TileJob(_Job):
     columns: Optional[int]
     tile_size_px: int
     overlap_px: int
+    annotations: Optional[VectorSource]
     aoi: Optional[VectorSource]
     output: str
+    output_folder: Optional[str]
 
 
 @dataclass(frozen=True)

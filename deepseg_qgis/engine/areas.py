@@ -81,9 +81,13 @@ class AnnotatedArea:
         self.classes = classes[order]
         self._tree = shapely.STRtree(self.geometries)
 
+    def near(self, window: Window) -> NDArray[np.int64]:
+        """Return which annotations lie, by their bounds, in or at the window, the largest first."""
+        return np.sort(self._tree.query(box(window)))
+
     def mask(self, window: Window) -> NDArray[np.uint8]:
         """Return (rows, columns) with each pixel's class, 0 where nothing is annotated."""
-        near = np.sort(self._tree.query(box(window)))
+        near = self.near(window)
         return burnt(self.geometries[near], self.classes[near], window)
 
 

@@ -36,8 +36,11 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """A square of a raster's labelled area, with its pixels per class (background first)."""
+class Cell:
+    """A square of a raster's labelled area, with its pixels per class (background first).
+
+    ``owner`` is the raster's number.
+    """
 
     owner: int
     window: Window
@@ -100,7 +103,7 @@ def with_chosen_validation(
             "The labelled area is too small to keep a part of it for validation. Annotate more, "
             "use a smaller tile size, or draw a validation area."
         )
-    chosen = _choose(cells, fraction, rng)
+    chosen = chosen_cells(cells, fraction, rng)
     result = []
     for number, truth in enumerate(truths):
         windows = [cell.window for cell in chosen if cell.owner == number]
@@ -115,7 +118,7 @@ def with_chosen_validation(
     return result
 
 
-def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) -> list[_Cell]:
+def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) -> list[Cell]:
     """Return the cells of all rasters that hold labelled pixels."""
     total = sum(truth.training.size_px for truth in truths)
     low, high = (share * tile_size_px for share in CELL_TILES)
@@ -130,11 +133,11 @@ def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) ->
                 classes = truth.annotated.mask(window)[known]
                 if classes.size:
                     counts = np.bincount(classes, minlength=categories + 1)
-                    cells.append(_Cell(owner, window, counts))
+                    cells.append(Cell(owner, window, counts))
     return cells
 
 
-def _choose(cells: list[_Cell], fraction: float, rng: np.random.Generator) -> list[_Cell]:
+def chosen_cells(cells: list[Cell], fraction: float, rng: np.random.Generator) -> list[Cell]:
     """Return cells with about ``fraction`` of each class; the most compact of the best choices."""
     counts = np.array([cell.counts for cell in cells], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=0), 1.0)
@@ -151,7 +154,7 @@ def _choose(cells: list[_Cell], fraction: float, rng: np.random.Generator) -> li
     return [cells[i] for i in candidates[chosen]]
 
 
-def _exposed(cells: list[_Cell], chosen: NDArray[np.int64]) -> int:
+def _exposed(cells: list[Cell], chosen: NDArray[np.int64]) -> int:
     """Return how many sides of the chosen cells do not lie against another chosen one."""
     side = max(cell.window.height for cell in cells)
     places = {

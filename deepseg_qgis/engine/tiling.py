@@ -85,11 +85,7 @@ def tiles(region: Window, tile_size: int, overlap: int) -> Iterator[Tile]:
     Raises:
         ParameterError: the overlap is not smaller than half the tile.
     """
-    if tile_size < 1 or overlap < 0 or 2 * overlap > tile_size:
-        raise ParameterError(
-            f"The tile size must be at least 1 px and the overlap from 0 to half of it; got a tile "
-            f"size of {tile_size} px and an overlap of {overlap} px."
-        )
+    _check(tile_size, overlap)
     rows = _spans(region.row, region.height, tile_size, overlap)
     columns = _spans(region.column, region.width, tile_size, overlap)
     for i, (top, core_top, core_bottom) in enumerate(rows):
@@ -100,6 +96,22 @@ def tiles(region: Window, tile_size: int, overlap: int) -> Iterator[Tile]:
                 Window(top, left, tile_size, tile_size),
                 Window(core_top, core_left, core_bottom - core_top, core_right - core_left),
             )
+
+
+def side_by_side(region: Window, tile_size: int, overlap: int) -> Iterator[Tile]:
+    """Yield the tiles of a region from its upper left corner on, sharing ``overlap`` px exactly.
+
+    The last row and column may stick out of the region. Cores are the windows inside the region.
+
+    Raises:
+        ParameterError: the overlap is not smaller than half the tile.
+    """
+    _check(tile_size, overlap)
+    step = tile_size - overlap
+    for i in range(_count(region.height, tile_size, overlap)):
+        for j in range(_count(region.width, tile_size, overlap)):
+            window = Window(region.row + i * step, region.column + j * step, tile_size, tile_size)
+            yield Tile(i, j, window, window.intersection(region))
 
 
 def tile_count(region: Window, tile_size: int, overlap: int) -> int:
@@ -131,6 +143,14 @@ def divided(region: Window, rows: int, columns: int, overlap: int) -> Iterator[T
                 column_ends[j + 1] - column_ends[j],
             )
             yield Tile(i, j, core.grown(overlap // 2).intersection(region), core)
+
+
+def _check(tile_size: int, overlap: int) -> None:
+    if tile_size < 1 or overlap < 0 or 2 * overlap > tile_size:
+        raise ParameterError(
+            f"The tile size must be at least 1 px and the overlap from 0 to half of it; got a tile "
+            f"size of {tile_size} px and an overlap of {overlap} px."
+        )
 
 
 def _count(length: int, tile_size: int, overlap: int) -> int:

@@ -255,7 +255,7 @@ def test_statistics_of_a_layer_cut_at_an_aoi(make_layer, tmp_path):
 
 def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer, tmp_path):
     raster = make_raster(np.ones((1, 100, 70), dtype=np.uint8))
-    job = jobs.TileJob(raster, None, None, 32, 0, None, str(tmp_path / "t.gpkg"))
+    job = jobs.TileJob(raster, None, None, 32, 0, None, None, str(tmp_path / "t.gpkg"), None)
     assert tile.run(job, Control())["tiles"] == 4 * 3
     frame = geopandas.read_file(tmp_path / "t.gpkg")
     assert shapely.union_all(frame.geometry).area == pytest.approx(100 * 70 * 0.25)
