@@ -160,13 +160,14 @@ class EvaluateJob(_Job):
 
 @dataclass(frozen=True)
 class PredictJob(_Job):
-    """Predict polygons over rasters."""
+    """Predict polygons over rasters; with ``mosaic`` they are one picture, the first on top."""
 
     verb: ClassVar[str] = "predict"
     rasters: tuple[RasterSource, ...]
     model: str
     aoi: Optional[VectorSource]
     extent: Optional[Extent]
+    mosaic: bool
     threshold: Optional[float]
     tile_size_px: Optional[int]
     overlap_px: Optional[int]

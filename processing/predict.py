@@ -22,7 +22,7 @@ from deepseg_qgis.processing.parameters import (
     whole_number,
 )
 from deepseg_qgis.processing.styles import by_category
-from qgis.core import QgsProcessingParameterExtent
+from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExtent
 
 from deepseg_qgis.jobs import PredictJob
 
@@ -45,7 +45,10 @@ class Predict(EngineAlgorithm):
     pixels, its area in m² and perimeter in m on the ellipsoid, and its raster.
 
     What it needs: a model of 'Train a model', and rasters with the same bands. An area of
-    interest or an extent limits the work.
+    interest or an extent limits the work. Rasters whose pixels are more than 1.5 times smaller or
+    larger than those the model was trained on are brought to its resolution first. Neighbouring
+    rasters of one CRS and resolution can be taken for one picture (a mosaic), so that objects
+    across their borders are whole.
 
     What comes out: GeoJSON in WGS 84 by default; name the file '.gpkg', '.fgb', '.shp' or, where
     this QGIS reads it, '.parquet' for another format in the raster's own CRS. Beyond a million
@@ -68,6 +71,9 @@ class Predict(EngineAlgorithm):
             area_of_interest("where to predict (empty: everywhere)"),
             QgsProcessingParameterExtent(
                 "EXTENT", "Extent: where to predict (empty: everywhere)", None, True
+            ),
+            QgsProcessingParameterBoolean(
+                "MOSAIC", "Take the rasters for one picture (mosaic), the first on top", False
             ),
             threshold(),
             number(
@@ -96,9 +102,7 @@ class Predict(EngineAlgorithm):
                 )
             ),
             advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
-            advanced(
-                choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")
-            ),
+            advanced(choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")),
             device(),
             vector_output("OUTPUT", "Polygons"),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
@@ -113,6 +117,7 @@ class Predict(EngineAlgorithm):
             model=inputs.file("MODEL"),
             aoi=inputs.optional_polygons("AOI"),
             extent=inputs.extent("EXTENT"),
+            mosaic=inputs.flag("MOSAIC"),
             threshold=inputs.optional_number("THRESHOLD"),
             tile_size_px=inputs.optional_whole("TILE_SIZE"),
             overlap_px=inputs.optional_whole("OVERLAP"),

@@ -23,6 +23,7 @@ EXAMPLE = jobs.PredictJob(
     model="/t/m.safetensors",
     aoi=AREA,
     extent=jobs.Extent(1.5, 2.0, 3.25, 4.0, ""),
+    mosaic=False,
     threshold=None,
     tile_size_px=512,
     overlap_px=None,

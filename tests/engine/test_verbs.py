@@ -51,6 +51,7 @@ def predict_job(raster, model, output, **changes):
         model=model,
         aoi=None,
         extent=None,
+        mosaic=False,
         threshold=None,
         tile_size_px=None,
         overlap_px=None,

@@ -27,7 +27,7 @@ PARAMETERS = {
         OUTPUT OUTPUT_VALIDATION* OUTPUT_HTML* OUTPUT_LOG*""",
     "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
         OUTPUT_JSON* OUTPUT_HTML*""",
-    "predict": """INPUT MODEL AOI* EXTENT* THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
+    "predict": """INPUT MODEL AOI* EXTENT* MOSAIC THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
         BATCH_SIZE* PRECISION
         DEVICE OUTPUT OUTPUT_STATISTICS*""",
     "statistics": "INPUT CATEGORY_FIELD* AOI* OUTPUT OUTPUT_HTML*",
@@ -61,7 +61,14 @@ DEFAULTS = {
         "DEVICE": "auto",
     },
     "evaluate": {"THRESHOLD": None, "IOU_THRESHOLD": 0.5},
-    "predict": {"THRESHOLD": None, "MIN_AREA": 0.0, "SIMPLIFY": 1.0, "PRECISION": "auto", "TILE_SIZE": None},
+    "predict": {
+        "MOSAIC": False,
+        "THRESHOLD": None,
+        "MIN_AREA": 0.0,
+        "SIMPLIFY": 1.0,
+        "PRECISION": "auto",
+        "TILE_SIZE": None,
+    },
     "setupengine": {"ACCELERATOR": "auto", "RECREATE": False},
 }
 

@@ -84,6 +84,7 @@ def test_values_of_the_dialog_arrive(
         MODEL=model,
         AOI=polygons,
         EXTENT=QgsReferencedRectangle(QgsRectangle(1, 2, 3, 4), crs),
+        MOSAIC=True,
         THRESHOLD=0,
         TILE_SIZE=64,
         OVERLAP=0,
@@ -98,7 +99,7 @@ def test_values_of_the_dialog_arrive(
     job = engine.job
     assert (job["threshold"], job["overlap_px"]) == (0.0, 0), "nought is not nothing"
     assert (job["tile_size_px"], job["batch_size"], job["min_area"]) == (64, 3, 2.5)
-    assert (job["simplify_px"], job["precision"]) == (0.0, "int8")
+    assert (job["simplify_px"], job["precision"], job["mosaic"]) == (0.0, "int8", True)
     extent = job["extent"]
     assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
     assert "UTM zone 45N" in extent["crs_wkt"]

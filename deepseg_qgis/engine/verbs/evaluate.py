@@ -17,7 +17,7 @@ from deepseg_qgis.engine.evaluation import Compared, Comparison
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.rasters import Raster, for_model, opened
 from deepseg_qgis.engine.report import overlay
 from deepseg_qgis.engine.scores import Evaluation
 from deepseg_qgis.engine.scores import evaluation as scored
@@ -36,11 +36,12 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     """
     if not 0.0 <= job.iou_threshold <= 1.0:
         raise ParameterError(f"The IoU threshold must be from 0 to 1, got {job.iou_threshold:g}.")
-    with Outputs(control) as outputs, opened(job.rasters) as rasters:
+    with Outputs(control) as outputs, opened(job.rasters, control) as given:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
-        model = model_file.read_for(job.model, rasters)
+        model = model_file.read_for(job.model, given)
+        rasters = for_model(given, model.card.resolution_m, False, control)
         layer = _named_alike(annotated.load(job.annotations, control), model.card, control)
         annotated.require_touching(layer, rasters)
         areas = _areas(job, layer, rasters, control)

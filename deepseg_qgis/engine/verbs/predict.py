@@ -23,7 +23,7 @@ from deepseg_qgis.engine.inference.inference import Inference, Settings
 from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons
 from deepseg_qgis.engine.projections import WGS84, Geometries
-from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.rasters import Raster, for_model, opened
 from deepseg_qgis.engine.vectors import Batch
 from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import PredictJob
@@ -39,13 +39,13 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
     _check(job)
-    with Outputs(control) as outputs, opened(job.rasters) as rasters:
+    with Outputs(control) as outputs, opened(job.rasters, control) as given:
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
-        model = model_file.read_for(job.model, rasters)
+        model = model_file.read_for(job.model, given)
+        rasters = for_model(given, model.card.resolution_m, job.mosaic, control)
         inference = Inference(model, _settings(job), control)
-        _tell(model.card.resolution_m, rasters, control)
         crs = _output_crs(path, rasters, control)
         found = _Found(job, inference, rasters, crs, control)
         count = vectors.write_features(path, found.features(), FIELDS, crs)
@@ -153,7 +153,7 @@ def _area(job: PredictJob, raster: Raster, control: Control) -> Area:
         crs = pyproj.CRS.from_wkt(extent.crs_wkt) if extent.crs_wkt else None
         corners = shapely.box(extent.xmin, extent.ymin, extent.xmax, extent.ymax)
         area = area.within(Area.of(placed(np.array([corners]), crs, raster.grid)))
-    if area.size_px == 0 and len(job.rasters) == 1:
+    if area.size_px == 0 and (job.mosaic or len(job.rasters) == 1):
         raise VectorError(
             f"The area or extent to predict does not touch {raster.name}. Check that they lie over "
             "each other, or leave area and extent empty to predict the whole raster."
@@ -180,14 +180,3 @@ def _output_crs(path: str, rasters: Sequence[Raster], control: Control) -> pypro
             "areas in square metres are not known."
         )
     return crs
-
-
-def _tell(resolution_m: float | None, rasters: Sequence[Raster], control: Control) -> None:
-    for raster in rasters:
-        found = raster.grid.resolution_m
-        if resolution_m and found and not 2 / 3 <= found / resolution_m <= 1.5:
-            control.warn(
-                f"{raster.name} has pixels of {found:.3g} m, the model was trained on "
-                f"{resolution_m:.3g} m. Objects look too large or too small to it: resample the "
-                "raster to the model's resolution for a good result."
-            )
