@@ -18,6 +18,7 @@ from rasterio.warp import reproject
 
 from deepseg_qgis.engine.georeference import Grid
 from deepseg_qgis.engine.projections import affine, projection
+from deepseg_qgis.engine.raster_inputs.averaging import Means, averaged
 from deepseg_qgis.engine.raster_inputs.pixels import (
     Pixels,
     PixelSource,
@@ -39,9 +40,6 @@ KEPT_BYTES = 128 * 2**20
 MOST_PIXELS = 10**12
 ANY_CRS = "EPSG:3857"
 """Both grids are in one CRS; GDAL wants to be told some."""
-
-Layers = NDArray[np.float64]
-"""(layers, rows, columns): the bands times their validity, then the validity."""
 
 
 def needs_resampling(grid: Grid, resolution_m: float) -> bool:
@@ -175,14 +173,12 @@ class Resampled:
             @ self._to_source
             @ Affine.translation(block.column, block.row)
         )
-        weight = self._resampled(read.valid.astype(np.float64), transform, shape)
-        valid = weight >= 0.5 - 1e-9
-        values = np.empty((self.bands, *shape), dtype=self.dtype)
-        safe = np.where(valid, weight, 1.0)
+        values = np.zeros((self.bands, *shape), dtype=self.dtype)
+        valid = np.zeros(shape, dtype=bool)
         for band in range(self.bands):
-            known = np.where(read.valid, read.values[band], 0).astype(np.float64)
-            values[band] = self._as_dtype(self._resampled(known, transform, shape) / safe)
-        values[:, ~valid] = 0
+            mean, share = self._mean(read.values[band], read.valid, transform, shape)
+            valid = share >= 0.5 - 1e-9
+            values[band] = self._as_dtype(np.where(valid, mean, 0.0))
         return Pixels(values, valid)
 
     def _under(self, block: Window) -> Window:
@@ -193,24 +189,22 @@ class Resampled:
         high = np.ceil(corners.max(axis=0)).astype(int) + MARGIN_PX
         return Window(int(low[1]), int(low[0]), int(high[1] - low[1]), int(high[0] - low[0]))
 
-    def _resampled(
-        self, layer: NDArray[np.float64], transform: Affine, shape: tuple[int, int]
-    ) -> NDArray[np.float64]:
-        """Return (rows, columns) of a layer of the source."""
+    def _mean(
+        self,
+        band: NDArray[np.generic],
+        valid: NDArray[np.bool_],
+        transform: Affine,
+        shape: tuple[int, int],
+    ) -> Means:
+        """Return (rows, columns) means of a band's valid pixels, and the share that is valid."""
         if self._straight and self._shrink > 1.0:
-            return _averaged(layer, transform, shape)
-        made = np.zeros(shape, dtype=np.float64)
-        reproject(
-            layer,
-            made,
-            src_transform=Affine.identity(),
-            dst_transform=transform,
-            src_crs=ANY_CRS,
-            dst_crs=ANY_CRS,
-            resampling=Resampling.average if self._shrink > 1.0 else Resampling.bilinear,
-            num_threads=1,
-        )
-        return made
+            a, _, c, _, e, f = transform[:6]
+            row_ends = f + e * np.arange(shape[0] + 1)
+            return averaged(band, valid, row_ends, c + a * np.arange(shape[1] + 1))
+        how = Resampling.average if self._shrink > 1.0 else Resampling.bilinear
+        share = _warped(valid.astype(np.float64), transform, shape, how)
+        total = _warped(np.where(valid, band, 0).astype(np.float64), transform, shape, how)
+        return np.divide(total, share, out=total, where=share > 0.0), share
 
     def _as_dtype(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         kind = np.dtype(self.dtype)
@@ -220,21 +214,19 @@ class Resampled:
         return np.asarray(np.clip(np.rint(values), limits.min, limits.max))
 
 
-def _averaged(
-    layer: NDArray[np.float64], transform: Affine, shape: tuple[int, int]
+def _warped(
+    layer: NDArray[np.float64], transform: Affine, shape: tuple[int, int], how: Resampling
 ) -> NDArray[np.float64]:
-    """Return the mean over each pixel's rectangle, from sums along one side and then the other."""
-    a, _, c, _, e, f = transform[:6]
-    rows = _spanned(layer, f + e * np.arange(shape[0] + 1))
-    means: NDArray[np.float64] = _spanned(rows.T, c + a * np.arange(shape[1] + 1)).T
-    return means
-
-
-def _spanned(layer: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the means of rows between ``ends``, which may fall inside of a row or go downwards."""
-    sums = np.zeros((len(layer) + 1, layer.shape[1]))
-    np.cumsum(layer, axis=0, out=sums[1:])
-    row = np.clip(np.floor(ends).astype(np.int64), 0, len(layer) - 1)
-    at_ends = sums[row] + (ends - row)[:, None] * layer[row]
-    means: NDArray[np.float64] = np.diff(at_ends, axis=0) / np.diff(ends)[:, None]
-    return means
+    """Return (rows, columns) of a layer; ``transform`` takes their coordinates to the layer's."""
+    made = np.zeros(shape, dtype=np.float64)
+    reproject(
+        layer,
+        made,
+        src_transform=Affine.identity(),
+        dst_transform=transform,
+        src_crs=ANY_CRS,
+        dst_crs=ANY_CRS,
+        resampling=how,
+        num_threads=1,
+    )
+    return made
