@@ -79,6 +79,7 @@ def compare(path: Path, bands: int, pixels: Pixels, transform: Affine, row: Row)
         warnings.simplefilter("ignore")
         dataset = rasterio.open(path)
     with dataset:
+        has_alpha = rasterio.enums.ColorInterp.alpha in dataset.colorinterp
         try:
             values, mask = dataset.read(), dataset.dataset_mask() > 0
         except rasterio.errors.RasterioIOError:
@@ -88,7 +89,7 @@ def compare(path: Path, bands: int, pixels: Pixels, transform: Affine, row: Row)
         there = pixels.valid & mask
         if not np.array_equal(values[:bands, there], pixels.values[:, there]):
             row.differs.append("values")
-        if bands == dataset.count and rasterio.enums.ColorInterp.alpha in dataset.colorinterp:
+        if bands == dataset.count and has_alpha:
             row.differs.append("GDAL takes the last band for alpha, though it varies as data does")
         elif not np.array_equal(mask, pixels.valid):
             row.differs.append(f"mask ({int((mask ^ pixels.valid).sum())} px)")

@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.georeference import Grid
 from deepseg_qgis.engine.raster_inputs import safety
+from deepseg_qgis.engine.raster_inputs.broken_blocks import check_complete
 from deepseg_qgis.engine.raster_inputs.dataset import DatasetPixels
 from deepseg_qgis.engine.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
 from deepseg_qgis.engine.raster_inputs.mosaic import Mosaic, mosaic_name
@@ -58,6 +59,7 @@ class Raster:
         self.source = source
         self.notices: list[str] = []
         self._lock = threading.Lock()
+        self._dataset: DatasetReader | None = None
         self._environment = contextlib.ExitStack()
         if pixels is None:
             with contextlib.ExitStack() as on_error:
@@ -95,6 +97,13 @@ class Raster:
     def colours(self) -> Mapping[int, str]:
         """The colour of each value as ``#rrggbb``, if the raster brings a table of colours."""
         return self._pixels.colours
+
+    def tags(self, namespace: str) -> Mapping[str, str]:
+        """Return a file's metadata in a namespace; nothing of pictures that are no file."""
+        if self._dataset is None:
+            return {}
+        with self._lock:
+            return dict(self._dataset.tags(ns=namespace))
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window, which may stick out of the raster (no data there).
@@ -159,8 +168,9 @@ class Raster:
         options = safety.OPTIONS | ({} if remote else safety.OPTIONS_FOR_LOCAL)
         self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **options))
         with _explained(path):
-            dataset = self._environment.enter_context(_open(path))
+            dataset = self._dataset = self._environment.enter_context(_open(path))
             safety.check_dataset(dataset, path)
+            check_complete(dataset, path)
             grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
             pixels = self._read_from(dataset, grid, control)
         return pixels
@@ -174,10 +184,10 @@ class Raster:
         if is_slow(dataset):
             self._environment.enter_context(rasterio.Env(GDAL_NUM_THREADS="1"))
             threads = min(os.cpu_count() or 1, MOST_THREADS)
+            block = dataset.block_shapes[0]
             several = [dataset] + [self._again() for _ in range(threads - 1)]
             return DecodedBlocks(
-                [DatasetPixels(each, grid, self.source, control.warn) for each in several],
-                dataset.block_shapes[0],
+                [DatasetPixels(each, grid, self.source, control.warn) for each in several], block
             )
         return DatasetPixels(dataset, grid, self.source, control.warn)
 

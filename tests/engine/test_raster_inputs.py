@@ -99,6 +99,17 @@ def test_a_broken_block_is_no_data_and_told_once_with_its_extent(tiled, said):
     assert "x 500016 to 500024" in text
 
 
+def test_a_broken_block_under_an_alpha_band(make_raster):
+    image = RNG.integers(1, 255, (4, 64, 64)).astype(np.uint8)
+    image[3] = 255
+    options = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
+    source = make_raster(image, photometric="RGB", alpha="YES", **options)
+    with_broken_blocks(source.path, [(2, 2)])
+    with opened((source,)) as (raster,):
+        assert raster.read(raster.grid.window).valid.sum() == 64 * 64 - 16 * 16
+        assert raster.band_names == ("red", "green", "blue")
+
+
 def test_mostly_broken_is_an_error(tiled):
     source, _ = tiled
     with_broken_blocks(source.path, [(row, column) for row in range(4) for column in range(2, 6)])
@@ -111,6 +122,20 @@ def test_few_windows_all_of_them_broken_are_an_error_at_the_end(tiled):
     with_broken_blocks(source.path, [(0, 0), (0, 1)])
     with pytest.raises(RasterError, match="2 of 3 blocks are broken"):
         read_each(source, [Window(0, 0, 16, 32), Window(0, 32, 16, 16)])
+
+
+@pytest.mark.parametrize(("kept", "opens"), [(0.3, False), (0.8, True)])
+def test_a_geotiff_that_was_cut_off(tiled, kept, opens):
+    source, _ = tiled
+    os.truncate(source.path, int(os.path.getsize(source.path) * kept))
+    if not opens:
+        with pytest.raises(RasterError, match="could not be read as a raster: it ends after"):
+            Raster(source)
+        return
+    with opened((source,)) as (raster,):
+        valid = raster.read(raster.grid.window).valid
+    assert 0.6 < valid.mean() < 0.9
+    assert valid[:32].all()
 
 
 def test_a_source_that_changes_in_the_middle(tiled):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from rasterio.io import DatasetReader
 
 from deepseg_qgis.engine.georeference import Grid
 from deepseg_qgis.engine.tiling import Window
@@ -17,6 +18,7 @@ MOST_TOLD = 20
 """So many broken blocks are told one by one, the others are counted."""
 MOST_BLOCKS = 1 << 26
 """Where there are more, several are taken for one."""
+LOOKED_AT = 512
 ENOUGH = 0.25
 """Once this share of the blocks was looked at, it is clear whether most of them are broken."""
 
@@ -134,6 +136,34 @@ class BrokenBlocks:
             f"{self._touched.sum()} blocks are broken ({self._last_error}). Expected a complete "
             "file. Check that it opens in QGIS at full resolution, or copy it again from its "
             "source."
+        )
+
+
+def check_complete(dataset: DatasetReader, path: str) -> None:
+    """Check that most of a GeoTIFF's blocks lie inside the file, looking at some of them.
+
+    Raises:
+        RasterError: the file was cut off.
+    """
+    state = file_state(path)
+    if dataset.driver != "GTiff" or state is None:
+        return
+    height, width = dataset.block_shapes[0]
+    rows, columns = -(-dataset.height // height), -(-dataset.width // width)
+    step = max(1, rows * columns // LOOKED_AT)
+    inside = beyond = 0
+    for number in range(0, rows * columns, step):
+        place = f"{number % columns}_{number // columns}"
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{place}", "TIFF", bidx=1)
+        size = dataset.get_tag_item(f"BLOCK_SIZE_{place}", "TIFF", bidx=1)
+        if offset is not None and size is not None:
+            ends = int(offset) + int(size)
+            inside, beyond = inside + (ends <= state[0]), beyond + (ends > state[0])
+    if beyond > inside:
+        raise RasterError(
+            f"{path} could not be read as a raster: it ends after {state[0]:,} bytes, and "
+            f"{beyond / (beyond + inside):.0%} of its pixels would come later. Copy it again from "
+            "its source."
         )
 
 

@@ -50,15 +50,18 @@ class DatasetPixels:
     ) -> None:
         self.grid = grid
         self.dataset = dataset
-        self.alpha = _alpha_band(dataset)
-        self._flagged = _flagged(dataset)
+        # asked for now: after a failed read, rasterio takes the old error for one of these
+        names, self._flagged = _band_names(dataset), _flagged(dataset)
+        self.colours = _colours(dataset)
+        self.broken = BrokenBlocks(source, grid, dataset.block_shapes[0], warn)
+        self.alpha = _alpha_band(dataset, self._flagged)
         self.indexes = [i for i in dataset.indexes if i != self.alpha]
         if not self.indexes or dataset.count > MOST_BANDS:
             raise _unfit(dataset)
         self.dtype = str(np.result_type(*{dataset.dtypes[i - 1] for i in self.indexes}))
         if np.dtype(self.dtype).kind not in "uif":
             raise _unfit(dataset)
-        self.broken = BrokenBlocks(source, grid, dataset.block_shapes[0], warn)
+        self.band_names = tuple(names[i - 1] for i in self.indexes)
 
     @property
     def bands(self) -> int:
@@ -66,28 +69,9 @@ class DatasetPixels:
         return len(self.indexes)
 
     @property
-    def band_names(self) -> tuple[str, ...]:
-        """Each band's description, or its colour, or its number."""
-        names = []
-        for i in self.indexes:
-            colour = self.dataset.colorinterp[i - 1].name
-            plain = colour in ("undefined", "gray")
-            names.append(self.dataset.descriptions[i - 1] or (f"band {i}" if plain else colour))
-        return tuple(names)
-
-    @property
     def itemsize(self) -> int:
         """The bytes of a value."""
         return np.dtype(self.dtype).itemsize
-
-    @property
-    def colours(self) -> Mapping[int, str]:
-        """The colour of each value as ``#rrggbb``; empty without a table of colours."""
-        try:
-            table = self.dataset.colormap(self.indexes[0])
-        except ValueError:
-            return {}
-        return {value: "#{:02x}{:02x}{:02x}".format(*colour) for value, colour in table.items()}
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window; broken blocks have no data.
@@ -173,22 +157,43 @@ class DatasetPixels:
         return small
 
 
+def _band_names(dataset: DatasetReader) -> list[str]:
+    """Return each band's description, or its colour, or its number."""
+    names = []
+    colours, descriptions = dataset.colorinterp, dataset.descriptions
+    for i, colour, description in zip(dataset.indexes, colours, descriptions, strict=True):
+        plain = colour.name in ("undefined", "gray")
+        names.append(description or (f"band {i}" if plain else colour.name))
+    return names
+
+
+def _colours(dataset: DatasetReader) -> Mapping[int, str]:
+    """Return the colour of each value as ``#rrggbb``; empty without a table of colours."""
+    try:
+        table = dataset.colormap(1)
+    except ValueError:
+        return {}
+    return {value: "#{:02x}{:02x}{:02x}".format(*colour) for value, colour in table.items()}
+
+
 def _flagged(dataset: DatasetReader) -> list[int]:
     """Return the numbers of the bands that are flagged as alpha."""
     pairs = zip(dataset.indexes, dataset.colorinterp, strict=True)
     return [i for i, colour in pairs if colour == ColorInterp.alpha]
 
 
-def _alpha_band(dataset: DatasetReader) -> int | None:
+def _alpha_band(dataset: DatasetReader, flagged: list[int]) -> int | None:
     """Return the alpha band's number, unless what is flagged as alpha is really data."""
-    flagged = _flagged(dataset)
     if not flagged or dataset.count == 1:
         return None
     if dataset.driver in ALWAYS_ALPHA:
         return flagged[0]
     shrink = max(1, math.ceil(max(dataset.shape) / SAMPLE_PX))
     shape = tuple(max(1, length // shrink) for length in dataset.shape)
-    sample = dataset.read(flagged[0], out_shape=shape)
+    try:
+        sample = dataset.read(flagged[0], out_shape=shape)
+    except RasterioIOError:  # some block is broken: the flag has to be believed
+        return flagged[0]
     clear = np.mean((sample == 0) | (sample == sample.max()))
     return flagged[0] if clear >= ALPHA_IS_CLEAR else None
 

@@ -24,7 +24,8 @@ WINDOW_PX = 2048
 """Windows are about so high at most; they come row by row."""
 FEWEST_BYTES, MOST_BYTES = 64 * 2**20, 2**30
 """What may be kept. Wider rasters than fit have some blocks decoded twice."""
-MOST_THREADS = 8
+MOST_THREADS = 4
+"""Each holds the compressed tiles that it looks at, which may be the whole file."""
 
 
 def is_slow(dataset: DatasetReader) -> bool:

@@ -78,6 +78,9 @@ class Unpacked:
         self.grid, self.bands, self.dtype = packed.grid, packed.bands, packed.dtype
         self.band_names, self.colours = packed.band_names, packed.colours
         self._packed, self._name, self._open, self._control = packed, name, open_, control
+        dataset = packed.dataset
+        by_band = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND"
+        self._band_after_band = by_band and _is_one_strip(dataset)
         self._folder: Path | None = None
         self._parts: list[tuple[DatasetReader, DatasetReader]] = []
         control.when_abandoned(self._remove)
@@ -106,6 +109,7 @@ class Unpacked:
     def _joined(self, window: Window, shape: tuple[int, int]) -> Pixels:
         if not self._parts:
             self._parts = self._unpack()
+            self._packed.close()  # GDAL holds the compressed strip of a TIFF, all of it
         place = ((window.row, window.row_end), (window.column, window.column_end))
         values = np.concatenate(
             [part.read(window=place, out_shape=(part.count, *shape)) for part, _ in self._parts]
@@ -118,12 +122,10 @@ class Unpacked:
         return Pixels(values, valid)
 
     def _unpack(self) -> list[tuple[DatasetReader, DatasetReader]]:
-        dataset = self._packed.dataset
-        self._folder = self._folder_with_room(raw_bytes(dataset))
-        by_band = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND"
+        self._folder = self._folder_with_room(raw_bytes(self._packed.dataset))
         indexes = self._packed.indexes
         # bands that lie one after the other: to change between them would mean to start again
-        groups = [[i] for i in indexes] if by_band and _is_one_strip(dataset) else [indexes]
+        groups = [[i] for i in indexes] if self._band_after_band else [indexes]
         parts = []
         for number, group in enumerate(groups):
             done = number / len(groups), (number + 1) / len(groups)
