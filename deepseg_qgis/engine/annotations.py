@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyproj
@@ -24,6 +24,12 @@ MOST_CATEGORIES = 254
 
 PLAIN_COLOUR = "#808080"
 
+PLAIN_VERTICES = 300
+"""Polygons of so few vertices are repaired at once, however tangled."""
+MOST_CROSSINGS = 100_000
+"""Beyond, repairing takes many seconds and gigabytes: 2,000 random vertices cross 460,000 times."""
+PAIRS_AT_ONCE = 1_000_000
+
 
 @dataclass(frozen=True)
 class Category:
@@ -41,6 +47,9 @@ class Annotations:
     geometries: Geometries
     names: NDArray[np.object_]
     crs: pyproj.CRS | None
+    _placed: dict[Grid, tuple[Geometries, NDArray[np.object_]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -51,10 +60,15 @@ class Annotations:
         )
 
     def on(self, raster: Raster) -> tuple[Geometries, NDArray[np.object_]]:
-        """Return polygons (pixel coordinates) and names of those that touch the raster."""
-        geometries = placed(self.geometries, self.crs, raster.grid)
-        touching = shapely.intersects(geometries, box(raster.grid.window))
-        return geometries[touching], self.names[touching]
+        """Return polygons (pixel coordinates) and names of those that touch the raster.
+
+        They are projected once for each raster, and kept.
+        """
+        if raster.grid not in self._placed:
+            geometries = placed(self.geometries, self.crs, raster.grid)
+            touching = shapely.intersects(geometries, box(raster.grid.window))
+            self._placed[raster.grid] = geometries[touching], self.names[touching]
+        return self._placed[raster.grid]
 
     def over(self, raster: Raster, categories: tuple[Category, ...]) -> AnnotatedArea:
         """Return the annotations of ``categories`` over a raster; classes count from 1."""
@@ -117,14 +131,20 @@ def repair(
 ) -> tuple[Geometries, NDArray[np.bool_], int]:
     """Return polygons made valid, which of them are usable, and how many were repaired.
 
-    Not usable: NULL, empty, without area, or with coordinates that are not numbers.
+    Parts that overlap are united, and a line that crosses itself keeps what it goes around; points
+    and lines of a collection are dropped. Not usable: NULL, empty, without area, with coordinates
+    that are not numbers, or such a tangle that repairing it would take minutes and gigabytes.
     """
-    finite = np.isfinite(shapely.bounds(geometries)).all(axis=1)
+    finite = _finite(geometries)
     result: Geometries = geometries.copy()
     result[~finite] = None
+    mixed = finite & (shapely.get_type_id(result) == shapely.GeometryType.GEOMETRYCOLLECTION)
+    result[mixed] = [_polygons(each) for each in result[mixed]]
     broken = finite & ~shapely.is_valid(result)
-    result[broken] = [_polygons(shapely.make_valid(each)) for each in result[broken]]
-    usable = finite & (shapely.area(result) > 0.0)
+    for i in np.flatnonzero(broken):
+        result[i] = _repaired(result[i])
+    areas = shapely.area(result)
+    usable = finite & (areas > 0.0) & np.isfinite(areas)
     return result, usable, int((broken & usable).sum())
 
 
@@ -153,12 +173,57 @@ def require_touching(annotations: Annotations, rasters: list[Raster]) -> None:
     )
 
 
+def _finite(geometries: Geometries) -> NDArray[np.bool_]:
+    """Return which geometries have coordinates, all of them numbers."""
+    xy, owners = shapely.get_coordinates(geometries, return_index=True)
+    finite = np.zeros(len(geometries), dtype=bool)
+    finite[owners] = True
+    finite[owners[~np.isfinite(xy).all(axis=1)]] = False
+    return finite
+
+
+def _repaired(geometry: shapely.Geometry) -> shapely.Geometry | None:
+    """Return a valid polygon or multipolygon; None where there is none, or only at great cost."""
+    if _is_tangled(geometry):
+        return None
+    try:
+        # GEOS's other method takes a hundred times as long, and leaves out where parts overlap
+        return _polygons(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+    except shapely.errors.GEOSException:
+        return None
+
+
+def _is_tangled(geometry: shapely.Geometry) -> bool:
+    """Whether edges cross so often that to repair the geometry would take minutes.
+
+    Memory: about 300 bytes for each vertex.
+    """
+    xy = shapely.get_coordinates(geometry)
+    if len(xy) <= PLAIN_VERTICES:
+        return False
+    edges = shapely.linestrings(np.stack([xy[:-1], xy[1:]], axis=1))
+    tree = shapely.STRtree(edges)
+    most = 2 * MOST_CROSSINGS + 3 * len(edges)  # every edge meets itself and its neighbours
+    step = int(np.clip(PAIRS_AT_ONCE // len(edges), 2, 5000))
+    pairs = 0
+    for first in range(0, len(edges), step):
+        pairs += len(tree.query(edges[first : first + step], predicate="intersects")[0])
+        if pairs > most:
+            return True
+    return False
+
+
 def _polygons(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return the polygons of what `make_valid` left (it may leave lines and points too)."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    parts = shapely.get_parts(np.atleast_1d(parts))
+    """Return the polygons among the parts of a geometry as one, whatever else is there."""
+    parts = np.atleast_1d(np.asarray(geometry, dtype=object))
+    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts = shapely.get_parts(parts)
     areal = parts[shapely.get_dimensions(parts) == 2]
-    return areal[0] if len(areal) == 1 else shapely.MultiPolygon(list(areal))
+    if len(areal) == 1:
+        return areal[0]
+    if geometry.geom_type == "GeometryCollection":  # its parts may overlap
+        return shapely.union_all([_repaired(each) for each in areal])
+    return shapely.MultiPolygon(list(areal))
 
 
 def _tell(

@@ -99,7 +99,9 @@ def read_features(source: VectorSource) -> Features:
         for name in names
     }
     wkb = table[meta["geometry_name"] or "wkb_geometry"].to_numpy()
-    return Features(np.asarray(shapely.from_wkb(wkb), dtype=object), columns)
+    # what begins with NaN is no ring to GEOS, and would end the reading of all others
+    shapes = shapely.from_wkb(wkb, on_invalid="fix")
+    return Features(np.asarray(shapes, dtype=object), columns)
 
 
 def crs_of(source: VectorSource) -> pyproj.CRS | None:

@@ -1,0 +1,214 @@
+"""Vectors as nobody should draw them: the right answer or a clear message, in bounded memory."""
+
+import struct
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import pyproj
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseg_qgis.engine import annotations
+from deepseg_qgis.engine.annotations import placed, repair
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.errors import VectorError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
+]
+"""Shapely's, when it makes such shapes."""
+
+NAN, INFINITE = float("nan"), float("inf")
+ODD = st.sampled_from([NAN, INFINITE, -INFINITE, 1e308, -1e308, 5e-324, 0.0])
+NUMBERS = st.one_of(st.integers(-6, 6).map(float), st.floats(-10, 10), ODD)
+FIRST = st.tuples(st.integers(-6, 6).map(float), st.integers(-6, 6).map(float))
+"""Shapely makes no ring that begins with NaN: it would not be closed."""
+RINGS = st.tuples(FIRST, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=8)).map(
+    lambda both: [both[0], *both[1]]
+)
+
+
+def as_array(shapes):
+    result = np.empty(len(shapes), dtype=object)
+    result[:] = shapes
+    return result
+
+
+def polygon(rings):
+    return shapely.Polygon(rings[0], rings[1:])
+
+
+POLYGONS = st.lists(RINGS, min_size=1, max_size=3).map(polygon)
+SHAPES = st.one_of(
+    st.none(),
+    st.just(shapely.Polygon()),
+    POLYGONS,
+    st.lists(POLYGONS, max_size=3).map(shapely.MultiPolygon),
+    RINGS.map(shapely.LineString),
+    st.tuples(NUMBERS, NUMBERS).map(shapely.Point),
+    st.lists(st.one_of(POLYGONS, RINGS.map(shapely.LineString)), max_size=3).map(
+        shapely.GeometryCollection
+    ),
+)
+
+
+@given(st.lists(SHAPES, max_size=5))
+def test_what_is_usable_is_a_valid_polygon(shapes):
+    given_shapes = as_array(shapes)
+    made, usable, repaired = repair(given_shapes)
+    assert 0 <= repaired <= usable.sum()
+    for shape, good, before in zip(made, usable, shapes, strict=True):
+        if good:
+            assert shape.geom_type in ("Polygon", "MultiPolygon")
+            assert shape.is_valid
+            assert 0 < shape.area < np.inf
+            assert np.isfinite(shapely.get_coordinates(shape)).all()
+        elif before is not None and before.geom_type == "Polygon" and before.is_valid:
+            assert not 0 < before.area < np.inf
+
+
+@given(RINGS)
+def test_a_repaired_outline_keeps_what_it_goes_around(ring):
+    whole = shapely.Polygon(ring)
+    made, usable, _ = repair(as_array([whole]))
+    if usable[0] and np.abs(shapely.get_coordinates(whole)).max() < 100:
+        faces = shapely.polygonize([shapely.node(shapely.LineString([*ring, ring[0]]))])
+        odd = [face for face in faces.geoms if _turns(ring, face.representative_point()) % 2]
+        missing = shapely.union_all(odd).difference(made[0].buffer(1e-6))
+        assert missing.area < 1e-6
+
+
+def _turns(ring, point):
+    """Return how often the ring crosses the ray from a point to the right."""
+    count = 0
+    for (x1, y1), (x2, y2) in zip(ring, ring[1:] + ring[:1], strict=True):
+        if (y1 > point.y) != (y2 > point.y):
+            count += point.x < x1 + (point.y - y1) / (y2 - y1) * (x2 - x1)
+    return count
+
+
+def test_parts_that_overlap_are_united():
+    parts = shapely.MultiPolygon([shapely.box(0, 0, 2, 2), shapely.box(1, 1, 3, 3)])
+    mixed = shapely.GeometryCollection([*parts.geoms, shapely.Point(9, 9)])
+    made, usable, _ = repair(as_array([parts, mixed]))
+    assert usable.all()
+    assert shapely.area(made).tolist() == [7, 7]
+
+
+def test_a_million_vertices():
+    turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
+    circle = np.column_stack([np.cos(turn), np.sin(turn)])
+    made, usable, repaired = repair(as_array([shapely.Polygon(circle)]))
+    assert (usable.tolist(), repaired) == ([True], 0)
+    assert made[0].area == pytest.approx(np.pi)
+
+
+def test_a_long_outline_with_some_crossings_is_repaired():
+    turn = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    circle = np.column_stack([np.cos(turn), np.sin(turn)])
+    circle[[100, 101, 5000, 5001]] = circle[[101, 100, 5001, 5000]]
+    made, usable, repaired = repair(as_array([shapely.Polygon(circle)]))
+    assert (usable.tolist(), repaired) == ([True], 1)
+    assert made[0].area == pytest.approx(np.pi, rel=1e-5)
+
+
+def test_a_tangle_is_left_out_soon():
+    rng = np.random.default_rng(0)
+    tangle = shapely.Polygon(rng.random((20_000, 2)))
+    started = time.monotonic()
+    _, usable, repaired = repair(as_array([tangle, shapely.box(0, 0, 1, 1)]))
+    assert (usable.tolist(), repaired) == ([False, True], 0)
+    assert time.monotonic() - started < 20
+
+
+def test_a_layer_of_all_sorts_is_counted(make_layer):
+    shapes = [
+        shapely.box(0, 0, 1, 1),
+        shapely.Polygon([(0, 0), (1, 0), (NAN, 1)]),
+        shapely.Polygon(),
+        None,
+        shapely.Point(1, 1),
+        shapely.GeometryCollection([shapely.box(5, 5, 6, 6), shapely.Point(0, 0)]),
+    ]
+    said = []
+    source = make_layer(shapes, ["a"] * len(shapes))
+    found = annotations.load(source, Control(lambda event: said.append(event.text)))
+    assert sorted(shapely.area(found.geometries)) == [1, 1]
+    assert "4 feature(s) without a usable geometry left out" in said[0]
+
+
+def test_an_outline_that_begins_with_nan_does_not_hide_the_others(make_layer):
+    source = make_layer([shapely.box(0, 0, 1, 1)] * 2, ["a", "b"])
+    nothing = struct.pack("<BIII8d", 1, 3, 1, 4, NAN, 0, 1, 0, 1, 1, NAN, 0)
+    whole = shapely.to_wkb(shapely.box(0, 0, 1, 1))
+    table = pa.table({"category": ["a", "b"], "geometry": pa.array([nothing, whole])})
+    pyogrio.write_arrow(
+        table,
+        source.path,
+        layer=source.layer,
+        driver="GPKG",
+        geometry_name="geometry",
+        geometry_type="Polygon",
+        crs="EPSG:32633",
+    )
+    said = []
+    found = annotations.load(source, Control(lambda event: said.append(event.text)))
+    assert found.names.tolist() == ["b"]
+    assert "1 feature(s) without a usable geometry left out" in said[0]
+
+
+def test_nothing_but_points_is_refused(make_layer, make_raster):
+    source = make_layer([shapely.Point(1, 1)], ["a"])
+    with pytest.raises(VectorError, match="none of them is a polygon"):
+        annotations.load(source, Control())
+    with (
+        Raster(make_raster(np.ones((1, 5, 5), np.uint8))) as raster,
+        pytest.raises(VectorError, match="has no polygon"),
+    ):
+        annotations.load_area(source, raster, Control())
+
+
+@given(
+    RINGS,
+    st.sampled_from([3857, 4326, 2193, 3031]),
+)
+def test_coordinates_that_a_projection_cannot_take_are_empty(grid_factory, ring, epsg):
+    shapes, usable, _ = repair(as_array([shapely.Polygon(ring)]))
+    if usable[0]:
+        found = placed(shapes, pyproj.CRS.from_epsg(epsg), grid_factory)
+        assert shapely.is_valid(found).all()
+        assert np.isfinite(shapely.get_coordinates(found)).all()
+
+
+@pytest.fixture(scope="module")
+def grid_factory():
+    from affine import Affine
+
+    from deepseg_qgis.engine.georeference import Grid
+
+    return Grid(50, 50, Affine(0.5, 0, 5e5, 0, -0.5, 5.5e6), pyproj.CRS.from_epsg(32633))
+
+
+def test_annotations_are_projected_once_for_each_raster(make_layer, make_raster, monkeypatch):
+    ground = shapely.box(500_001, 5_499_990, 500_004, 5_499_995)
+    layer = annotations.load(make_layer([ground], ["a"]), Control())
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return placed(*arguments)
+
+    monkeypatch.setattr(annotations, "placed", counted)
+    for name in ("a.tif", "b.tif"):
+        with Raster(make_raster(np.ones((1, 40, 40 + len(calls)), np.uint8), name=name)) as raster:
+            for _ in range(3):
+                geometries, names = layer.on(raster)
+                assert geometries[0].area == pytest.approx(60)
+                assert names.tolist() == ["a"]
+    assert len(calls) == 2
