@@ -160,7 +160,10 @@ class EvaluateJob(_Job):
 
 @dataclass(frozen=True)
 class PredictJob(_Job):
-    """Predict polygons over rasters; with ``mosaic`` they are one picture, the first on top."""
+    """Predict polygons over rasters; with ``mosaic`` they are one picture, the first on top.
+
+    ``resume`` says that an interrupted run of the same prediction is to be continued.
+    """
 
     verb: ClassVar[str] = "predict"
     rasters: tuple[RasterSource, ...]
@@ -176,6 +179,7 @@ class PredictJob(_Job):
     batch_size: Optional[int]
     precision: str
     device: str
+    resume: bool
     output: str
     output_statistics: Optional[str]
 

@@ -113,8 +113,10 @@ class EngineAlgorithm(DeepSegAlgorithm):
         """Return how to draw the outputs, given the engine's results."""
         return {}
 
-    def kept_on_stop(self, paths: Mapping[str, str]) -> str:  # noqa: ARG002
+    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return what the user is told about a run that was stopped and has results all the same.
+
+        ``values`` are the engine's results.
 
         Raises:
             Stopped: there is nothing to keep.
@@ -170,7 +172,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             job = self.job(inputs, destinations)
             result = self._run(job, feedback)
             if result.partial:
-                feedback.pushWarning(self.kept_on_stop(destinations.paths))
+                feedback.pushWarning(self.kept_on_stop(destinations.paths, result.values))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._paint(result.values, destinations.paths, context)
         return self._outputs(result.values, destinations.paths)

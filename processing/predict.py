@@ -55,6 +55,10 @@ class Predict(EngineAlgorithm):
     polygons GeoJSON is slow to open: take one of the others. On request, a table with counts and
     areas.
 
+    Stop keeps what was found up to then, and says which part it covers. A run that was stopped or
+    killed continues where it was when it is started again with the same values, unless 'Resume'
+    is off.
+
     Tip: too many specks? Raise the smallest area. Too little found? Lower the threshold, or
     annotate where it fails and train again.
     """
@@ -62,6 +66,9 @@ class Predict(EngineAlgorithm):
         "COUNT": "Number of polygons",
         "AREA_M2": "Area of all polygons (m²)",
     }
+
+    STOP_GRACE_S: ClassVar[float] = 600.0
+    """What was found is still outlined, written and indexed."""
 
     def declared(self) -> Definitions:
         """Return the parameters, in the order of the dialog."""
@@ -104,6 +111,11 @@ class Predict(EngineAlgorithm):
             advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
             advanced(choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")),
             device(),
+            advanced(
+                QgsProcessingParameterBoolean(
+                    "RESUME", "Resume an interrupted run of the same prediction", True
+                )
+            ),
             vector_output("OUTPUT", "Polygons"),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
         ]
@@ -126,6 +138,7 @@ class Predict(EngineAlgorithm):
             batch_size=inputs.optional_whole("BATCH_SIZE"),
             precision=inputs.choice("PRECISION"),
             device=inputs.choice("DEVICE"),
+            resume=inputs.flag("RESUME"),
             output=destinations.path("OUTPUT", without_place),
             output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),
         )
@@ -133,3 +146,15 @@ class Predict(EngineAlgorithm):
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return the categories' colours, as the model knows them."""
         return {"OUTPUT": by_category(values)}
+
+    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:
+        """Return which part the result covers."""
+        covered = values.get("covered")
+        if not covered:
+            return "Stop came when everything was predicted already: the result is whole."
+        again = "Run it again with the same values to continue." if values.get("resumable") else ""
+        return (
+            "Prediction was stopped before its end. What was found up to then was kept in "
+            f"{paths['OUTPUT']}. It covers {covered} Objects at the edge of that are cut there. "
+            f"{again}"
+        )

@@ -130,7 +130,7 @@ class Train(EngineAlgorithm):
         """Return how to draw the areas kept from training."""
         return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
 
-    def kept_on_stop(self, paths: Mapping[str, str]) -> str:
+    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return where the best model so far lies."""
         return (
             "Training was stopped before its end. The best model up to then was kept: "

@@ -42,7 +42,8 @@ class Raster:
 
     Alpha bands, masks, nodata values, NaN and infinity are *not data* and show up in
     `Pixels.valid` alone, never as bands; so do broken blocks, which ``control`` is told of.
-    ``grid`` is where its pixels lie, ``notices`` what the user should know about that.
+    ``files`` are the paths that its pixels come from (none for pictures that are no file), ``grid``
+    is where they lie, ``notices`` what the user should know about that.
     ``pixels`` is given for pictures that are no file; whoever gives it closes it.
 
     Raises:
@@ -58,6 +59,7 @@ class Raster:
     ) -> None:
         self.source = source
         self.notices: list[str] = []
+        self.files: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._dataset: DatasetReader | None = None
         self._environment = contextlib.ExitStack()
@@ -171,6 +173,7 @@ class Raster:
             dataset = self._dataset = self._environment.enter_context(_open(path))
             safety.check_dataset(dataset, path)
             check_complete(dataset, path)
+            self.files = tuple(each for each in dataset.files if not each.endswith(".aux.xml"))
             grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
             pixels = self._read_from(dataset, grid, control)
         return pixels

@@ -32,6 +32,7 @@ EXAMPLE = jobs.PredictJob(
     precision="float32",
     batch_size=None,
     device="auto",
+    resume=True,
     output="/t/p.geojson",
     output_statistics=None,
 )

@@ -60,6 +60,7 @@ def predict_job(raster, model, output, **changes):
         precision="float32",
         batch_size=None,
         device="cpu",
+        resume=True,
         output=str(output),
         output_statistics=None,
     )

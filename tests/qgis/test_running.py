@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_what_was_not_asked_for_is_not_made(
     for name in ("aoi", "extent", "threshold", "tile_size_px", "overlap_px", "batch_size"):
         assert job[name] is None, name
     assert (job["min_area"], job["simplify_px"]) == (0.0, 1.0)
-    assert (job["precision"], job["device"]) == ("auto", "auto")
+    assert (job["precision"], job["device"], job["resume"]) == ("auto", "auto", True)
 
 
 def test_values_of_the_dialog_arrive(
@@ -93,6 +94,7 @@ def test_values_of_the_dialog_arrive(
         BATCH_SIZE=3,
         PRECISION="int8",
         DEVICE="cpu",
+        RESUME=False,
         OUTPUT=str(tmp_path / "p.fgb"),
         OUTPUT_STATISTICS=str(tmp_path / "s.xlsx"),
     )
@@ -100,6 +102,7 @@ def test_values_of_the_dialog_arrive(
     assert (job["threshold"], job["overlap_px"]) == (0.0, 0), "nought is not nothing"
     assert (job["tile_size_px"], job["batch_size"], job["min_area"]) == (64, 3, 2.5)
     assert (job["simplify_px"], job["precision"], job["mosaic"]) == (0.0, "int8", True)
+    assert job["resume"] is False
     extent = job["extent"]
     assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
     assert "UTM zone 45N" in extent["crs_wkt"]
@@ -229,12 +232,36 @@ def test_stop_raises_so_that_scripts_notice(
 
 
 def test_stop_that_comes_too_late_raises_too(
-    run: Run, engine: Any, raster: Callable[..., str], model: str, feedback: Any
+    run: Run, engine: Any, raster: Callable[..., str], model: str, polygons: str, feedback: Any
 ) -> None:
     stop_when_ready(feedback)
     engine.acts(LISTENING + "write_outputs(); say(events.Result({}, partial=True))")
     with pytest.raises(QgsProcessingException, match="Stopped"):
-        run("predict", INPUT=[raster()], MODEL=model)
+        run("evaluate", INPUT=[raster()], MODEL=model, ANNOTATIONS=polygons)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"covered": "a.tif: 40 %.", "resumable": True}, r"covers a.tif: 40 %\..*cut there.*again"),
+        ({"covered": "a.tif: 40 %.", "resumable": False}, r"covers a.tif: 40 %\..*cut there\. $"),
+        ({"covered": None}, "everything was predicted already"),
+    ],
+)
+def test_a_stopped_prediction_keeps_what_it_covers_and_says_so(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    feedback: Any,
+    values: dict[str, Any],
+    said: str,
+) -> None:
+    stop_when_ready(feedback)
+    engine.acts(LISTENING + f"write_outputs(); say(events.Result({values!r}, partial=True))")
+    results = run("predict", INPUT=[raster()], MODEL=model)
+    assert list(results) == ["OUTPUT"]
+    assert any(re.search(said, text) for text in feedback.all("warning"))
 
 
 def test_stopped_training_keeps_its_model_and_says_so(

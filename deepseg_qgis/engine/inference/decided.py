@@ -13,7 +13,9 @@ from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.decisions import decide_known
 from deepseg_qgis.engine.inference import pipeline
+from deepseg_qgis.engine.inference.backend import Backend
 from deepseg_qgis.engine.inference.inference import Inference
+from deepseg_qgis.engine.inference.windows import Layout
 from deepseg_qgis.engine.rasters import Pixels, Raster
 from deepseg_qgis.engine.tiling import Tile, Window
 
@@ -50,6 +52,25 @@ def decided(
         Stopped: the user asked to.
     """
     layout, backend = inference.prepared(raster, area)
+    total = len(layout.tiles)
+    found = computed(inference, (layout, backend), raster, area, every=every)
+    with contextlib.closing(found) as cores:
+        for number, core in enumerate(cores, start=1):
+            control.check()
+            control.progress(number / total, f"{raster.name}: tile {number} of {total}")
+            yield core
+
+
+def computed(
+    inference: Inference,
+    prepared: tuple[Layout, Backend],
+    raster: Raster,
+    area: Area,
+    *,
+    every: bool = False,
+) -> Generator[Decided, None, None]:
+    """Yield the cores of a layout (or of the rest of one), run by a backend; see `decided`."""
+    layout, backend = prepared
     levels = inference.levels
 
     def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> Decided:
@@ -62,9 +83,6 @@ def decided(
         kept = np.where(known, inside, np.uint8(0)) if every else None
         return Decided(tile.core, classes, chosen, known, kept)
 
-    total = len(layout.tiles)
     with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
-        for number, (tile, found) in enumerate(cores, start=1):
-            control.check()
-            control.progress(number / total, f"{raster.name}: tile {number} of {total}")
+        for tile, found in cores:
             yield found or Decided(tile.core, None, None, None)

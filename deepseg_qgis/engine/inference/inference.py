@@ -40,7 +40,8 @@ class Inference:
 
     def __init__(self, model: ModelFile, settings: Settings, control: Control) -> None:
         _check(settings)
-        self.card = model.card
+        self.card, self.fingerprint = model.card, model.fingerprint
+        self.description = ""  # of the engine that `prepared` gave last
         self.levels = as_levels(thresholds(model.card, settings.threshold))
         self._settings, self._control = settings, control
         self._choice = Choice(
@@ -62,6 +63,7 @@ class Inference:
             engine = self._plain = self._choice.fallen_back(error)
             layout = self._layout(engine, raster, area)
             backend = engine.backend(layout.height, layout.width)
+        self.description = engine.description
         count = int(layout.wanted.sum())
         self._control.log(
             f"{raster.name}: {engine.description}, {count} windows of {layout.height} × "

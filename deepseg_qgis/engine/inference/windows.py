@@ -58,6 +58,10 @@ class Layout:
         """How many pixels the network is run on at most."""
         return int(self.wanted.sum()) * self.height * self.width
 
+    def after(self, done: int) -> Layout:
+        """Return what is left of it after the first tiles."""
+        return Layout(self.height, self.width, self.tiles[done:], self.wanted[done:])
+
 
 def check_tile_size(tile_size_px: int) -> None:
     """Check that networks can take tiles of this size.

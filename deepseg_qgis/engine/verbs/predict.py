@@ -18,8 +18,9 @@ from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.georeference import Placing
-from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference, Settings
+from deepseg_qgis.engine.inference.interruption import Interruptible
+from deepseg_qgis.engine.inference.journals import Journals
 from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons
 from deepseg_qgis.engine.projections import WGS84, Geometries
@@ -33,13 +34,21 @@ MOST_SIMPLIFY_PX = 4.0
 
 
 def run(job: PredictJob, control: Control) -> dict[str, Any]:
-    """Predict polygons; return the outputs, ``count`` and ``area_m2``.
+    """Predict polygons; return the outputs, ``count``, ``area_m2`` and ``covered``.
+
+    ``covered`` says in words which part a stopped run covers, and is None if nothing is missing;
+    ``resumable`` whether the next run would continue it.
 
     Raises:
-        DeepSegError: something cannot be used, or the user stopped; nothing is written then.
+        DeepSegError: something cannot be used, or the user stopped before anything was predicted;
+            nothing is written then.
     """
     _check(job)
-    with Outputs(control) as outputs, opened(job.rasters, control) as given:
+    with (
+        Journals(control) as journals,
+        Outputs(control) as outputs,
+        opened(job.rasters, control) as given,
+    ):
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
@@ -47,10 +56,14 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         rasters = for_model(given, model.card.resolution_m, job.mosaic, control)
         inference = Inference(model, _settings(job), control)
         crs = _output_crs(path, rasters, control)
-        found = _Found(job, inference, rasters, crs, control)
+        kept = journals if job.resume else None
+        interruptible = Interruptible(inference, given, kept, control)
+        found = _Found(job, interruptible, rasters, crs, control)
         count = vectors.write_features(path, found.features(), FIELDS, crs)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
+        if interruptible.complete:
+            journals.finished()
     control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")
     better = vectors.better_format(path, count)
     if better:
@@ -60,6 +73,8 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         "output_statistics": job.output_statistics,
         "count": count,
         "area_m2": found.area_m2,
+        "covered": None if interruptible.complete else interruptible.text,
+        "resumable": journals.any,
         "categories": [asdict(category) for category in model.card.categories],
     }
 
@@ -70,12 +85,12 @@ class _Found:
     def __init__(
         self,
         job: PredictJob,
-        inference: Inference,
+        interruptible: Interruptible,
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
         control: Control,
     ) -> None:
-        self._job, self._inference, self._rasters = job, inference, rasters
+        self._job, self._interruptible, self._rasters = job, interruptible, rasters
         self._crs, self._control = crs, control
         self._summary = Summary()
         self._aoi_m2 = 0.0
@@ -87,11 +102,11 @@ class _Found:
             whole = len(self._rasters)
             control = self._control.part(number / whole, (number + 1) / whole)
             area = _area(self._job, raster, control)
-            self._aoi_m2 += _size_m2(area, raster)
             with contextlib.closing(self._batches(raster, area, control)) as batches:
                 for batch in batches:
                     self._add(batch)
                     yield batch
+            self._aoi_m2 += _size_m2(self._interruptible.coverages[-1].covered, raster)
 
     def _batches(
         self, raster: Raster, area: Area, control: Control
@@ -100,11 +115,11 @@ class _Found:
             raster.name,
             raster.grid,
             self._crs,
-            self._inference.card.categories,
+            self._interruptible.card.categories,
             self._job.simplify_px,
             self._job.min_area,
         )
-        cores = decided(self._inference, raster, area, control)
+        cores = self._interruptible.decided(raster, area, control)
         return polygons(cores, area.window(raster.grid.window), wanted, control)
 
     def _add(self, batch: Batch) -> None:
