@@ -6,6 +6,7 @@ window. Memory: GDAL's cache and a strip of `STRIP_ROWS` rows; WebP takes its wh
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -110,6 +111,8 @@ class Unpacked:
         if not self._parts:
             self._parts = self._unpack()
             self._packed.close()  # GDAL holds the compressed strip of a TIFF, all of it
+            if os.name != "nt":  # open files need no names: nothing stays even of a killed process
+                self._remove()
         place = ((window.row, window.row_end), (window.column, window.column_end))
         values = np.concatenate(
             [part.read(window=place, out_shape=(part.count, *shape)) for part, _ in self._parts]
