@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine import vectors
+from deepseg_qgis.engine.antimeridian import near_grid
 from deepseg_qgis.engine.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.georeference import Grid
@@ -150,7 +151,10 @@ def repair(
 
 def placed(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
     """Return valid polygons in pixel coordinates; those the projection cannot take are empty."""
-    moved = grid.from_crs(geometries, crs)
+    if grid.crs is not None and grid.crs.is_geographic:
+        moved = near_grid(geometries, crs, grid)
+    else:
+        moved = grid.from_crs(geometries, crs)
     result, usable, _ = repair(moved)
     return np.where(usable, result, shapely.Polygon())
 

@@ -9,12 +9,14 @@ import pyogrio
 import pyproj
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine import annotations
 from deepseg_qgis.engine.annotations import placed, repair
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.georeference import Grid
 from deepseg_qgis.engine.rasters import Raster
 from deepseg_qgis.errors import VectorError
 
@@ -188,10 +190,6 @@ def test_coordinates_that_a_projection_cannot_take_are_empty(grid_factory, ring,
 
 @pytest.fixture(scope="module")
 def grid_factory():
-    from affine import Affine
-
-    from deepseg_qgis.engine.georeference import Grid
-
     return Grid(50, 50, Affine(0.5, 0, 5e5, 0, -0.5, 5.5e6), pyproj.CRS.from_epsg(32633))
 
 
@@ -212,3 +210,43 @@ def test_annotations_are_projected_once_for_each_raster(make_layer, make_raster,
                 assert geometries[0].area == pytest.approx(60)
                 assert names.tolist() == ["a"]
     assert len(calls) == 2
+
+
+UTM60 = shapely.box(827_000, 0, 840_000, 10_000)
+"""Around 180°, which is at 833,978 m in UTM zone 60."""
+BEYOND = shapely.box(179.95, 0.0, 180.05, 0.09)
+SPLIT = shapely.MultiPolygon(
+    [shapely.box(179.95, 0.0, 180.0, 0.09), shapely.box(-180.0, 0.0, -179.95, 0.09)]
+)
+WORLD = shapely.box(-20_037_508, -2e7, 20_037_508, 2e7)
+
+
+@pytest.mark.parametrize("west", [179.9, -180.1])
+@pytest.mark.parametrize(
+    ("shape", "epsg", "area"),
+    [
+        (UTM60, 32660, 1_050_003),
+        (BEYOND, 4326, 900_000),
+        (SPLIT, 4326, 900_000),
+        (WORLD, 3857, 2_000_000),
+    ],
+)
+def test_the_antimeridian_tears_nothing(west, shape, epsg, area):
+    grid = Grid(2000, 1000, Affine(1e-4, 0, west, 0, -1e-4, 0.09), pyproj.CRS.from_epsg(4326))
+    (found,) = placed(as_array([shape]), pyproj.CRS.from_epsg(epsg), grid)
+    on_raster = found.intersection(shapely.box(0, 0, 2000, 1000))
+    assert on_raster.area == pytest.approx(area, rel=1e-4)
+
+
+def test_on_a_raster_of_the_world_both_ends_are_one_place():
+    grid = Grid(3600, 1800, Affine(0.1, 0, -180, 0, -0.1, 90), pyproj.CRS.from_epsg(4326))
+    for shape, epsg in ((UTM60, 32660), (BEYOND, 4326), (SPLIT, 4326)):
+        (found,) = placed(as_array([shape]), pyproj.CRS.from_epsg(epsg), grid)
+        on_raster = found.intersection(shapely.box(0, 0, 3600, 1800))
+        left, _, right, _ = on_raster.bounds
+        assert (left, right) == (0.0, 3600.0)
+        assert on_raster.area < 1.1
+    (found,) = placed(as_array([WORLD]), pyproj.CRS.from_epsg(3857), grid)
+    assert found.bounds[0] == pytest.approx(0, abs=1e-3)
+    assert found.bounds[2] == pytest.approx(3600, abs=1e-3)
+    assert found.intersection(shapely.box(0, 0, 3600, 1800)).area > 6_000_000
