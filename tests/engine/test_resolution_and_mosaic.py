@@ -142,15 +142,29 @@ def test_the_new_pixels_are_square_and_of_that_size_on_the_ground(make_raster, e
     with Raster(make_raster(image, transform, crs, nodata=0)) as raster:
         fitted = raster.at_resolution(8.0)
         assert fitted.grid.resolution_m == pytest.approx(8.0, rel=1e-3)
-        ground = pyproj.Geod(ellps="WGS84")
-        width_m = ground.inv(15.0, 59.995, 15.02, 59.995)[2]
-        assert fitted.grid.width == pytest.approx(width_m / 8.0, abs=1.5)
+        a, _, c, _, e, f = fitted.grid.transform[:6]
+        back = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform
+        (x, right, _), (y, _, below) = back([c, c + 100 * a, c], [f, f, f + 100 * e])
+        sides_m = pyproj.Geod(ellps="WGS84").inv([x, x], [y, y], [right, x], [y, below])[2]
+        assert sides_m == pytest.approx([800.0, 800.0], rel=5e-3)
         pixels = fitted.read(fitted.grid.window)
         assert pixels.valid.mean() > 0.98
         assert (pixels.values[:, pixels.valid] == 90).all()
         assert fitted.overview(50).valid.mean() > 0.95
     (notice,) = fitted.notices
     assert "the model was trained on 8 m" in notice
+
+
+@pytest.mark.parametrize(("resolution", "factor"), [(1.03, 2), (4.1, 8), (0.247, 0.5), (1.25, 2.5)])
+def test_sides_close_to_whole_pixels_are_made_so(make_raster, resolution, factor):
+    image = RNG.integers(0, 255, (1, 80, 80)).astype(np.uint8)
+    with Raster(make_raster(image)) as raster:
+        fitted = raster.at_resolution(resolution * raster.grid.resolution_m / 0.5)
+        assert fitted.grid.transform.a == pytest.approx(0.5 * factor)
+        pixels = fitted.read(fitted.grid.window)
+    if factor == 2:
+        means = image[0].reshape(40, 2, 40, 2).mean(axis=(1, 3))
+        assert np.array_equal(pixels.values[0], np.rint(means))
 
 
 def test_within_a_factor_of_one_and_a_half_a_raster_stays_itself(make_raster):

@@ -10,14 +10,13 @@ import math
 from collections import OrderedDict
 
 import numpy as np
-import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.projections import affine, projection
+from deepseg_qgis.engine.projections import affine, period_of
 from deepseg_qgis.engine.raster_inputs.averaging import Means, averaged
 from deepseg_qgis.engine.raster_inputs.pixels import (
     Pixels,
@@ -30,6 +29,7 @@ from deepseg_qgis.errors import RasterError
 
 USED_AS_IT_IS = 1.5
 """Within this factor of the wanted resolution a raster keeps its own grid."""
+CLOSE_TO_WHOLE = 0.05
 LARGEST_BLOCK_PX = 512
 SOURCE_PX = 4096
 """The side of the source's part that a block is made from, about."""
@@ -51,9 +51,11 @@ def needs_resampling(grid: Grid, resolution_m: float) -> bool:
 
 
 def north_up(grid: Grid, resolution_m: float) -> Grid:
-    """Return a north-up grid over the same ground, its pixels square there at the centre.
+    """Return a north-up grid over the same ground, its pixels of the area of ``resolution_m``².
 
-    ``resolution_m`` is their side on the ellipsoid.
+    Measured on the ellipsoid at the centre. Pixels are square in units of the CRS, or on the ground
+    where those are degrees. Where a side is close to a whole number of the raster's own pixels, or
+    the other way round, it is made just that: nothing is blurred between pixels then.
 
     Raises:
         RasterError: so many pixels, or less than one, cannot be meant.
@@ -64,38 +66,48 @@ def north_up(grid: Grid, resolution_m: float) -> Grid:
     ground = affine(grid.transform, corners)
     west, south = ground.min(axis=0)
     east, north = ground.max(axis=0)
-    x_m, y_m = _metres_per_unit(grid)
-    side_x, side_y = resolution_m / x_m, resolution_m / y_m
+    side_x, side_y = _sides(grid, resolution_m)
     width, height = round((east - west) / side_x), round((north - south) / side_y)
     if width < 1 or height < 1 or width * height > MOST_PIXELS:
         raise RasterError(
-            f"The raster covers {(east - west) * x_m:,.3g} × {(north - south) * y_m:,.3g} m with "
-            f"pixels of {grid.resolution_m:.3g} m; at the model's {resolution_m:.3g} m it would "
-            f"have {width:,} × {height:,} pixels. Choose a raster that is closer to the model's "
-            "resolution, or train a model on this one."
+            f"The raster has {grid.width:,} × {grid.height:,} pixels of {grid.resolution_m:.3g} m; "
+            f"at the model's {resolution_m:.3g} m it would have {width:,} × {height:,}. Choose a "
+            "raster that is closer to the model's resolution, or train a model on this one."
         )
     return Grid(width, height, Affine(side_x, 0.0, west, 0.0, -side_y, north), grid.crs)
 
 
-def _metres_per_unit(grid: Grid) -> tuple[float, float]:
-    """Return how long a unit of x and of y is on the ellipsoid, at the grid's centre."""
+def _sides(grid: Grid, resolution_m: float) -> tuple[float, float]:
+    """Return the width and height of the new pixels, in units of the CRS."""
     assert grid.crs is not None
     assert grid.resolution_m is not None
-    geodetic = grid.crs.geodetic_crs
+    a, b, _, d, e, _ = grid.transform[:6]
+    side = math.sqrt(abs(a * e - b * d)) * resolution_m / grid.resolution_m
+    stretch = math.sqrt(_stretch(grid)) if grid.crs.is_geographic else 1.0
+    side_x, side_y = side * stretch, side / stretch
+    if b == 0.0 and d == 0.0:
+        return _close_to_whole(side_x, abs(a)), _close_to_whole(side_y, abs(e))
+    return side_x, side_y
+
+
+def _close_to_whole(side: float, own: float) -> float:
+    """Return the multiple or fraction of a raster's own pixels that a side is close to, or it."""
+    factor = side / own
+    whole = round(factor) if factor > 1.0 else 1.0 / round(1.0 / factor)
+    return own * whole if abs(factor / whole - 1.0) <= CLOSE_TO_WHOLE else side
+
+
+def _stretch(grid: Grid) -> float:
+    """Return how much longer a degree of latitude is than one of longitude, at the centre."""
+    assert grid.crs is not None
     geod = grid.crs.get_geod()
-    assert geodetic is not None
     assert geod is not None
-    x, y = grid.transform @ (grid.width / 2.0, grid.height / 2.0)
-    half = 5.0 * math.sqrt(abs(grid.transform.determinant))
-    ends = np.array([[x - half, y], [x + half, y], [x, y - half], [x, y + half]])
-    radians_per_unit = geodetic.axis_info[0].unit_conversion_factor
-    degrees = np.degrees(projection(grid.crs, _plain(geodetic))(ends) * radians_per_unit)
-    _, _, metres = geod.inv(*degrees[::2].T, *degrees[1::2].T)
-    return float(metres[0]) / (2.0 * half), float(metres[1]) / (2.0 * half)
-
-
-def _plain(geodetic: pyproj.CRS) -> pyproj.CRS:
-    return geodetic.to_2d() if len(geodetic.axis_info) > 2 else geodetic
+    _, y = grid.transform @ (grid.width / 2.0, grid.height / 2.0)
+    latitude = math.radians(y * 360.0 / (period_of(grid.crs) or 360.0))
+    sine = math.sin(latitude)
+    # radii of the meridian and the parallel: Snyder (USGS PP 1395, 1987), eq. 4-18 and 4-20
+    meridian = (1.0 - geod.es) / (1.0 - geod.es * sine * sine)
+    return meridian / max(math.cos(latitude), 1e-3)
 
 
 class Resampled:
