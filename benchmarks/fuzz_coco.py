@@ -73,7 +73,10 @@ def damaged_tree(content: dict, rng: random.Random) -> dict:
     """Return the content with odd values, doubled entries or swapped ones in some places."""
     content = copy.deepcopy(content)
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
-        holder, key = rng.choice(list(places(content)))
+        candidates = list(places(content))
+        if not candidates:
+            break
+        holder, key = rng.choice(candidates)
         action = rng.random()
         if action < 0.6:
             holder[key] = copy.deepcopy(rng.choice(ODD))

@@ -215,15 +215,19 @@ def _outlined(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
     low, high = 0, height
     if (starts // height == (stops - 1) // height).all():
         low, high = int((starts % height).min()), int(((stops - 1) % height).max()) + 1
-    region = Window(first, low, last - first, high - low)
-    step = max(1, STRIP_PX // height)
+    length = high - low  # from here on, of a column without what is empty above and below
+    lengths = stops - starts
+    starts = (starts // height - first) * length + starts % height - low
+    stops = starts + lengths
+    region = Window(first, low, last - first, length)
+    step = max(1, STRIP_PX // length)
     polygons: list[NDArray[np.object_]] = []
     with Vectoriser(region, Shaping()) as vectoriser:
         for row in range(first, last, step):
             end = min(row + step, last)
-            pixels = _pixels(starts, stops, row * height, end * height)
-            strip = np.ascontiguousarray(pixels.reshape(end - row, height)[:, low:high])
-            found = vectoriser.add(Window(row, low, end - row, high - low), strip, strip)
+            pixels = _pixels(starts, stops, (row - first) * length, (end - first) * length)
+            strip = pixels.reshape(end - row, length)
+            found = vectoriser.add(Window(row, low, end - row, length), strip, strip)
             polygons.append(_upright(found.polygons).geometries())
         vectoriser.check_complete()
     parts = list(itertools.chain.from_iterable(polygons))

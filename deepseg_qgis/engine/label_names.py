@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as Xml
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deepseg_qgis.engine import model_card
 from deepseg_qgis.engine.imported import clean_name
+from deepseg_qgis.errors import ModelError
 
+NAMESPACE = "DEEPSEG"
+"""Of the metadata of predicted rasters, which hold the card of their model."""
 MOST_BYTES = 16 * 2**20
 NAME, MINIMUM = (2,), (3, 5)
 RED, GREEN, BLUE = (6,), (7,), (8,)
@@ -24,6 +29,11 @@ class Legend:
 
     names: dict[int, str] = field(default_factory=dict)
     colours: dict[int, str] = field(default_factory=dict)
+
+    def add(self, other: Legend) -> None:
+        """Take what another one says, which counts before this one."""
+        self.names.update(other.names)
+        self.colours.update(other.colours)
 
 
 def legend_beside(path: str) -> Legend:
@@ -47,6 +57,19 @@ def legend_beside(path: str) -> Legend:
     if band is not None:
         _add_names(legend, band)
         _add_table(legend, band)
+    return legend
+
+
+def legend_of_card(tags: Mapping[str, str]) -> Legend:
+    """Return the names and colours in a prediction's metadata; nothing where there are none."""
+    legend = Legend()
+    try:
+        card = model_card.from_json(tags["CARD"])
+    except (KeyError, ModelError):
+        return legend
+    for number, category in enumerate(card.categories, start=1):
+        legend.names[number] = clean_name(category.name) or str(number)
+        legend.colours[number] = category.colour
     return legend
 
 

@@ -18,7 +18,10 @@ from pycocotools import mask as reference
 from rasterio.features import rasterize
 
 from deepseg_qgis import jobs
+from deepseg_qgis.engine import model_card
+from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.pairing import paired
 from deepseg_qgis.engine.vectorising.colouring import coloured
 from deepseg_qgis.engine.verbs import importannotations
@@ -187,6 +190,33 @@ def test_a_label_raster_of_categories(imported, make_raster, tmp_path):
     assert np.array_equal(burnt, np.where(labels[0] == 9, 0, labels[0]))
     assert {"name": "roof", "colour": "#ff0010"} in found.result["categories"]
     assert "read as categories" in found.log
+
+
+def test_predicted_classes_come_back_with_their_names(imported, make_raster):
+    card = ModelCard(
+        architecture="unet",
+        encoder="resnet18",
+        task="semantic",
+        categories=(Category("Häuser", "#d55e00"), Category("lawn", "#00ff00")),
+        band_names=("red",),
+        dtype="uint8",
+        resolution_m=0.25,
+        mean=(100.0,),
+        std=(50.0,),
+        tile_size_px=64,
+        thresholds=(0.5, 0.5),
+    )
+    classes = np.zeros((1, 9, 9), np.uint8)
+    classes[0, 2:5, 2:5], classes[0, 7:, 7:] = 1, 255
+    source = make_raster(classes, nodata=255)
+    with rasterio.open(source.path, "r+") as dataset:
+        dataset.update_tags(ns="DEEPSEG", CARD=model_card.to_json(card))
+    found = imported("label_raster", source.path)
+    assert found.frame["category"].tolist() == ["Häuser"]
+    assert found.result["categories"] == [{"name": "Häuser", "colour": "#d55e00"}]
+    with rasterio.open(source.path, "r+") as dataset:
+        dataset.update_tags(ns="DEEPSEG", CARD="{}")
+    assert imported("label_raster", source.path).frame["category"].tolist() == ["raster"]
 
 
 def test_a_label_raster_of_objects(imported, make_raster, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any
 from deepseg_qgis.engine import coco, label_rasters
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.imported import Piece, Place, Tally, clean_name, write
-from deepseg_qgis.engine.label_names import Legend, legend_beside
+from deepseg_qgis.engine.label_names import NAMESPACE, Legend, legend_beside, legend_of_card
 from deepseg_qgis.engine.label_rasters import NOTHING, Found, Naming
 from deepseg_qgis.engine.outputs import Outputs
 from deepseg_qgis.engine.pairing import paired
@@ -95,9 +95,9 @@ def _write_labels(
             found.append(label_rasters.survey(raster, share))
             lossy |= label_rasters.is_lossy(raster)
             in_colours |= raster.bands == 3
-            beside = legend_beside(label.source.path)
-            legend.names.update(beside.names)
-            legend.colours.update({**raster.colours, **beside.colours})
+            legend.colours.update(raster.colours)
+            legend.add(legend_of_card(raster.tags(NAMESPACE)))
+            legend.add(legend_beside(label.source.path))
     every = NOTHING
     for each in found:
         every = every.joined(each)
