@@ -181,6 +181,22 @@ class PredictJob(_Job):
     device: str
     resume: bool
     output: str
+    output_classes: Optional[str]
+    output_probabilities: Optional[str]
+    output_coco: Optional[str]
+    output_statistics: Optional[str]
+
+
+@dataclass(frozen=True)
+class PolygonizeJob(_Job):
+    """Draw polygons from the probabilities that a prediction wrote."""
+
+    verb: ClassVar[str] = "polygonize"
+    probabilities: RasterSource
+    threshold: Optional[float]
+    min_area: float
+    simplify_px: float
+    output: str
     output_statistics: Optional[str]
 
 
@@ -202,6 +218,7 @@ Job = Union[
     TrainJob,
     EvaluateJob,
     PredictJob,
+    PolygonizeJob,
     StatisticsJob,
 ]
 

@@ -125,9 +125,9 @@ class Inputs:
         """Whether all rasters lie somewhere on the ground."""
         return self._layers.georeferenced
 
-    def raster(self) -> RasterSource:
-        """Return the one raster of INPUT."""
-        return self._layers.rasters["INPUT"][0]
+    def raster(self, name: str = "INPUT") -> RasterSource:
+        """Return the one raster of a parameter."""
+        return self._layers.rasters[name][0]
 
     def rasters(self) -> tuple[RasterSource, ...]:
         """Return the rasters of INPUT."""

@@ -19,6 +19,7 @@ from qgis.core import (
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
@@ -30,6 +31,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 MODEL_FILES = "DeepSeg model (*.safetensors)"
 WEB_PAGES = "Web page (*.html)"
 TABLES = "Table (*.csv)"
+COCO_FILES = "COCO (*.json)"
+MOST_SIMPLIFY_PX = 4.0
 
 
 def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
@@ -39,9 +42,9 @@ def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
     )
 
 
-def raster() -> Definition:
-    """Return INPUT as one raster."""
-    return QgsProcessingParameterRasterLayer("INPUT", "Raster")
+def raster(name: str = "INPUT", label: str = "Raster") -> Definition:
+    """Return a parameter for one raster."""
+    return QgsProcessingParameterRasterLayer(name, label)
 
 
 def polygons(name: str, label: str, *, optional: bool = False) -> Definition:
@@ -117,6 +120,26 @@ def threshold() -> Definition:
     )
 
 
+def min_area() -> Definition:
+    """Return MIN_AREA, below which polygons are left out."""
+    return number(
+        "MIN_AREA",
+        "Smallest area of a polygon (m²; px² without georeference)",
+        0.0,
+        bounds=(0.0, None),
+    )
+
+
+def simplify() -> Definition:
+    """Return SIMPLIFY, by how much outlines may be straightened."""
+    return number(
+        "SIMPLIFY",
+        "Simplify outlines by at most (px; 0: along the pixels' edges)",
+        1.0,
+        bounds=(0.0, MOST_SIMPLIFY_PX),
+    )
+
+
 def number(
     name: str,
     label: str,
@@ -172,6 +195,11 @@ def vector_output(name: str, label: str, *, optional: bool = False) -> Definitio
     return QgsProcessingParameterVectorDestination(
         name, label, QgsProcessing.SourceType.TypeVectorPolygon, None, optional, True
     )
+
+
+def raster_output(name: str, label: str) -> Definition:
+    """Return a destination for a raster, which is not made unless asked for."""
+    return QgsProcessingParameterRasterDestination(name, label, None, True, False)
 
 
 def table_output(

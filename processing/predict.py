@@ -9,13 +9,17 @@ from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import (
+    COCO_FILES,
     advanced,
     area_of_interest,
     choice,
     device,
+    file_output,
+    min_area,
     model,
-    number,
+    raster_output,
     rasters,
+    simplify,
     table_output,
     threshold,
     vector_output,
@@ -27,7 +31,6 @@ from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExten
 from deepseg_qgis.jobs import PredictJob
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
-MOST_SIMPLIFY_PX = 4.0
 
 
 class Predict(EngineAlgorithm):
@@ -53,14 +56,16 @@ class Predict(EngineAlgorithm):
     What comes out: GeoJSON in WGS 84 by default; name the file '.gpkg', '.fgb', '.shp' or, where
     this QGIS reads it, '.parquet' for another format in the raster's own CRS. Beyond a million
     polygons GeoJSON is slow to open: take one of the others. On request, a table with counts and
-    areas.
+    areas; rasters of classes and of each category's probability; a COCO file with a mask for each
+    object.
 
     Stop keeps what was found up to then, and says which part it covers. A run that was stopped or
     killed continues where it was when it is started again with the same values, unless 'Resume'
     is off.
 
     Tip: too many specks? Raise the smallest area. Too little found? Lower the threshold, or
-    annotate where it fails and train again.
+    annotate where it fails and train again. To try several thresholds, have the probabilities
+    written and run 'Polygonize' on them: it takes seconds.
     """
     NUMBERS: ClassVar[Mapping[str, str]] = {
         "COUNT": "Number of polygons",
@@ -83,18 +88,8 @@ class Predict(EngineAlgorithm):
                 "MOSAIC", "Take the rasters for one picture (mosaic), the first on top", False
             ),
             threshold(),
-            number(
-                "MIN_AREA",
-                "Smallest area of a polygon (m²; px² without georeference)",
-                0.0,
-                bounds=(0.0, None),
-            ),
-            number(
-                "SIMPLIFY",
-                "Simplify outlines by at most (px; 0: along the pixels' edges)",
-                1.0,
-                bounds=(0.0, MOST_SIMPLIFY_PX),
-            ),
+            min_area(),
+            simplify(),
             advanced(
                 whole_number(
                     "TILE_SIZE",
@@ -117,6 +112,9 @@ class Predict(EngineAlgorithm):
                 )
             ),
             vector_output("OUTPUT", "Polygons"),
+            raster_output("OUTPUT_CLASSES", "Classes (raster)"),
+            raster_output("OUTPUT_PROBABILITIES", "Probabilities (raster, for 'Polygonize')"),
+            file_output("OUTPUT_COCO", "Objects with masks (COCO)", COCO_FILES, created=False),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
         ]
 
@@ -140,6 +138,9 @@ class Predict(EngineAlgorithm):
             device=inputs.choice("DEVICE"),
             resume=inputs.flag("RESUME"),
             output=destinations.path("OUTPUT", without_place),
+            output_classes=destinations.optional_path("OUTPUT_CLASSES"),
+            output_probabilities=destinations.optional_path("OUTPUT_PROBABILITIES"),
+            output_coco=destinations.optional_path("OUTPUT_COCO"),
             output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),
         )
 

@@ -12,6 +12,7 @@ from deepseg_qgis.processing.demoscene import DemoScene
 from deepseg_qgis.processing.engine_choice import ENGINE_SETTING
 from deepseg_qgis.processing.evaluate import Evaluate
 from deepseg_qgis.processing.importannotations import ImportAnnotations
+from deepseg_qgis.processing.polygonize import Polygonize
 from deepseg_qgis.processing.predict import Predict
 from deepseg_qgis.processing.setupengine import SetUpEngine
 from deepseg_qgis.processing.statistics import Statistics
@@ -30,6 +31,7 @@ ALGORITHMS = (
     Train,
     Evaluate,
     Predict,
+    Polygonize,
     Statistics,
     SetUpEngine,
 )

@@ -7,7 +7,7 @@ disk. What lies between two stages is bounded, so memory does not grow with the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 from deepseg_qgis.engine.vectors import Batch
+from deepseg_qgis.errors import ParameterError
 
 FIELDS = {
     "id": pa.int64(),
@@ -38,6 +39,9 @@ FIELDS = {
 """``id`` is row × width + column of the first pixel, unique within ``source``; ``score`` the mean
 probability; ``area_px`` exact; the sizes in metres are those of the polygon as it is written."""
 
+MOST_SIMPLIFY_PX = 4.0
+"""Beyond that outlines would have to be watched too far around every corner."""
+
 CORES_AHEAD = 2
 BATCHES_AHEAD = 2
 
@@ -47,6 +51,7 @@ class Wanted:
     """What is wanted of a raster: how outlines are shaped, and the polygons' CRS.
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
+    ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
     """
 
     source: str
@@ -55,6 +60,20 @@ class Wanted:
     categories: tuple[Category, ...]
     simplify_px: float
     min_area: float
+    told: Callable[[Components], None] | None = None
+
+
+def check_simplify(simplify_px: float) -> None:
+    """Check how far outlines are to be simplified.
+
+    Raises:
+        ParameterError: it is out of bounds.
+    """
+    if not 0.0 <= simplify_px <= MOST_SIMPLIFY_PX:
+        raise ParameterError(
+            f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {simplify_px:g}. "
+            "For more, run QGIS's 'Simplify' on the result."
+        )
 
 
 def polygons(
@@ -71,7 +90,10 @@ def polygons(
     """
     grid = wanted.grid
     shaping = Shaping(
-        wanted.simplify_px, wanted.min_area, grid.pixel_areas_m2 if grid.crs is not None else None
+        wanted.simplify_px,
+        wanted.min_area,
+        grid.pixel_areas_m2 if grid.crs is not None else None,
+        keep_exact=wanted.told is not None,
     )
     made = ahead(cores, CORES_AHEAD, "inference")
     found = ahead(_objects(made, region, shaping, control), BATCHES_AHEAD, "outlines")
@@ -79,6 +101,8 @@ def polygons(
     names = np.array([category.name for category in wanted.categories], dtype=object)
     with contextlib.closing(found):
         for objects in found:
+            if wanted.told:
+                wanted.told(objects)
             yield _features(objects, wanted, placing, names)
 
 

@@ -29,6 +29,7 @@ VERBS = {
     "train": "deepseg_qgis.engine.verbs.train",
     "evaluate": "deepseg_qgis.engine.verbs.evaluate",
     "predict": "deepseg_qgis.engine.verbs.predict",
+    "polygonize": "deepseg_qgis.engine.verbs.polygonize",
     "statistics": "deepseg_qgis.engine.verbs.statistics",
 }
 """Where each verb's ``run(job, control) -> dict`` lives; imported only when asked for."""

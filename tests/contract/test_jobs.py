@@ -34,6 +34,9 @@ EXAMPLE = jobs.PredictJob(
     device="auto",
     resume=True,
     output="/t/p.geojson",
+    output_classes="/t/c.tif",
+    output_probabilities=None,
+    output_coco=None,
     output_statistics=None,
 )
 

@@ -115,6 +115,9 @@ def job(scene, model, tmp_path, cache):
         device="cpu",
         resume=True,
         output=str(tmp_path / "out.geojson"),
+        output_classes=None,
+        output_probabilities=None,
+        output_coco=None,
         output_statistics=None,
     )
 

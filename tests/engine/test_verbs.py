@@ -62,6 +62,9 @@ def predict_job(raster, model, output, **changes):
         device="cpu",
         resume=True,
         output=str(output),
+        output_classes=None,
+        output_probabilities=None,
+        output_coco=None,
         output_statistics=None,
     )
     return replace(job, **changes)

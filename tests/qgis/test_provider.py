@@ -28,8 +28,9 @@ PARAMETERS = {
     "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
         OUTPUT_JSON* OUTPUT_HTML*""",
     "predict": """INPUT MODEL AOI* EXTENT* MOSAIC THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
-        BATCH_SIZE* PRECISION
-        DEVICE RESUME OUTPUT OUTPUT_STATISTICS*""",
+        BATCH_SIZE* PRECISION DEVICE RESUME
+        OUTPUT OUTPUT_CLASSES* OUTPUT_PROBABILITIES* OUTPUT_COCO* OUTPUT_STATISTICS*""",
+    "polygonize": "PROBABILITIES THRESHOLD* MIN_AREA SIMPLIFY OUTPUT OUTPUT_STATISTICS*",
     "statistics": "INPUT CATEGORY_FIELD* AOI* OUTPUT OUTPUT_HTML*",
     "setupengine": "ACCELERATOR PYTHON* RECREATE",
 }
@@ -43,6 +44,7 @@ NUMBERS = {
     "train": "VALIDATION_SCORE EPOCHS_RUN",
     "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU",
     "predict": "COUNT AREA_M2",
+    "polygonize": "COUNT AREA_M2",
     "statistics": "COUNT AREA_M2",
     "setupengine": "ENGINE_PYTHON REPORT",
 }
@@ -70,6 +72,7 @@ DEFAULTS = {
         "TILE_SIZE": None,
         "RESUME": True,
     },
+    "polygonize": {"THRESHOLD": None, "MIN_AREA": 0.0, "SIMPLIFY": 1.0},
     "setupengine": {"ACCELERATOR": "auto", "RECREATE": False},
 }
 
@@ -149,6 +152,10 @@ def test_each_helps_in_plain_words(name: str) -> None:
     [
         ("predict", "OUTPUT", "geojson"),
         ("predict", "OUTPUT_STATISTICS", "csv"),
+        ("predict", "OUTPUT_CLASSES", "tif"),
+        ("predict", "OUTPUT_PROBABILITIES", "tif"),
+        ("predict", "OUTPUT_COCO", "json"),
+        ("polygonize", "OUTPUT", "geojson"),
         ("statistics", "OUTPUT", "csv"),
         ("train", "OUTPUT", "safetensors"),
         ("train", "OUTPUT_HTML", "html"),

@@ -88,6 +88,16 @@ def thresholds(card: ModelCard, given: float | None) -> tuple[float, ...]:
     return card.thresholds if given is None else (given,) * len(card.categories)
 
 
+def check_threshold(threshold: float | None) -> None:
+    """Check a threshold; None stands for the model's own.
+
+    Raises:
+        ParameterError: it is out of bounds.
+    """
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        raise ParameterError(f"The threshold must be from 0 to 1, got {threshold:g}.")
+
+
 def _check(settings: Settings) -> None:
     """Check what can be checked before anything is loaded."""
     if settings.tile_size_px is not None:
@@ -97,5 +107,4 @@ def _check(settings: Settings) -> None:
         windows.check_overlap(settings.tile_size_px or windows.LARGEST_SIDE_PX, overlap)
     if settings.batch_size is not None and settings.batch_size < 1:
         raise ParameterError(f"The batch size must be at least 1, got {settings.batch_size}.")
-    if settings.threshold is not None and not 0.0 <= settings.threshold <= 1.0:
-        raise ParameterError(f"The threshold must be from 0 to 1, got {settings.threshold:g}.")
+    check_threshold(settings.threshold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,19 +18,18 @@ from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.georeference import Placing
-from deepseg_qgis.engine.inference.inference import Inference, Settings
+from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.inference.interruption import Interruptible
 from deepseg_qgis.engine.inference.journals import Journals
 from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons
+from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction_outputs import PredictionOutputs
+from deepseg_qgis.engine.prediction_tags import PredictionTags
 from deepseg_qgis.engine.projections import WGS84, Geometries
 from deepseg_qgis.engine.rasters import Raster, for_model, opened
 from deepseg_qgis.engine.vectors import Batch
-from deepseg_qgis.errors import ParameterError, VectorError
+from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import PredictJob
-
-MOST_SIMPLIFY_PX = 4.0
-"""Beyond that outlines would have to be watched too far around every corner."""
 
 
 def run(job: PredictJob, control: Control) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         DeepSegError: something cannot be used, or the user stopped before anything was predicted;
             nothing is written then.
     """
-    _check(job)
+    check_simplify(job.simplify_px)
     with (
         Journals(control) as journals,
         Outputs(control) as outputs,
@@ -58,8 +57,11 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         crs = _output_crs(path, rasters, control)
         kept = journals if job.resume else None
         interruptible = Interruptible(inference, given, kept, control)
-        found = _Found(job, interruptible, rasters, crs, control)
-        count = vectors.write_features(path, found.features(), FIELDS, crs)
+        with PredictionOutputs(job, outputs, rasters, model.card, control) as others:
+            found = _Found(job, interruptible, rasters, crs, others, control)
+            with contextlib.closing(found.features()) as features:
+                count = vectors.write_features(path, features, FIELDS, crs)
+            others.finish(found.aoi_m2, control)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
         if interruptible.complete:
@@ -70,6 +72,9 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         control.warn(better)
     return {
         "output": job.output,
+        "output_classes": job.output_classes,
+        "output_probabilities": job.output_probabilities,
+        "output_coco": job.output_coco,
         "output_statistics": job.output_statistics,
         "count": count,
         "area_m2": found.area_m2,
@@ -88,29 +93,31 @@ class _Found:
         interruptible: Interruptible,
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
+        others: PredictionOutputs,
         control: Control,
     ) -> None:
         self._job, self._interruptible, self._rasters = job, interruptible, rasters
-        self._crs, self._control = crs, control
+        self._crs, self._others, self._control = crs, others, control
         self._summary = Summary()
         self._aoi_m2 = 0.0
         self.area_px = 0
 
-    def features(self) -> Iterator[Batch]:
+    def features(self) -> Generator[Batch, None, None]:
         """Yield the polygons of each raster, in the output's CRS and with all fields."""
         for number, raster in enumerate(self._rasters):
             whole = len(self._rasters)
             control = self._control.part(number / whole, (number + 1) / whole)
             area = _area(self._job, raster, control)
-            with contextlib.closing(self._batches(raster, area, control)) as batches:
+            self._aoi_m2 += _size_m2(area, raster)
+            with contextlib.closing(self._batches(number, area, control)) as batches:
                 for batch in batches:
                     self._add(batch)
                     yield batch
-            self._aoi_m2 += _size_m2(self._interruptible.coverages[-1].covered, raster)
+            covered = self._interruptible.coverages[-1].covered
+            self._aoi_m2 += _size_m2(covered, raster) - _size_m2(area, raster)
 
-    def _batches(
-        self, raster: Raster, area: Area, control: Control
-    ) -> Generator[Batch, None, None]:
+    def _batches(self, number: int, area: Area, control: Control) -> Generator[Batch, None, None]:
+        raster = self._rasters[number]
         wanted = Wanted(
             raster.name,
             raster.grid,
@@ -118,8 +125,12 @@ class _Found:
             self._interruptible.card.categories,
             self._job.simplify_px,
             self._job.min_area,
+            self._others.told(number),
         )
-        cores = self._interruptible.decided(raster, area, control)
+        cores = self._interruptible.decided(raster, area, control, every=self._others.every)
+        used = thresholds(self._interruptible.card, self._job.threshold)
+        about = PredictionTags(self._interruptible.card, used, raster.name)
+        cores = self._others.recorded(cores, raster.grid, area, about)
         return polygons(cores, area.window(raster.grid.window), wanted, control)
 
     def _add(self, batch: Batch) -> None:
@@ -136,7 +147,12 @@ class _Found:
 
     def statistics(self) -> dict[str, list[object]]:
         """Return the table of statistics per raster and category."""
-        return self._summary.table(self._aoi_m2 if np.isfinite(self._aoi_m2) else None)
+        return self._summary.table(self.aoi_m2)
+
+    @property
+    def aoi_m2(self) -> float | None:
+        """The size of the area predicted on, or None where it is unknown."""
+        return self._aoi_m2 if np.isfinite(self._aoi_m2) else None
 
 
 def _settings(job: PredictJob) -> Settings:
@@ -148,14 +164,6 @@ def _settings(job: PredictJob) -> Settings:
         job.batch_size,
         job.threshold,
     )
-
-
-def _check(job: PredictJob) -> None:
-    if not 0.0 <= job.simplify_px <= MOST_SIMPLIFY_PX:
-        raise ParameterError(
-            f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {job.simplify_px:g}. "
-            "For more, run QGIS's 'Simplify' on the result."
-        )
 
 
 def _area(job: PredictJob, raster: Raster, control: Control) -> Area:

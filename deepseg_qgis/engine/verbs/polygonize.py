@@ -1,0 +1,127 @@
+"""The verb ``polygonize``: polygons from probabilities, equal to those that ``predict`` draws.
+
+Decisions are taken on the very numbers that ``predict`` decided on, so any threshold can be tried
+without running the model again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from deepseg_qgis.engine import vectors
+from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
+from deepseg_qgis.engine.category_statistics import Summary
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.decisions import as_levels, decide_known
+from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
+from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction_tags import (
+    NAMESPACE,
+    PredictionTags,
+    check_probabilities,
+    from_tags,
+)
+from deepseg_qgis.engine.raster_output import TILE_PX
+from deepseg_qgis.engine.rasters import Raster, opened
+from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.vectors import Batch
+from deepseg_qgis.jobs import PolygonizeJob
+
+WINDOW_BYTES = 64 * 2**20
+LARGEST_WINDOW_PX = 2048
+
+
+def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
+    """Draw polygons; return the outputs, ``count`` and ``area_m2``. Memory: some windows.
+
+    Raises:
+        DeepSegError: something cannot be used, or the user stopped; nothing is written then.
+    """
+    check_simplify(job.simplify_px)
+    check_threshold(job.threshold)
+    with Outputs(control) as outputs, opened([job.probabilities], control) as (raster,):
+        path = outputs.path(job.output)
+        table = outputs.optional(job.output_statistics)
+        about = from_tags(raster.tags(NAMESPACE), raster.name)
+        check_probabilities(about, raster.bands, raster.dtype, raster.name)
+        crs = vectors.crs_for(path, raster.grid.crs)
+        wanted = Wanted(
+            about.source,
+            raster.grid,
+            crs,
+            about.card.categories,
+            job.simplify_px,
+            job.min_area,
+        )
+        summary = Summary()
+        cores = _decided(raster, about, job.threshold, control)
+        found = _counted(cores, raster, wanted, summary, control)
+        with contextlib.closing(found):
+            count = vectors.write_features(path, found, FIELDS, crs)
+        if table:
+            vectors.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
+    control.log(f"{count:,} polygons.")
+    better = vectors.better_format(path, count)
+    if better:
+        control.warn(better)
+    return {
+        "output": job.output,
+        "output_statistics": job.output_statistics,
+        "count": count,
+        "area_m2": summary.area_m2,
+        "categories": [asdict(category) for category in about.card.categories],
+    }
+
+
+def _counted(
+    cores: Generator[Decided, None, None],
+    raster: Raster,
+    wanted: Wanted,
+    summary: Summary,
+    control: Control,
+) -> Generator[Batch, None, None]:
+    """Yield polygons batch by batch, added up in ``summary``."""
+    with contextlib.closing(polygons(cores, raster.grid.window, wanted, control)) as batches:
+        for batch in batches:
+            columns = batch.columns
+            summary.add(
+                columns["source"], columns["category"], columns["area_m2"], columns["perimeter_m"]
+            )
+            yield batch
+
+
+def _decided(
+    raster: Raster, about: PredictionTags, threshold: float | None, control: Control
+) -> Generator[Decided, None, None]:
+    """Yield the windows of a raster of probabilities, decided, row by row."""
+    levels = as_levels(thresholds(about.card, threshold))
+    windows = _windows(raster)
+    for number, window in enumerate(windows, start=1):
+        control.check()
+        control.progress(number / len(windows), f"Window {number} of {len(windows)}")
+        pixels = raster.read(window)
+        if not pixels.valid.any():
+            yield Decided(window, None, None, None)
+            continue
+        probabilities = np.ascontiguousarray(pixels.values, dtype=np.uint8)
+        classes, chosen = decide_known(probabilities, levels, pixels.valid)
+        yield Decided(window, classes, chosen, pixels.valid)
+
+
+def _windows(raster: Raster) -> list[Window]:
+    """Return windows of whole tiles, row by row, that hold a bounded number of bytes each."""
+    side = int((WINDOW_BYTES / raster.bands) ** 0.5) // TILE_PX * TILE_PX
+    side = min(max(side, TILE_PX), LARGEST_WINDOW_PX)
+    whole = raster.grid.window
+    return [
+        Window(row, column, side, side).intersection(whole)
+        for row in range(0, whole.height, side)
+        for column in range(0, whole.width, side)
+    ]
