@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import struct
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -356,6 +358,28 @@ def test_a_vrt_never_goes_to_the_network(tmp_path, source):
     path.write_text(VRT.format(attributes="", inside="", source=source))
     with pytest.raises(RasterError, match=r"reads from the network|service on the network"):
         Raster(source_of(path))
+
+
+@pytest.mark.parametrize("source", ["/vsicurl/{url}", "{url}", "WMS:{url}?"])
+def test_what_cannot_be_looked_through_gets_no_answer_either(tmp_path, monkeypatch, source):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        zipfile.ZipFile(tmp_path / "a.zip", "w") as packed,
+    ):
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.tif"
+        vrt = VRT.replace(' relativeToVRT="1"', "")
+        packed.writestr(
+            "a.vrt", vrt.format(attributes="", inside="", source=source.format(url=url))
+        )
+        packed.close()
+        inside = RasterSource(f"/vsizip/{tmp_path}/a.zip/a.vrt", "", "a.vrt")
+        with pytest.raises(RasterError):
+            read_each(inside, [Window(0, 0, 8, 8)])
+        with pytest.raises(BlockingIOError):  # nobody knocked
+            server.accept()
 
 
 def test_a_vrt_runs_no_python(tmp_path, make_raster):
