@@ -29,6 +29,8 @@ PLAIN_VERTICES = 300
 """Polygons of so few vertices are repaired at once, however tangled."""
 MOST_CROSSINGS = 100_000
 """Beyond, repairing takes many seconds and gigabytes: 2,000 random vertices cross 460,000 times."""
+REPAIRS = 3
+"""Crossings are rounded, which may make new ones: benchmarks/fuzz_coco.py met some."""
 PAIRS_AT_ONCE = 1_000_000
 
 
@@ -190,11 +192,16 @@ def _repaired(geometry: shapely.Geometry) -> shapely.Geometry | None:
     """Return a valid polygon or multipolygon; None where there is none, or only at great cost."""
     if _is_tangled(geometry):
         return None
+    made = geometry
     try:
-        # GEOS's other method takes a hundred times as long, and leaves out where parts overlap
-        return _polygons(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+        for _ in range(REPAIRS):
+            # GEOS's other method takes a hundred times as long, and leaves out where parts overlap
+            made = _polygons(shapely.make_valid(made, method="structure", keep_collapsed=False))
+            if made.is_valid:
+                return made
     except shapely.errors.GEOSException:
-        return None
+        pass
+    return None
 
 
 def _is_tangled(geometry: shapely.Geometry) -> bool:

@@ -129,6 +129,22 @@ def test_a_tangle_is_left_out_soon():
     assert time.monotonic() - started < 20
 
 
+def test_what_rounding_breaks_is_repaired_again(monkeypatch):
+    bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    whole = shapely.make_valid
+    rounds = []
+
+    def rounded(shape, **how):
+        rounds.append(shape)
+        return whole(shape, **how) if len(rounds) > 1 else bow_tie
+
+    monkeypatch.setattr(shapely, "make_valid", rounded)
+    made, usable, repaired = repair(as_array([bow_tie]))
+    assert (usable.tolist(), repaired, made[0].is_valid) == ([True], 1, True)
+    monkeypatch.setattr(shapely, "make_valid", lambda shape, **how: bow_tie)
+    assert repair(as_array([bow_tie]))[1].tolist() == [False]
+
+
 def test_a_layer_of_all_sorts_is_counted(make_layer):
     shapes = [
         shapely.box(0, 0, 1, 1),
