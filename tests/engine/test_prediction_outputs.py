@@ -23,10 +23,11 @@ from deepseg_qgis.engine import networks, weights
 from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.areas import burnt
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.inference import journals
 from deepseg_qgis.engine.model_card import ModelCard
 from deepseg_qgis.engine.rasters import Raster
 from deepseg_qgis.engine.tiling import Window
-from deepseg_qgis.engine.verbs import polygonize, predict
+from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, RasterError
 from deepseg_qgis.jobs import RasterSource
 
@@ -324,6 +325,71 @@ def test_a_disk_that_fills_up_leaves_nothing(predict_job, model_of, tmp_path, ki
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert set(os.listdir(tmp_path)) == before
+
+
+class StopsAfter(Control):
+    """Presses Stop once so many tiles are decided."""
+
+    def __init__(self, tiles):
+        super().__init__()
+        self._tiles = tiles
+
+    def progress(self, fraction, text=""):
+        self._tiles -= 1
+        if self._tiles == 0:
+            self.stop()
+
+
+def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "journal_folder", lambda: str(tmp_path / "journals"))
+    given = replace(predict_job, resume=True, simplify_px=1.0)
+    result = predict.run(given, StopsAfter(5))
+    assert result["covered"]
+    job = polygonize_job(given, tmp_path)
+    polygonize.run(job, Control())
+    assert rows_of(given.output) == rows_of(job.output)
+    frames = [pandas.read_csv(each.output_statistics) for each in (given, job)]
+    pandas.testing.assert_frame_equal(*frames, rtol=1e-12)
+    partial = rasterio.open(given.output_probabilities).dataset_mask() > 0
+    found = len(json.loads(Path(given.output_coco).read_text())["annotations"])
+    assert found == result["count"]
+    # run again, it continues
+    predict.run(given, Control())
+    resumed = rasterio.open(given.output_probabilities)
+    known, values = resumed.dataset_mask() > 0, resumed.read()
+    assert 0 < partial.sum() < known.sum()
+    predict.run(replace(given, resume=False), Control())
+    whole = rasterio.open(given.output_probabilities)
+    assert np.array_equal(whole.dataset_mask() > 0, known)
+    assert np.array_equal(whole.read(), values)
+
+
+def test_what_was_written_is_imported_again(predict_job, raster, tmp_path):
+    given = replace(predict_job, simplify_px=1.0)
+    predict.run(given, Control())
+    exact = polygonize_job(given, tmp_path, simplify_px=0.0)
+    polygonize.run(exact, Control())
+    shapes = geopandas.read_file(exact.output)
+    output = str(tmp_path / "imported.gpkg")
+    job = jobs.ImportAnnotationsJob((raster,), "coco", given.output_coco, "auto", None, output)
+    importannotations.run(job, Control())
+    frame = geopandas.read_file(output)
+    pairs = zip(in_order(shapes), in_order(frame), strict=True)
+    assert all(
+        one == other and shapely.equals(here, there) for (one, here), (other, there) in pairs
+    )
+    job = replace(job, format="label_raster", rasters=(), annotations=given.output_classes)
+    importannotations.run(job, Control())
+    frame = geopandas.read_file(output)
+    assert set(frame.category) == set(shapes.category)
+    for name in set(frame.category):
+        area = frame.geometry[frame.category == name].area.sum()
+        assert area * 4 == shapes.area_px[shapes.category == name].sum()
+
+
+def in_order(frame):
+    rows = [(row.geometry.bounds, row.category, row.geometry) for row in frame.itertuples()]
+    return [row[1:] for row in sorted(rows, key=lambda row: (row[:2], row[2].area))]
 
 
 def changed(path, **tags):
