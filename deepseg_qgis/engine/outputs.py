@@ -6,14 +6,14 @@ all of a run's outputs together. Used by every verb that writes.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.part_folders import PartFolder
 from deepseg_qgis.errors import OutputError, ResourceError
 
 
@@ -28,7 +28,8 @@ class Outputs:
     """
 
     def __init__(self, control: Control) -> None:
-        self._folders: dict[Path, Path] = {}
+        self._folders: dict[Path, PartFolder] = {}
+        self._moving = threading.RLock()
         control.when_abandoned(self.discard)
 
     def path(self, destination: str) -> str:
@@ -37,7 +38,7 @@ class Outputs:
         if final not in self._folders:
             _check_replaceable(final)
             self._folders[final] = _folder_beside(final)
-        return str(self._folders[final] / final.name)
+        return str(self._folders[final].path / final.name)
 
     def optional(self, destination: str | None) -> str | None:
         """Return `path` of a destination that may not have been asked for."""
@@ -49,7 +50,7 @@ class Outputs:
         Raises:
             ResourceError: it has not.
         """
-        folder = self._folders[Path(destination)]
+        folder = self._folders[Path(destination)].path
         free = shutil.disk_usage(folder).free
         if free < size_bytes:
             raise ResourceError(
@@ -66,32 +67,69 @@ class Outputs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._commit()
-        self.discard()
+        try:
+            if error is None:
+                self._commit()
+        finally:
+            self.discard()
 
     def discard(self) -> None:
-        """Remove what was written and not moved into place."""
-        for folder in self._folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
-        self._folders.clear()
+        """Remove what was written and not moved into place; what is being moved goes on."""
+        with self._moving:
+            for folder in self._folders.values():
+                folder.remove()
+            self._folders.clear()
 
     def _commit(self) -> None:
-        for final, folder in list(self._folders.items()):
-            for part in sorted(folder.iterdir(), key=lambda path: path.name == final.name):
-                self._move(part, final)
-            del self._folders[final]
-            shutil.rmtree(folder, ignore_errors=True)
+        """Move everything into place; what cannot be moved stays where it is.
 
-    def _move(self, part: Path, final: Path) -> None:
+        Raises:
+            OutputError: something could not be moved.
+        """
+        with self._moving:
+            try:
+                for folder in self._folders.values():
+                    for part in folder.content:
+                        _onto_disk(part)
+            except OSError as error:
+                raise _unwritten(part, error) from error
+            failures = [
+                failure
+                for final in list(self._folders)
+                if (failure := _moved(self._folders.pop(final), final))
+            ]
+        if failures:
+            raise OutputError(" ".join(failures))
+
+
+def _moved(folder: PartFolder, final: Path) -> str | None:
+    """Move a folder's content to the destination; return what went wrong."""
+    for part in sorted(folder.content, key=lambda path: path.name == final.name):
         try:
             os.replace(part, final.parent / part.name)
         except OSError as error:
-            del self._folders[final]  # so that the finished result is not thrown away
-            raise OutputError(
+            folder.keep()
+            return (
                 f"{final} could not be replaced ({error.strerror}); another program may hold it "
-                f"open. The finished result was kept at {part}."
-            ) from error
+                f"open. The finished result was kept at {folder.path / final.name}: close the "
+                "other program and move it by hand."
+            )
+    folder.remove()
+    return None
+
+
+def _onto_disk(path: Path) -> None:
+    """Have the system write a file out, so that not even a power failure leaves half of it."""
+    if path.is_file():
+        with open(path, "r+b") as file:
+            os.fsync(file.fileno())
+
+
+def _unwritten(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path.name} could not be written ({error.strerror}). Check that its disk has room and is "
+        "still there, and run it again."
+    )
 
 
 def _check_replaceable(final: Path) -> None:
@@ -108,17 +146,11 @@ def _check_replaceable(final: Path) -> None:
             ) from error
 
 
-def _folder_beside(final: Path) -> Path:
+def _folder_beside(final: Path) -> PartFolder:
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(
-            tempfile.mkdtemp(prefix=f".{final.name[:40]}.", suffix=".part", dir=final.parent)
-        )
+        return PartFolder(final)
     except OSError as error:
         raise OutputError(
             f"{final} cannot be written ({error.strerror}: {error.filename}). Choose a folder that "
             "you may write to."
         ) from error
-    with contextlib.suppress(OSError):
-        folder.chmod(0o700)
-    return folder

@@ -2,7 +2,11 @@
 
 import contextlib
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -64,3 +68,106 @@ def test_half_written_files_are_private(tmp_path):
     with Outputs(Control()) as outputs:
         folder = os.path.dirname(outputs.path(str(tmp_path / "a.txt")))
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+
+
+def leave_behind(final):
+    """Write to a destination in another process, and die in the middle; return its pid."""
+    code = (
+        "import os, signal, sys\n"
+        "from deepseg_qgis.engine.control import Control\n"
+        "from deepseg_qgis.engine.outputs import Outputs\n"
+        "open(Outputs(Control()).path(sys.argv[1]), 'w').write('half')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(final)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX's")
+def test_what_a_killed_process_left_goes_with_the_next_run_and_nothing_else_does(tmp_path):
+    final, other = tmp_path / "a.gpkg", tmp_path / "b.gpkg"
+    leave_behind(final)
+    leave_behind(other)
+    foreign = tmp_path / ".a.gpkg.theirs.part"
+    foreign.mkdir()
+    (foreign / "a.gpkg").write_text("finished")
+    elsewhere = tmp_path / ".a.gpkg.elsewhere.part"
+    elsewhere.mkdir()
+    (elsewhere / ".owner").write_text("another computer, which writes to this network drive")
+    dead = {name for name in os.listdir(tmp_path) if name.startswith(".a.")}
+    dead -= {foreign.name, elsewhere.name}
+    assert len(dead) == 1
+    living = Outputs(Control())
+    Path(living.path(str(final))).write_text("somebody else's, half")
+    assert not dead & set(os.listdir(tmp_path))
+    with Outputs(Control()) as outputs:
+        Path(outputs.path(str(final))).write_text("whole")
+    assert final.read_text() == "whole"
+    left = {name.split(".")[1] for name in os.listdir(tmp_path) if name != "a.gpkg"}
+    assert left == {"a", "b"}
+    assert len(os.listdir(tmp_path)) == 5, "the file, b's folder, and three of a's"
+    living.discard()
+    assert len(os.listdir(tmp_path)) == 4
+
+
+def test_a_destination_that_cannot_be_replaced_keeps_the_result_and_says_where(
+    tmp_path, monkeypatch
+):
+    finals = [tmp_path / name for name in ("a.shp", "b.csv", "c.csv")]
+    replace = os.replace
+
+    def locked(source, target):
+        if Path(target).name == "a.shp":
+            raise PermissionError(13, "Permission denied", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+
+    def write():
+        with Outputs(Control()) as outputs:
+            for final in finals:
+                Path(outputs.path(str(final))).write_text(final.name)
+
+    with pytest.raises(OutputError, match="was kept at") as caught:
+        write()
+    monkeypatch.undo()
+    kept = Path(str(caught.value).split("kept at ")[1].split(": close")[0])
+    assert kept.read_text() == "a.shp"
+    assert os.listdir(kept.parent) == ["a.shp"]
+    assert [final.exists() for final in finals] == [False, True, True]
+    with Outputs(Control()) as outputs:
+        Path(outputs.path(str(finals[0]))).write_text("again")
+    assert kept.exists(), "the user was told of it"
+
+
+def test_what_is_being_moved_is_moved_to_the_end(tmp_path, monkeypatch):
+    control = Control()
+    finals = [tmp_path / name for name in ("a.csv", "b.csv")]
+    replace, abandoning = os.replace, []
+
+    def slow(source, target):
+        if not abandoning:  # the parent vanishes in the middle
+            abandoning.append(threading.Thread(target=control.abandon))
+            abandoning[0].start()
+            abandoning[0].join(0.2)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", slow)
+    with Outputs(control) as outputs:
+        for final in finals:
+            Path(outputs.path(str(final))).write_text("whole")
+    abandoning[0].join()
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.csv"]
+
+
+def test_a_disk_that_fails_at_the_last_moment_leaves_nothing(tmp_path, monkeypatch):
+    def full(_file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    final = tmp_path / "a.csv"
+    final.write_text("old")
+    with pytest.raises(OutputError, match="room"), Outputs(Control()) as outputs:
+        Path(outputs.path(str(final))).write_text("new")
+    assert os.listdir(tmp_path) == ["a.csv"]
+    assert final.read_text() == "old"

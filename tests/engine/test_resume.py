@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import geopandas
@@ -99,27 +99,21 @@ def scene(make_raster):
 
 @pytest.fixture
 def job(scene, model, tmp_path, cache):
-    return jobs.PredictJob(
-        rasters=(scene,),
-        mosaic=False,
-        model=model,
-        aoi=None,
-        extent=None,
-        threshold=None,
-        tile_size_px=64,
-        overlap_px=16,
-        min_area=0.0,
-        simplify_px=1.0,
-        precision="float32",
-        batch_size=None,
-        device="cpu",
-        resume=True,
-        output=str(tmp_path / "out.geojson"),
-        output_classes=None,
-        output_probabilities=None,
-        output_coco=None,
-        output_statistics=None,
-    )
+    values = dict.fromkeys(field.name for field in fields(jobs.PredictJob))
+    values |= {
+        "rasters": (scene,),
+        "mosaic": False,
+        "model": model,
+        "tile_size_px": 64,
+        "overlap_px": 16,
+        "min_area": 0.0,
+        "simplify_px": 1.0,
+        "precision": "float32",
+        "device": "cpu",
+        "resume": True,
+        "output": str(tmp_path / "out.geojson"),
+    }
+    return jobs.PredictJob(**values)
 
 
 def run(job, control=None):

@@ -19,8 +19,8 @@ MOST_AGE_S = 14 * 24 * 3600
 MOST_BYTES = 5 * 10**9
 KEPT_FREE_BYTES = 500 * 10**6
 """A journal takes no disk below that."""
-BYTES_A_PIXEL = 0.5
-"""What a journal takes at most of what was seen, for each array of a core."""
+PACKED_SHARE = 0.2
+"""A journal takes half of that of what its arrays take, as was seen; there is no bound."""
 SUFFIX = ".journal"
 
 
@@ -53,7 +53,7 @@ class Journals:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             prune(self._folder, keep=name + SUFFIX)
             free = shutil.disk_usage(self._folder).free
-            if free < KEPT_FREE_BYTES + BYTES_A_PIXEL * array_bytes:
+            if free < KEPT_FREE_BYTES + PACKED_SHARE * array_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             journal = Journal(os.path.join(self._folder, name + SUFFIX))
         except BlockingIOError as error:
