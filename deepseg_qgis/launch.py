@@ -29,6 +29,7 @@ def main():
         )
         return 2
     load_package(os.path.dirname(os.path.abspath(__file__)))
+    silence_telemetry()
     # threads that wait for each other give way: beside a busy QGIS spinning ones stand still
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1] == "--prepare":
@@ -42,6 +43,15 @@ def main():
     from deepseg_qgis.engine.run import run
 
     return run(sys.argv[1], events)
+
+
+def silence_telemetry():
+    """Keep OpenVINO from reporting to its maker.
+
+    It would at its mere import, from a forked child that outlives a killed engine and holds what
+    that had open and locked.
+    """
+    sys.modules["openvino_telemetry"] = None  # OpenVINO's own stand-in takes its place
 
 
 def load_package(folder):
