@@ -7,8 +7,11 @@ multiples of `TILE_PX` pass straight through it.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -20,7 +23,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
-from deepseg_qgis.engine.georeference import Grid
+from deepseg_qgis.engine.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import OutputError
 
@@ -29,6 +32,10 @@ CACHE_BYTES = 64 * 2**20
 """In bytes, for the reason that rasters.py tells."""
 
 ENVIRONMENT = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_TIFF_INTERNAL_MASK": True}
+
+TOTALS_PX = 4 * TILE_PX
+MANY_BANDS = 16
+"""Of so many bands less is read at once."""
 
 PREDICTORS = {"u": 2, "i": 2, "f": 3}
 """TIFF's differences between neighbours, by kind of dtype: of whole numbers, of floats."""
@@ -64,7 +71,7 @@ class RasterOutput:
             "count": bands,
             "dtype": dtype,
             "nodata": nodata,
-            "transform": grid.transform,
+            "transform": None if grid.transform == UNREFERENCED else grid.transform,
             "crs": grid.crs.to_wkt() if grid.crs else None,
             "tiled": True,
             "blockxsize": TILE_PX,
@@ -79,7 +86,7 @@ class RasterOutput:
         elif bands == 3 and dtype == "uint8":
             profile["photometric"] = "rgb"
         with _explained(path):
-            self._dataset = rasterio.open(path, "w", **profile)
+            self._dataset = _open(path, "w", **profile)
             if measured and bands > 1:
                 undefined = [ColorInterp.undefined] * (bands - 1)
                 self._dataset.colorinterp = [ColorInterp.gray, *undefined]
@@ -161,10 +168,40 @@ def write_cog(source: str, destination: str, overviews: str) -> None:
         "overview_compress": "deflate",
         "bigtiff": "if_safer",
         "sparse_ok": "true",
+        "num_threads": "all_cpus",
         "copy_src_mdd": "yes",  # the metadata of all namespaces
     }
     with rasterio.Env(**ENVIRONMENT), _explained(destination):
         rasterio.shutil.copy(source, destination, driver="COG", **options)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The sum of all values of all bands, and the number of pixels that have data."""
+
+    values: int
+    known: int
+
+
+def totals(path: str) -> Totals:
+    """Return the totals of a raster, read block by block.
+
+    When the disk fills up with the last blocks, GDAL says nothing, and they are empty.
+
+    Raises:
+        OutputError: the file is broken.
+    """
+    values = known = 0
+    with rasterio.Env(**ENVIRONMENT), _explained(path), _open(path) as dataset:
+        side = TOTALS_PX if dataset.count < MANY_BANDS else TILE_PX
+        for row in range(0, dataset.height, side):
+            for column in range(0, dataset.width, side):
+                height = min(side, dataset.height - row)
+                width = min(side, dataset.width - column)
+                place = RasterioWindow(column, row, width, height)
+                values += int(dataset.read(window=place).sum(dtype=np.uint64))
+                known += int(np.count_nonzero(dataset.read_masks(1, window=place)))
+    return Totals(values, known)
 
 
 def write_value_names(path: str, names: Sequence[str]) -> None:
@@ -176,6 +213,12 @@ def write_value_names(path: str, names: Sequence[str]) -> None:
     )
     with open(f"{path}.aux.xml", "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _open(path: str, *arguments: Any, **profile: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path, *arguments, **profile)
 
 
 def _printable(name: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+from affine import Affine
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
@@ -163,6 +164,30 @@ def test_polygons_do_not_depend_on_the_windows(predict_job, tmp_path, monkeypatc
     monkeypatch.setattr(polygonize, "WINDOW_BYTES", 2 * 64 * 64)
     polygonize.run(job, Control())
     assert rows_of(job.output) == large
+
+
+def test_of_a_mosaic_at_another_resolution_too(predict_job, make_raster, tmp_path, model_of):
+    with rasterio.open(predict_job.rasters[0].path) as dataset:
+        values = dataset.read()
+    shift = Affine.translation(500_000 + COLUMNS * 0.3, 5_500_000) @ Affine.scale(0.3, -0.3)
+    start = Affine.translation(500_000, 5_500_000) @ Affine.scale(0.3, -0.3)
+    sources = (
+        make_raster(values, start, name="west.tif", nodata=0),
+        make_raster(values[:, :200], shift, name="east.tif", nodata=0),
+    )
+    model = str(tmp_path / "coarse.safetensors")
+    torch.manual_seed(3)
+    state = networks.build("unet", "resnet18", 2, 2).state_dict()
+    weights.save(model, state, replace(card_of(2), resolution_m=0.6))
+    given = replace(predict_job, rasters=sources, mosaic=True, model=model, simplify_px=1.0)
+    assert predict.run(given, Control())["count"] > 3
+    job = polygonize_job(given, tmp_path)
+    polygonize.run(job, Control())
+    assert rows_of(given.output) == rows_of(job.output)
+    with rasterio.open(given.output_classes) as dataset:
+        assert dataset.width == pytest.approx(COLUMNS, abs=2)
+        (image,) = json.loads(Path(given.output_coco).read_text())["images"]
+        assert (image["width"], image["height"]) == (dataset.width, dataset.height)
 
 
 def test_without_place_too(predict_job, make_raster, tmp_path):
