@@ -1,0 +1,25 @@
+"""What is left of a prediction when something ends it; in full by the benchmark of that name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fault_injection.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="kill -9 and small disks")
+@pytest.mark.parametrize(
+    "kind", ["engine", "parent", "source", "destination", "output_disk", "cache_disk", "two"]
+)
+def test_nothing_is_lost_and_nothing_lies(kind):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--count", "2", "--seed", "5", "--only", kind],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
