@@ -19,19 +19,19 @@ from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import OutputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
-SIDE, CORE = 1200, 500
+SIDE, CORE = 900, 400
 CARD = ModelCard(
     architecture="unet",
     encoder="resnet18",
     task="semantic",
-    categories=(Category("a", "#00aa11"), Category("b", "#aabbcc")),
+    categories=(Category("a", "#00aa11"), Category("b", "#aabbcc"), Category("c", "#112233")),
     band_names=("1",),
     dtype="uint8",
     resolution_m=None,
     mean=(0.0,),
     std=(1.0,),
     tile_size_px=64,
-    thresholds=(0.5, 0.5),
+    thresholds=(0.5, 0.5, 0.5),
 )
 
 
@@ -40,7 +40,7 @@ def predicted():
     """Return probabilities, what is known, and classes."""
     rng = np.random.default_rng(0)
     known = rng.random((SIDE, SIDE)) < 0.9
-    every = rng.integers(0, 30, (2, SIDE, SIDE), dtype=np.uint8) * known
+    every = rng.integers(0, 30, (3, SIDE, SIDE), dtype=np.uint8) * known
     return every, known, (every[0] > 25).astype(np.uint8)
 
 
@@ -63,6 +63,7 @@ def written(folder, predicted):
 def assert_whole(paths, predicted):
     every, known, classes = predicted
     with rasterio.open(paths.probabilities) as dataset:
+        assert dataset.colorinterp[1].name == "undefined"  # three bands, and yet no colours
         assert np.array_equal(dataset.read(), every)
         assert np.array_equal(dataset.dataset_mask() > 0, known)
     with rasterio.open(paths.classes) as dataset:
@@ -75,7 +76,7 @@ def test_nothing_is_lost_where_a_file_may_not_grow_further(tmp_path, predicted):
     size = os.path.getsize(paths.probabilities)
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     errors = 0
-    for share in (0.01, 0.5, 0.8, 0.88, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99, 1.1):
+    for share in (0.01, 0.5, 0.9, 0.93, 0.95, 0.97, 0.99, 1.1):
         for name in os.listdir(tmp_path):
             os.remove(tmp_path / name)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * size), usual[1]))
@@ -88,7 +89,7 @@ def test_nothing_is_lost_where_a_file_may_not_grow_further(tmp_path, predicted):
             assert_whole(paths, predicted)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, usual)
-    assert 3 < errors < 12
+    assert 3 < errors < 8
 
 
 def test_what_no_core_told_of_is_not_known(tmp_path, predicted):
