@@ -36,7 +36,7 @@ ROOM_BYTES = 8e9
 TRIAL = """
 import json, sys
 import torch, torchvision, segmentation_models_pytorch, lightning_fabric
-import numpy, numba, openvino, nncf, rasterio, shapely, pyproj, pyogrio, pyarrow
+import numpy, numba, openvino, nncf, affine, rasterio, shapely, pyproj, pyogrio, pyarrow
 import pycocotools.mask, safetensors, matplotlib
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()
