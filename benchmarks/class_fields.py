@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numba
 import numpy as np
 
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import Window
 
 Field = Callable[[Window], tuple[np.ndarray, np.ndarray]]
 """Takes a window and gives classes and probabilities (in 1/255), both (rows, columns) uint8."""

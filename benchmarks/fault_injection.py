@@ -87,9 +87,9 @@ def made(root: Path) -> Place:
     """Return a place with a scene and a model of random weights."""
     import torch
 
-    from deepseg_qgis.engine import networks, weights
-    from deepseg_qgis.engine.annotations import Category
-    from deepseg_qgis.engine.model_card import ModelCard
+    from deepseg_qgis.engine.models import networks, weights
+    from deepseg_qgis.engine.models.model_card import ModelCard
+    from deepseg_qgis.engine.truth.annotations import Category
 
     for name in ("out", "tmp", "cache"):
         (root / name).mkdir()

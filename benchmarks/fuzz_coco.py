@@ -26,10 +26,10 @@ import shapely
 from affine import Affine
 from pycocotools import mask as reference
 
-from deepseg_qgis.engine import coco
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.imported import Place, Tally
+from deepseg_qgis.engine.exchange import coco
+from deepseg_qgis.engine.exchange.imported import Place, Tally
+from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.errors import DeepSegError
 
 WIDTH, HEIGHT = 60, 40

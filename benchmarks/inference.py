@@ -15,13 +15,13 @@ from collections import deque
 
 import numpy as np
 
-from deepseg_qgis.engine import model_file
-from deepseg_qgis.engine.areas import Area, box
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference.backend import Backend
 from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference, Settings
-from deepseg_qgis.engine.rasters import Pixels, Raster
+from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.events import Event, Log
 from deepseg_qgis.jobs import RasterSource
 

@@ -20,7 +20,7 @@ import rasterio.errors
 from affine import Affine
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.rasters import Pixels, opened
+from deepseg_qgis.engine.files.rasters import Pixels, opened
 from deepseg_qgis.errors import DeepSegError
 from deepseg_qgis.events import Log
 from deepseg_qgis.jobs import RasterSource

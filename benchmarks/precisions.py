@@ -16,13 +16,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepseg_qgis.engine import model_file  # noqa: E402
-from deepseg_qgis.engine.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
+from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
+from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference import choosing  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import class_map  # noqa: E402
 from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
-from deepseg_qgis.engine.rasters import Raster  # noqa: E402
+from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
 from deepseg_qgis.events import Event, Log  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402

@@ -26,11 +26,11 @@ import rasterio
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepseg_qgis.engine import model_file  # noqa: E402
-from deepseg_qgis.engine.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
+from deepseg_qgis.engine.files.rasters import Pixels, Raster  # noqa: E402
+from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
-from deepseg_qgis.engine.rasters import Pixels, Raster  # noqa: E402
+from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 WATCH_S = 0.05

@@ -18,7 +18,7 @@ import time
 import warnings
 from pathlib import Path
 
-from deepseg_qgis.engine import model_file
+from deepseg_qgis.engine.models import model_file
 
 TILE = 512
 OVERLAP = round(0.15 * TILE)
@@ -28,7 +28,7 @@ def export(model: str, onnx: str) -> None:
     """Write the model's network as ONNX, for one tile at a time (in a process of its own)."""
     import torch
 
-    from deepseg_qgis.engine import weights
+    from deepseg_qgis.engine.models import weights
 
     loaded = weights.load(model)
     network = loaded.network.to(memory_format=torch.contiguous_format)

@@ -29,13 +29,13 @@ from rasterio.features import shapes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepseg_qgis.engine import vectors  # noqa: E402
-from deepseg_qgis.engine.annotations import Category  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
-from deepseg_qgis.engine.georeference import Grid  # noqa: E402
+from deepseg_qgis.engine.files import vectors  # noqa: E402
+from deepseg_qgis.engine.geometry.georeference import Grid  # noqa: E402
+from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.inference.decided import Decided  # noqa: E402
-from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
-from deepseg_qgis.engine.tiling import Window  # noqa: E402
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
+from deepseg_qgis.engine.truth.annotations import Category  # noqa: E402
 from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from deepseg_qgis.engine import geojson_text
-from deepseg_qgis.engine.decisions import as_levels, decide_known
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.files import geojson_text
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.prediction.decisions import as_levels, decide_known
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser

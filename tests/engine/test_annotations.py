@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import shapely
 
-from deepseg_qgis.engine import annotations
-from deepseg_qgis.engine.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.truth import annotations
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.events import Log
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.category_statistics import FIELDS, Summary
+from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary
 
 POLYGON = st.tuples(
     st.sampled_from(["a.tif", "b.tif", None]),

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as reference
 from rasterio.features import rasterize
 
-from deepseg_qgis.engine import coco_shapes, json_stream
-from deepseg_qgis.engine.coco_shapes import UnusableShape, shape_of
+from deepseg_qgis.engine.exchange import coco_shapes
+from deepseg_qgis.engine.exchange.coco_shapes import UnusableShape, shape_of
+from deepseg_qgis.engine.files import json_stream
 from deepseg_qgis.errors import VectorError
 
 SQUARE = [1, 1, 7, 1, 7, 7, 1, 7]

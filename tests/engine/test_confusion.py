@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepseg_qgis.engine.confusion import Confusion, Counts
+from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
 from deepseg_qgis.errors import ParameterError
 
 CATEGORIES = 3

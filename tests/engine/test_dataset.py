@@ -18,11 +18,11 @@ from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine import chips, dataset
-from deepseg_qgis.engine.coco_dataset import segmentation
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.dataset import plain_stem
-from deepseg_qgis.engine.tiling import Tile, Window, side_by_side
+from deepseg_qgis.engine.exchange import chips, dataset
+from deepseg_qgis.engine.exchange.coco_dataset import segmentation
+from deepseg_qgis.engine.exchange.dataset import plain_stem
+from deepseg_qgis.engine.geometry.tiling import Tile, Window, side_by_side
 from deepseg_qgis.engine.verbs import tile
 from deepseg_qgis.errors import OutputError, ParameterError, Stopped, VectorError
 from deepseg_qgis.events import Log

@@ -8,9 +8,9 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.georeference import UNREFERENCED, Grid
-from deepseg_qgis.engine.measures import area_and_perimeter_m
-from deepseg_qgis.engine.projections import WGS84
+from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
+from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
+from deepseg_qgis.engine.geometry.projections import WGS84
 
 GRIDS = {
     "north-up": Grid(3000, 2000, Affine(0.2, 0, 352_000, 0, -0.2, 5_804_000), pyproj.CRS(32633)),

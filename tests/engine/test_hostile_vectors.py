@@ -13,11 +13,11 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine import annotations
-from deepseg_qgis.engine.annotations import placed, repair
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.truth import annotations
+from deepseg_qgis.engine.truth.annotations import placed, repair
 from deepseg_qgis.errors import VectorError
 
 pytestmark = [

@@ -18,11 +18,11 @@ from pycocotools import mask as reference
 from rasterio.features import rasterize
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine import model_card
-from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.pairing import paired
+from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.models import model_card
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.vectorising.colouring import coloured
 from deepseg_qgis.engine.verbs import importannotations
 from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, VectorError
@@ -220,7 +220,7 @@ def test_predicted_classes_come_back_with_their_names(imported, make_raster):
 
 
 def test_a_label_raster_of_objects(imported, make_raster, monkeypatch):
-    monkeypatch.setattr("deepseg_qgis.engine.label_rasters.STEP_PX", 16)
+    monkeypatch.setattr("deepseg_qgis.engine.exchange.label_rasters.STEP_PX", 16)
     rng = np.random.default_rng(3)
     labels = np.kron(rng.permutation(20 * 25).reshape(20, 25), np.ones((3, 4))).astype(np.uint16)
     labels[labels % 5 == 0] = 0
@@ -376,7 +376,7 @@ def test_whole_floats_are_labels(imported, make_raster):
     ],
 )
 def test_a_damaged_legend_is_passed_over(imported, make_raster, tmp_path, text):
-    from deepseg_qgis.engine.label_names import Legend, legend_beside
+    from deepseg_qgis.engine.exchange.label_names import Legend, legend_beside
 
     path = tmp_path / "l.tif"
     Path(f"{path}.aux.xml").write_text(text)
@@ -384,7 +384,7 @@ def test_a_damaged_legend_is_passed_over(imported, make_raster, tmp_path, text):
 
 
 def test_an_attribute_table_gives_names_and_colours(tmp_path):
-    from deepseg_qgis.engine.label_names import legend_beside
+    from deepseg_qgis.engine.exchange.label_names import legend_beside
 
     path = tmp_path / "l.tif"
     fields = "".join(

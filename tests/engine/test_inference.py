@@ -11,10 +11,9 @@ import pytest
 import shapely
 import torch
 
-from deepseg_qgis.engine import model_file, networks, weights
-from deepseg_qgis.engine.annotations import Category
-from deepseg_qgis.engine.areas import Area, box
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference import conversion, devices, pipeline, windows
 from deepseg_qgis.engine.inference.backend import probabilities
 from deepseg_qgis.engine.inference.choosing import Choice
@@ -22,8 +21,9 @@ from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference, Settings
 from deepseg_qgis.engine.inference.torch_engine import TorchBackend, TorchEngine
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.rasters import Pixels, Raster
+from deepseg_qgis.engine.models import model_file, networks, weights
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError, RasterError, ResourceError, Stopped
 
 CARD = ModelCard(
@@ -118,11 +118,11 @@ def test_the_second_time_needs_no_torch(model, make_raster):
     code = (
         "import sys\n"
         "from deepseg_qgis.engine import model_file\n"
-        "from deepseg_qgis.engine.areas import Area, box\n"
+        "from deepseg_qgis.engine.geometry.areas import Area, box\n"
         "from deepseg_qgis.engine.control import Control\n"
         "from deepseg_qgis.engine.inference.class_maps import class_map\n"
         "from deepseg_qgis.engine.inference.inference import Inference, Settings\n"
-        "from deepseg_qgis.engine.rasters import Raster\n"
+        "from deepseg_qgis.engine.files.rasters import Raster\n"
         "from deepseg_qgis.jobs import RasterSource\n"
         "raster = Raster(RasterSource(sys.argv[2], '', 'r'))\n"
         "model = model_file.read_for(sys.argv[1], [raster])\n"

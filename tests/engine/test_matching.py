@@ -14,8 +14,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from deepseg_qgis.engine.confusion import Counts
-from deepseg_qgis.engine.matching import COCO_THRESHOLDS, Matches, Objects, joined, match
+from deepseg_qgis.engine.scoring.confusion import Counts
+from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches, Objects, joined, match
 
 SIDE = 12
 CATEGORIES = 3

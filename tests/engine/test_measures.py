@@ -8,10 +8,10 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.georeference import UNREFERENCED, Grid, Placing
-from deepseg_qgis.engine.measures import STRAIGHT_WITHIN_M, Ruler, area_and_perimeter_m
-from deepseg_qgis.engine.polygon_arrays import PolygonArrays
-from deepseg_qgis.engine.projections import WGS84
+from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid, Placing
+from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, Ruler, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.geometry.projections import WGS84
 
 GRIDS = {
     "utm": Grid(3000, 2000, Affine(0.2, 0, 352_000, 0, -0.2, 5_804_000), pyproj.CRS(32633)),
@@ -183,7 +183,7 @@ def test_batches_do_not_matter(monkeypatch):
     shapes[7] = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(3, 3, 5, 5)])
     whole = Placing(grid, WGS84).placed(shapes)
     areas, lengths = whole.sizes()
-    monkeypatch.setattr("deepseg_qgis.engine.measures.BATCH", 7)
+    monkeypatch.setattr("deepseg_qgis.engine.geometry.measures.BATCH", 7)
     assert np.array_equal(whole.sizes(), (areas, lengths))
     one_by_one = [Placing(grid, WGS84).placed(shapes[i : i + 1]).sizes()[0][0] for i in range(40)]
     assert one_by_one == pytest.approx(areas.tolist(), rel=1e-11)

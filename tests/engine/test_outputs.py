@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.outputs import Outputs
+from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.errors import OutputError, ResourceError
 
 
@@ -75,7 +75,7 @@ def leave_behind(final):
     code = (
         "import os, signal, sys\n"
         "from deepseg_qgis.engine.control import Control\n"
-        "from deepseg_qgis.engine.outputs import Outputs\n"
+        "from deepseg_qgis.engine.files.outputs import Outputs\n"
         "open(Outputs(Control()).path(sys.argv[1]), 'w').write('half')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

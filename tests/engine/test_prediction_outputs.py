@@ -20,14 +20,14 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine import networks, weights
-from deepseg_qgis.engine.annotations import Category
-from deepseg_qgis.engine.areas import burnt
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import burnt
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference import journals
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.models import networks, weights
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, RasterError
 from deepseg_qgis.jobs import RasterSource

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import rasterio
 
-from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.georeference import UNREFERENCED, Grid
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.prediction_rasters import Destinations, PredictionRasters
-from deepseg_qgis.engine.prediction_tags import PredictionTags
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.prediction.prediction_rasters import Destinations, PredictionRasters
+from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import OutputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")

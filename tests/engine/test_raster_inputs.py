@@ -19,10 +19,10 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.raster_inputs import decoding, unpacking
-from deepseg_qgis.engine.raster_inputs.decoding import DecodedBlocks
-from deepseg_qgis.engine.rasters import Raster, opened
-from deepseg_qgis.engine.tiling import Window, tiles
+from deepseg_qgis.engine.files.raster_inputs import decoding, unpacking
+from deepseg_qgis.engine.files.raster_inputs.decoding import DecodedBlocks
+from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.geometry.tiling import Window, tiles
 from deepseg_qgis.errors import RasterError, ResourceError, Stopped
 from deepseg_qgis.events import Log
 from deepseg_qgis.jobs import RasterSource

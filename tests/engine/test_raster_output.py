@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from affine import Affine
 
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.raster_output import TILE_PX, RasterOutput
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.files.raster_output import TILE_PX, RasterOutput
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import OutputError
 
 GRID = Grid(1300, 700, Affine(0.5, 0.1, 4e5, 0.1, -0.5, 5e6), pyproj.CRS.from_epsg(32633))

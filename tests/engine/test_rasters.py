@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepseg_qgis.engine.georeference import UNREFERENCED
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.georeference import UNREFERENCED
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
 

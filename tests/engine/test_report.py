@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepseg_qgis.engine import report, report_evaluation
-from deepseg_qgis.engine.annotations import Category
-from deepseg_qgis.engine.confusion import Confusion
-from deepseg_qgis.engine.matching import Objects, match
-from deepseg_qgis.engine.scores import evaluation
+from deepseg_qgis.engine.pages import report, report_evaluation
+from deepseg_qgis.engine.scoring.confusion import Confusion
+from deepseg_qgis.engine.scoring.matching import Objects, match
+from deepseg_qgis.engine.scoring.scores import evaluation
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import OutputError
 
 HOSTILE = "</td><script>alert(1)</script><img src=http://x/ onerror='a' \"&\ud800\u202e$_{"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.raster_inputs.pixels import Pixels
-from deepseg_qgis.engine.raster_inputs.resampling import Resampled, north_up
-from deepseg_qgis.engine.rasters import Raster, as_mosaic, for_model, opened
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
+from deepseg_qgis.engine.files.raster_inputs.resampling import Resampled, north_up
+from deepseg_qgis.engine.files.rasters import Raster, as_mosaic, for_model, opened
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError
 from tests.engine.conftest import NORTH_UP, UTM
 

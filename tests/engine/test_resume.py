@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine import networks, weights
-from deepseg_qgis.engine.annotations import Category
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference import journals
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.inference.journal import Journal
 from deepseg_qgis.engine.inference.journals import Journals, prune
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.models import networks, weights
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.verbs import predict
 from deepseg_qgis.errors import RasterError, ResourceError, Stopped
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_masks
 
-from deepseg_qgis.engine.areas import burnt
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.areas import burnt
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising import run_lengths
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
@@ -67,7 +67,7 @@ def test_large_images_do_not_overflow():
         found = vectoriser.add(region, classes, classes)
     made = masks(found.exact, 120_000, 110_000)
     assert made.sizes_px.tolist() == [6]
-    from deepseg_qgis.engine.coco_shapes import unpacked
+    from deepseg_qgis.engine.exchange.coco_shapes import unpacked
 
     first = 100_000 * 120_000 + 90_000
     lengths = [first, 3, 120_000 - 3, 3]

@@ -7,19 +7,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine import annotations, sampling
-from deepseg_qgis.engine.areas import Area, box
-from deepseg_qgis.engine.augmentation import TURNS, turned
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.ground_truth import (
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.learning import sampling
+from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.learning.losses import segmentation_loss
+from deepseg_qgis.engine.learning.sampling import FEWEST_WINDOWS, Sampler
+from deepseg_qgis.engine.truth import annotations
+from deepseg_qgis.engine.truth.ground_truth import (
     GroundTruth,
     with_chosen_validation,
     with_validation_area,
 )
-from deepseg_qgis.engine.losses import segmentation_loss
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.sampling import FEWEST_WINDOWS, Sampler
-from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import RasterError, VectorError
 
 NOTHING = Area.of_windows([])

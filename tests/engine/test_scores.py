@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import shapely
 
-from deepseg_qgis.engine.annotations import Category
-from deepseg_qgis.engine.confusion import Confusion
-from deepseg_qgis.engine.matching import Objects, match
-from deepseg_qgis.engine.scores import evaluation
+from deepseg_qgis.engine.scoring.confusion import Confusion
+from deepseg_qgis.engine.scoring.matching import Objects, match
+from deepseg_qgis.engine.scoring.scores import evaluation
+from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError
 
 CATEGORIES = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.tiling import Window, divided, tile_count, tiles
+from deepseg_qgis.engine.geometry.tiling import Window, divided, tile_count, tiles
 from deepseg_qgis.errors import ParameterError
 
 lengths = st.integers(1, 90)

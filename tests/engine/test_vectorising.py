@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rasterio.features import shapes
 
-from deepseg_qgis.engine.areas import burnt
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.areas import burnt
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import (
     Limits,

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from deepseg_qgis.engine import geojson_text, vectors
-from deepseg_qgis.engine.polygon_arrays import PolygonArrays
-from deepseg_qgis.engine.projections import WGS84
-from deepseg_qgis.engine.vectors import Features, read_features, write_features
+from deepseg_qgis.engine.files import geojson_text, vectors
+from deepseg_qgis.engine.files.vectors import Features, read_features, write_features
+from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.errors import OutputError, Stopped, VectorError
 from deepseg_qgis.jobs import VectorSource
 

@@ -13,8 +13,8 @@ import pytest
 import shapely
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine import model_file
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import evaluate, predict, statistics, tile, train
 from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, Stopped, VectorError
 from deepseg_qgis.events import Epoch, Log

@@ -30,7 +30,7 @@ QGIS_SIDE_NEVERS = (
     "import rasterio",
     "from shapely import box",
     "from deepseg_qgis.engine import tiling",
-    "from deepseg_qgis.engine.tiling import Window",
+    "from deepseg_qgis.engine.geometry.tiling import Window",
     "from PyQt5.QtCore import Qt",
     "print()",
 )
@@ -78,7 +78,7 @@ def test_the_linter_is_not_simply_against_everything(tree: Path, ran: Callable[.
 
 def test_only_one_module_opens_rasters(tree: Path, ran: Callable[..., Ran]) -> None:
     opens = "import rasterio\n\nDATASET = rasterio.open"
-    assert complaints(tree, "deepseg_qgis/engine/rasters.py", opens, ran) == ""
+    assert complaints(tree, "deepseg_qgis/engine/files/rasters.py", opens, ran) == ""
 
 
 @pytest.mark.parametrize("name", CONTRACT)

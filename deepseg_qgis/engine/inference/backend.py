@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.rasters import Pixels
+from deepseg_qgis.engine.files.rasters import Pixels
 
 Result = Callable[[], NDArray[np.uint8]]
 """Waits for a batch; returns (windows, categories, rows, columns) in 1/255. The array is valid

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.decisions import as_levels
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import cache, converting, devices
 from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
-from deepseg_qgis.engine.model_file import ModelFile
-from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.models.model_file import ModelFile
+from deepseg_qgis.engine.prediction.decisions import as_levels
 from deepseg_qgis.errors import DeepSegError, ParameterError
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
@@ -98,9 +98,9 @@ class Choice:
         """Return the engine that torch runs on the chosen device."""
         import torch
 
-        from deepseg_qgis.engine import networks, weights
         from deepseg_qgis.engine.inference.conversion import sees_whole_window
         from deepseg_qgis.engine.inference.torch_engine import TorchEngine
+        from deepseg_qgis.engine.models import networks, weights
 
         model = weights.load(self._model.path)
         device = torch.device(self._device)
@@ -179,8 +179,8 @@ class Choice:
 
     def convert(self) -> Entry:
         """Convert the network in this process, into the cache."""
-        from deepseg_qgis.engine import weights
         from deepseg_qgis.engine.inference import conversion
+        from deepseg_qgis.engine.models import weights
 
         graph, about = conversion.converted(weights.load(self._model.path))
         return self._kept(self._key(), graph, about.as_dict())

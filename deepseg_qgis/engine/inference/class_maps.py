@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import ResourceError
 
 

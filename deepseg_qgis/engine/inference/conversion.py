@@ -18,8 +18,8 @@ from openvino.frontend import FrontEndManager
 from openvino.preprocess import PrePostProcessor
 from torch import nn
 
-from deepseg_qgis.engine.networks import RawNetwork
-from deepseg_qgis.engine.weights import Model
+from deepseg_qgis.engine.models.networks import RawNetwork
+from deepseg_qgis.engine.models.weights import Model
 
 RAW_TYPES = {
     "uint8": openvino.Type.u8,

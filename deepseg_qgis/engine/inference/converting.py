@@ -53,8 +53,8 @@ def convert(path: str, control: Control) -> None:
 
 def run(path: str) -> int:
     """Convert a model into the cache, in this process; return the exit code, tell the error."""
-    from deepseg_qgis.engine import model_file
     from deepseg_qgis.engine.inference.choosing import Choice
+    from deepseg_qgis.engine.models import model_file
 
     try:
         Choice(model_file.read(path), "cpu", "float32", None, Control()).convert()

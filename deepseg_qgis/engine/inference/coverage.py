@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepseg_qgis.engine.areas import Area
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.tiling import Tile, Window
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.tiling import Tile, Window
 
 
 @dataclass

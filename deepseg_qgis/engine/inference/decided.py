@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.decisions import decide_known
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline
 from deepseg_qgis.engine.inference.backend import Backend
 from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.rasters import Pixels, Raster
-from deepseg_qgis.engine.tiling import Tile, Window
+from deepseg_qgis.engine.prediction.decisions import decide_known
 
 
 @dataclass(frozen=True)

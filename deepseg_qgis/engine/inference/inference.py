@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.decisions import as_levels
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import windows
 from deepseg_qgis.engine.inference.backend import Backend, Engine
 from deepseg_qgis.engine.inference.choosing import Choice
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.model_file import ModelFile
-from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.model_file import ModelFile
+from deepseg_qgis.engine.prediction.decisions import as_levels
 from deepseg_qgis.errors import DeepSegError, ParameterError
 
 

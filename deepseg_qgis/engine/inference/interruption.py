@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import shapely
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import cache, windows
 from deepseg_qgis.engine.inference.coverage import Coverage
 from deepseg_qgis.engine.inference.decided import Decided, computed
@@ -26,7 +27,6 @@ from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.inference.journal import HEAD, Journal
 from deepseg_qgis.engine.inference.journals import Journals
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.rasters import Raster
 from deepseg_qgis.errors import RasterError, Stopped
 
 LEAST_WINDOWS = 10

@@ -10,8 +10,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.inference.backend import Result
-from deepseg_qgis.engine.rasters import Pixels
 
 STREAMS = {"float32": 1, "bfloat16": 2, "int8": 2}
 """So many windows are computed side by side, each on its share of the processor: threads that wait

@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.tiling import Tile
 from deepseg_qgis.engine.inference.backend import Backend, Result
 from deepseg_qgis.engine.inference.reading import read_ahead
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.rasters import Pixels, Raster
-from deepseg_qgis.engine.tiling import Tile
 
 Used = TypeVar("Used")
 Use = Callable[[Tile, Pixels, NDArray[np.uint8]], Used]

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from deepseg_qgis.engine import networks
+from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.inference.backend import Result
-from deepseg_qgis.engine.rasters import Pixels
+from deepseg_qgis.engine.models import networks
 from deepseg_qgis.errors import ResourceError
 
 MOST_WINDOW_PX = {"cpu": 768**2, "mps": 1024**2, "cuda": 2048**2}

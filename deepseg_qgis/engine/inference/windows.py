@@ -18,8 +18,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from deepseg_qgis.engine.areas import Area
-from deepseg_qgis.engine.tiling import Tile, Window
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.errors import ParameterError
 
 LATTICE_PX = 32

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.scene.colours import BANKS, pick
 from deepseg_qgis.engine.scene.crowns import crowns
 from deepseg_qgis.engine.scene.frame import Frame, Pose

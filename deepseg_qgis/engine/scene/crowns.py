@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.scene.colours import CROWNS, pick
 from deepseg_qgis.engine.scene.sketch import Layer, Look, Sketch, Thing
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.lattice import Line
-from deepseg_qgis.engine.tiling import Window
 
 Brightness = NDArray[np.float32]
 Indexes = NDArray[np.int64]

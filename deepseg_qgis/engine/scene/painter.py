@@ -15,7 +15,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.block import Block
 from deepseg_qgis.engine.scene.colours import GRASS
 from deepseg_qgis.engine.scene.lattice import Lattice
@@ -29,7 +30,6 @@ from deepseg_qgis.engine.scene.sketch import (
     touching_bounds,
 )
 from deepseg_qgis.engine.scene.textures import Textures
-from deepseg_qgis.engine.tiling import Window
 
 Image = NDArray[np.float32]
 

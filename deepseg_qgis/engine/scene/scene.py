@@ -15,8 +15,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.georeference import Grid
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.block import Block, make_block
 from deepseg_qgis.engine.scene.lattice import (
     FIRST_HORIZONTAL_PX,
@@ -27,7 +28,6 @@ from deepseg_qgis.engine.scene.lattice import (
 )
 from deepseg_qgis.engine.scene.painter import Painter, burnt
 from deepseg_qgis.engine.scene.sketch import CATEGORIES, Layer
-from deepseg_qgis.engine.tiling import Window
 from deepseg_qgis.errors import ParameterError
 
 SMALLEST_PX, LARGEST_PX = 256, 100_000

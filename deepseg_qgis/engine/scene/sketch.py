@@ -9,10 +9,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.projections import Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.colours import Colour
 from deepseg_qgis.engine.scene.frame import Frame, Points
-from deepseg_qgis.engine.tiling import Window
 
 CATEGORIES = ("building", "tree", "road", "water", "field")
 """The layers that are annotated. Their polygons share no ground."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import Window
 
 TEXTURES = 3
 """Tells the seed of textures from those of lines and blocks."""

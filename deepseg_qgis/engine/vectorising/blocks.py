@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import Window
 
 Pixels = NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.labelling import Pieces
 from deepseg_qgis.engine.vectorising.spool import Chunk
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.polygon_arrays import Geometries, PolygonArrays
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
 from deepseg_qgis.engine.vectorising.loops import Loops, joined, ragged, simple, without_lattice
 from deepseg_qgis.engine.vectorising.simplification import simplified
 from deepseg_qgis.engine.vectorising.vertices import COLUMN_MASK, COLUMN_SHIFT, ROW_SHIFT

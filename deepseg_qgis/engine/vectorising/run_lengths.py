@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 
 MOST_CROSSINGS = 4_000_000
 """So many crossings of outline and columns are sorted at once; larger objects go in parts."""

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.polygon_arrays import PolygonArrays, joined_arrays
-from deepseg_qgis.engine.tiling import Window
+from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays, joined_arrays
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.blocks import Block, Blocks, in_cells, with_cells
 from deepseg_qgis.engine.vectorising.frontier import Finished, Frontier, Piece, Sides, new_pieces
 from deepseg_qgis.engine.vectorising.labelling import Pieces, Runs, labelled

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.raster_output import TILE_PX, RasterOutput
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.raster_output import TILE_PX, RasterOutput
+from deepseg_qgis.engine.files.vectors import Features, crs_for, write_features
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.scene import Scene, area_polygon
-from deepseg_qgis.engine.tiling import Window
-from deepseg_qgis.engine.vectors import Features, crs_for, write_features
 from deepseg_qgis.jobs import DemoSceneJob
 
 RASTER_BYTES_A_PX = 2.6

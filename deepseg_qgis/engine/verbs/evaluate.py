@@ -8,19 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepseg_qgis.engine import annotations as annotated
-from deepseg_qgis.engine import evaluation, ground_truth, model_file, pictures, report_evaluation
-from deepseg_qgis.engine.annotations import Annotations, Category
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.evaluation import Compared, Comparison
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
+from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.rasters import Raster, for_model, opened
-from deepseg_qgis.engine.report import overlay
-from deepseg_qgis.engine.scores import Evaluation
-from deepseg_qgis.engine.scores import evaluation as scored
+from deepseg_qgis.engine.models import model_file
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.pages import pictures, report_evaluation
+from deepseg_qgis.engine.pages.report import overlay
+from deepseg_qgis.engine.scoring import evaluation
+from deepseg_qgis.engine.scoring.evaluation import Compared, Comparison
+from deepseg_qgis.engine.scoring.scores import Evaluation
+from deepseg_qgis.engine.scoring.scores import evaluation as scored
+from deepseg_qgis.engine.truth import annotations as annotated
+from deepseg_qgis.engine.truth import ground_truth
+from deepseg_qgis.engine.truth.annotations import Annotations, Category
 from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import EvaluateJob
 

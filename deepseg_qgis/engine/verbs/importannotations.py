@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepseg_qgis.engine import coco, label_rasters
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.imported import Piece, Place, Tally, clean_name, write
-from deepseg_qgis.engine.label_names import NAMESPACE, Legend, legend_beside, legend_of_card
-from deepseg_qgis.engine.label_rasters import NOTHING, Found, Naming
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.pairing import paired
-from deepseg_qgis.engine.rasters import Raster
+from deepseg_qgis.engine.exchange import coco, label_rasters
+from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, clean_name, write
+from deepseg_qgis.engine.exchange.label_names import (
+    NAMESPACE,
+    Legend,
+    legend_beside,
+    legend_of_card,
+)
+from deepseg_qgis.engine.exchange.label_rasters import NOTHING, Found, Naming
+from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.errors import ParameterError, RasterError, VectorError
 from deepseg_qgis.jobs import ImportAnnotationsJob, RasterSource
 

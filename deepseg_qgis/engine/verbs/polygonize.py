@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from deepseg_qgis.engine import vectors
-from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
-from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.decisions import as_levels, decide_known
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.raster_output import TILE_PX
+from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.files.vectors import Batch
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, check_simplify, polygons
-from deepseg_qgis.engine.prediction_tags import (
+from deepseg_qgis.engine.prediction.decisions import as_levels, decide_known
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,
     PredictionTags,
     check_probabilities,
     from_tags,
 )
-from deepseg_qgis.engine.raster_output import TILE_PX
-from deepseg_qgis.engine.rasters import Raster, opened
-from deepseg_qgis.engine.tiling import Window
-from deepseg_qgis.engine.vectors import Batch
+from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
+from deepseg_qgis.engine.scoring.category_statistics import Summary
 from deepseg_qgis.jobs import PolygonizeJob
 
 WINDOW_BYTES = 64 * 2**20

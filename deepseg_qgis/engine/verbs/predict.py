@@ -11,23 +11,24 @@ import numpy as np
 import pyproj
 import shapely
 
-from deepseg_qgis.engine import model_file, vectors
-from deepseg_qgis.engine.annotations import load_area, placed
-from deepseg_qgis.engine.areas import Area, box
-from deepseg_qgis.engine.category_statistics import FIELDS as STATISTICS_FIELDS
-from deepseg_qgis.engine.category_statistics import Summary
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.georeference import Placing
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
+from deepseg_qgis.engine.files.vectors import Batch
+from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.geometry.georeference import Placing
+from deepseg_qgis.engine.geometry.projections import WGS84, Geometries
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.inference.interruption import Interruptible
 from deepseg_qgis.engine.inference.journals import Journals
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.polygon_stream import FIELDS, Wanted, check_simplify, polygons
-from deepseg_qgis.engine.prediction_outputs import PredictionOutputs
-from deepseg_qgis.engine.prediction_tags import PredictionTags
-from deepseg_qgis.engine.projections import WGS84, Geometries
-from deepseg_qgis.engine.rasters import Raster, for_model, opened
-from deepseg_qgis.engine.vectors import Batch
+from deepseg_qgis.engine.models import model_file
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
+from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
+from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
+from deepseg_qgis.engine.scoring.category_statistics import Summary
+from deepseg_qgis.engine.truth.annotations import load_area, placed
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import PredictJob
 

@@ -8,13 +8,14 @@ import numpy as np
 import pyproj
 import shapely
 
-from deepseg_qgis.engine import report_statistics, vectors
-from deepseg_qgis.engine.annotations import repair
-from deepseg_qgis.engine.category_statistics import FIELDS, Summary, Table
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.measures import area_and_perimeter_m
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.projections import Geometries, projection, reprojected
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
+from deepseg_qgis.engine.geometry.projections import Geometries, projection, reprojected
+from deepseg_qgis.engine.pages import report_statistics
+from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
+from deepseg_qgis.engine.truth.annotations import repair
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 

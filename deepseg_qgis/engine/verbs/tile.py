@@ -11,17 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyproj
 
-from deepseg_qgis.engine import chips, dataset, tiling, vectors
-from deepseg_qgis.engine.annotations import load, load_area, require_touching
-from deepseg_qgis.engine.areas import box
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.dataset import Labelled
-from deepseg_qgis.engine.folder_output import FolderOutput
-from deepseg_qgis.engine.ground_truth import labelled_area
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.rasters import Raster
-from deepseg_qgis.engine.tiling import Tile
-from deepseg_qgis.engine.vectors import Features
+from deepseg_qgis.engine.exchange import chips, dataset
+from deepseg_qgis.engine.exchange.dataset import Labelled
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.folder_output import FolderOutput
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.files.vectors import Features
+from deepseg_qgis.engine.geometry import tiling
+from deepseg_qgis.engine.geometry.areas import box
+from deepseg_qgis.engine.geometry.tiling import Tile
+from deepseg_qgis.engine.truth.annotations import load, load_area, require_touching
+from deepseg_qgis.engine.truth.ground_truth import labelled_area
 from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import TileJob
 

@@ -16,19 +16,22 @@ import shapely
 import torch
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine import annotations as annotated
-from deepseg_qgis.engine import ground_truth, model_file, report_training, vectors, weights
-from deepseg_qgis.engine.annotations import Category
-from deepseg_qgis.engine.areas import Area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.ground_truth import GroundTruth
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.files.vectors import Features
+from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.windows import check_tile_size
-from deepseg_qgis.engine.model_card import ModelCard
-from deepseg_qgis.engine.outputs import Outputs
-from deepseg_qgis.engine.rasters import Raster, opened
-from deepseg_qgis.engine.sampling import Normalisation, Sampler
-from deepseg_qgis.engine.training import Settings, Trained, Trainer
-from deepseg_qgis.engine.vectors import Features
+from deepseg_qgis.engine.learning.sampling import Normalisation, Sampler
+from deepseg_qgis.engine.learning.training import Settings, Trained, Trainer
+from deepseg_qgis.engine.models import model_file, weights
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.pages import report_training
+from deepseg_qgis.engine.truth import annotations as annotated
+from deepseg_qgis.engine.truth import ground_truth
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import ParameterError, RasterError, VectorError
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob

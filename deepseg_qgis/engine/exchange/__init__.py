@@ -1,0 +1,1 @@
+"""Annotations from and for other programs: COCO, label rasters, masks, data sets."""

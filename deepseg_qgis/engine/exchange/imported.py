@@ -1,0 +1,130 @@
+"""What annotations of other programs become, and what is told about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyproj
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.files.vectors import Features
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
+from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.jobs import RasterSource
+
+FIELDS = {
+    "id": pa.int64(),
+    "category": pa.string(),
+    "source": pa.string(),
+    "iscrowd": pa.int64(),
+}
+"""``id`` is that of COCO or of an object in a label raster, else as in predictions; ``iscrowd`` is
+1 where one annotation stands for many objects, NULL where the format does not say."""
+
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Place:
+    """A raster that annotations belong to: its path, its name as a source, and its grid."""
+
+    path: str
+    name: str
+    grid: Grid
+
+    @classmethod
+    def of(cls, source: RasterSource) -> Place:
+        """Return the place of a raster.
+
+        Raises:
+            RasterError: it cannot be read.
+        """
+        with Raster(source) as raster:
+            return cls(source.path, source.name, raster.grid)
+
+
+@dataclass
+class Tally:
+    """What was found: per category the number of polygons, and what is to be told."""
+
+    categories: Counter[str] = field(default_factory=Counter)
+    colours: dict[str, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        """The number of polygons."""
+        return sum(self.categories.values())
+
+    def tell(self, control: Control) -> None:
+        """Write what was noted into the log."""
+        for what, count in self.notes.items():
+            control.log(f"{count:,} annotation(s) {what}.")
+        for what, count in self.left_out.items():
+            control.warn(f"{count:,} annotation(s) {what} left out.")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Polygons in the pixel coordinates of one place, with the columns of `FIELDS`."""
+
+    place: Place
+    geometries: Geometries
+    ids: Sequence[int | None]
+    categories: Sequence[str]
+    iscrowd: Sequence[int | None]
+
+    def features(self, crs: pyproj.CRS | None) -> Features:
+        """Return the polygons in ``crs``, or where their raster has none in its coordinates."""
+        columns = {
+            "id": self.ids,
+            "category": self.categories,
+            "source": [self.place.name] * len(self.geometries),
+            "iscrowd": self.iscrowd,
+        }
+        return Features(self.place.grid.to_crs(self.geometries, crs), columns)
+
+
+def write(
+    path: str, pieces: Iterator[Piece], places: Sequence[Place], tally: Tally, control: Control
+) -> None:
+    """Write the pieces, which lie on some of ``places``; count them in ``tally``.
+
+    Raises:
+        OutputError: the format is unknown or the disk is full.
+    """
+    first = places[0].grid.crs
+    alike = all(place.grid.crs == first for place in places)
+    crs = vectors.crs_for(path, first if alike else WGS84)
+    if any(place.grid.crs is None for place in places):
+        control.warn(
+            "A raster has no georeference: polygons are in its pixels (x = column, y = -row)."
+        )
+
+    def batches() -> Iterator[Features]:
+        for piece in pieces:
+            tally.categories.update(piece.categories)
+            yield piece.features(crs)
+
+    vectors.write_features(path, batches(), FIELDS, crs, multipart=True)
+
+
+def clean_name(text: str) -> str:
+    """Return a category's name from a file, in one line without control characters."""
+    plain = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())[:LONGEST_NAME]
+
+
+def as_objects(shapes: Sequence[object]) -> Geometries:
+    """Return shapes as an array, whatever numpy would make of them."""
+    result = np.empty(len(shapes), dtype=object)
+    result[:] = shapes
+    return result

@@ -1,0 +1,116 @@
+"""What a label raster says about its values: names and colours, from the file beside it.
+
+GDAL keeps category names and attribute tables of GeoTIFFs in ``.aux.xml``, which is read here,
+since rasterio has no word for them.
+"""
+
+from __future__ import annotations
+
+import os
+import xml.etree.ElementTree as Xml
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deepseg_qgis.engine.exchange.imported import clean_name
+from deepseg_qgis.engine.models import model_card
+from deepseg_qgis.errors import ModelError
+
+NAMESPACE = "DEEPSEG"
+"""Of the metadata of predicted rasters, which hold the card of their model."""
+MOST_BYTES = 16 * 2**20
+NAME, MINIMUM = (2,), (3, 5)
+RED, GREEN, BLUE = (6,), (7,), (8,)
+"""What a column of an attribute table is for: numbers of GDAL's `GDALRATFieldUsage`."""
+
+
+@dataclass
+class Legend:
+    """Names and colours (``#rrggbb``) of some values."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    colours: dict[int, str] = field(default_factory=dict)
+
+    def add(self, other: Legend) -> None:
+        """Take what another one says, which counts before this one."""
+        self.names.update(other.names)
+        self.colours.update(other.colours)
+
+
+def legend_beside(path: str) -> Legend:
+    """Return what ``path`` + ``.aux.xml`` says of the first band; nothing where it cannot be read.
+
+    Memory: that file, up to 16 MB. Files that declare entities are not read: they could grow.
+    """
+    legend = Legend()
+    beside = f"{path}.aux.xml"
+    if not os.path.isfile(beside) or os.path.getsize(beside) > MOST_BYTES:
+        return legend
+    try:
+        with open(beside, "rb") as file:
+            text = file.read(MOST_BYTES)
+        if b"<!" in text.replace(b"<!--", b""):
+            return legend
+        root = Xml.fromstring(text)  # noqa: S314 - without entities there is nothing to expand
+    except (OSError, Xml.ParseError, RecursionError, ValueError, LookupError):
+        return legend
+    band = root.find("PAMRasterBand[@band='1']")
+    if band is not None:
+        _add_names(legend, band)
+        _add_table(legend, band)
+    return legend
+
+
+def legend_of_card(tags: Mapping[str, str]) -> Legend:
+    """Return the names and colours in a prediction's metadata; nothing where there are none."""
+    legend = Legend()
+    try:
+        card = model_card.from_json(tags["CARD"])
+    except (KeyError, ModelError):
+        return legend
+    for number, category in enumerate(card.categories, start=1):
+        legend.names[number] = clean_name(category.name) or str(number)
+        legend.colours[number] = category.colour
+    return legend
+
+
+def _add_names(legend: Legend, band: Xml.Element) -> None:
+    for value, entry in enumerate(band.findall("CategoryNames/Category")):
+        name = clean_name(entry.text or "")
+        if name:
+            legend.names[value] = name
+
+
+def _add_table(legend: Legend, band: Xml.Element) -> None:
+    table = band.find("GDALRasterAttributeTable")
+    if table is None:
+        return
+    usages = [_whole(each.findtext("Usage")) for each in table.findall("FieldDefn")]
+    value, name = _column(usages, MINIMUM), _column(usages, NAME)
+    channels = [_column(usages, usage) for usage in (RED, GREEN, BLUE)]
+    if value is None:
+        return
+    for row in table.findall("Row"):
+        cells = [cell.text or "" for cell in row.findall("F")]
+        if len(cells) != len(usages):
+            continue
+        number = _whole(cells[value])
+        if number is None:
+            continue
+        if name is not None and clean_name(cells[name]):
+            legend.names[number] = clean_name(cells[name])
+        rgb = [_whole(cells[channel]) for channel in channels if channel is not None]
+        if len(rgb) == 3 and all(part is not None and 0 <= part <= 255 for part in rgb):
+            legend.colours[number] = "#" + "".join(f"{part:02x}" for part in rgb)
+
+
+def _column(usages: list[int | None], wanted: tuple[int, ...]) -> int | None:
+    return next((i for i, usage in enumerate(usages) if usage in wanted), None)
+
+
+def _whole(text: str | None) -> int | None:
+    """Return a whole number, also from text such as 3.0; None where there is none."""
+    try:
+        number = float((text or "")[:40])
+        return int(number) if number.is_integer() else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,99 @@
+"""The hidden folder beside a destination, in which it is written.
+
+It holds a file with the name of this computer, locked for as long as its process lives. So what a
+killed process left is known for certain, and goes when the same destination is written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepseg_qgis.engine.files.locks import lock
+
+OWNER = ".owner"
+SUFFIX = ".part"
+LONGEST_PREFIX = 40
+"""Of the destination's name so much stands in the folder's: file names have their limits."""
+
+
+class PartFolder:
+    """A new folder beside ``final``, for nobody else to read; ``path`` is where it is.
+
+    What a killed process left beside the same destination is removed first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, final: Path) -> None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final)
+        self.path = Path(tempfile.mkdtemp(prefix=_prefix(final), suffix=SUFFIX, dir=final.parent))
+        self._owner: int | None = None
+        with contextlib.suppress(OSError):
+            self.path.chmod(0o700)
+        with contextlib.suppress(OSError):  # then it is never taken for a dead one's
+            self._claim()
+
+    @property
+    def content(self) -> Iterator[Path]:
+        """What was written into it."""
+        return (path for path in self.path.iterdir() if path.name != OWNER)
+
+    def keep(self) -> None:
+        """Leave the folder for the user, whatever happens to this process."""
+        self._let_go()
+        with contextlib.suppress(OSError):
+            os.remove(self.path / OWNER)
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it."""
+        self._let_go()  # Windows deletes nothing that is open
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _claim(self) -> None:
+        place = self.path / OWNER
+        file = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not lock(file):
+                raise OSError
+            os.write(file, platform.node().encode())
+        except OSError:
+            os.close(file)
+            os.remove(place)
+            raise
+        self._owner = file
+
+    def _let_go(self) -> None:
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
+
+
+def _prefix(final: Path) -> str:
+    return f".{final.name[:LONGEST_PREFIX]}."
+
+
+def _sweep(final: Path) -> None:
+    """Remove the folders that killed processes of this computer left beside a destination."""
+    for folder in final.parent.iterdir():
+        if folder.name.startswith(_prefix(final)) and folder.name.endswith(SUFFIX):
+            with contextlib.suppress(OSError):
+                if _is_dead(folder / OWNER):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_dead(owner: Path) -> bool:
+    """Whether the owner of a folder is a process of this computer that lives no more."""
+    file = os.open(owner, os.O_RDWR)
+    try:
+        # on Windows nobody but its owner can read a locked file: an OSError
+        return os.read(file, 1000) == platform.node().encode() != b"" and lock(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,1 @@
+"""What `files.rasters` is made of: datasets, and pictures made of other pictures."""

@@ -1,0 +1,276 @@
+"""The one module that opens rasters for reading.
+
+Everyone else takes `Raster` objects and arrays. Memory: a window at a time, plus GDAL's block
+cache, which is bounded. How pixels come out of datasets stands in `raster_inputs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import rasterio
+import rasterio.errors
+from rasterio.io import DatasetReader
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.raster_inputs import safety
+from deepseg_qgis.engine.files.raster_inputs.broken_blocks import check_complete
+from deepseg_qgis.engine.files.raster_inputs.dataset import DatasetPixels
+from deepseg_qgis.engine.files.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
+from deepseg_qgis.engine.files.raster_inputs.mosaic import Mosaic, mosaic_name
+from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels as Pixels
+from deepseg_qgis.engine.files.raster_inputs.pixels import PixelSource, padded
+from deepseg_qgis.engine.files.raster_inputs.placement import grid_of
+from deepseg_qgis.engine.files.raster_inputs.resampling import Resampled, needs_resampling, north_up
+from deepseg_qgis.engine.files.raster_inputs.unpacking import Unpacked, needs_unpacking
+from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.errors import RasterError
+from deepseg_qgis.jobs import RasterSource
+
+GDAL_CACHE_BYTES = 256 * 2**20
+"""In bytes: GDAL would also take megabytes, but `rasterio.features.rasterize` takes those for bytes
+and then works row by row, 20 times slower."""
+
+
+class Raster:
+    """A raster opened for reading; a context manager. Safe to read from several threads.
+
+    Alpha bands, masks, nodata values, NaN and infinity are *not data* and show up in
+    `Pixels.valid` alone, never as bands; so do broken blocks, which ``control`` is told of.
+    ``files`` are the paths that its pixels come from (none for pictures that are no file), ``grid``
+    is where they lie, ``notices`` what the user should know about that.
+    ``pixels`` is given for pictures that are no file; whoever gives it closes it.
+
+    Raises:
+        RasterError: the file is missing, broken, empty, of complex numbers, or not to be trusted.
+    """
+
+    def __init__(
+        self,
+        source: RasterSource,
+        control: Control | None = None,
+        pixels: PixelSource | None = None,
+        network: bool | None = None,
+    ) -> None:
+        self.source = source
+        self.notices: list[str] = []
+        self.files: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+        self._dataset: DatasetReader | None = None
+        self._environment = contextlib.ExitStack()
+        if pixels is None:
+            with contextlib.ExitStack() as on_error:
+                on_error.callback(self._environment.close)
+                pixels = self._opened(control or Control(), network)
+                on_error.pop_all()
+        self._pixels = pixels
+
+    @property
+    def grid(self) -> Grid:
+        """Where the pixels lie."""
+        return self._pixels.grid
+
+    @property
+    def name(self) -> str:
+        """What predictions from this raster carry as their source."""
+        return self.source.name
+
+    @property
+    def bands(self) -> int:
+        """The number of bands that are data."""
+        return self._pixels.bands
+
+    @property
+    def dtype(self) -> str:
+        """The numpy name of the values' type."""
+        return self._pixels.dtype
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Each band's description, or its colour, or its number."""
+        return self._pixels.band_names
+
+    @property
+    def colours(self) -> Mapping[int, str]:
+        """The colour of each value as ``#rrggbb``, if the raster brings a table of colours."""
+        return self._pixels.colours
+
+    def tags(self, namespace: str) -> Mapping[str, str]:
+        """Return a file's metadata in a namespace; nothing of pictures that are no file."""
+        if self._dataset is None:
+            return {}
+        with self._lock:
+            return dict(self._dataset.tags(ns=namespace))
+
+    def read(self, window: Window) -> Pixels:
+        """Return the pixels of a window, which may stick out of the raster (no data there).
+
+        Raises:
+            RasterError: most blocks are broken, or the file has vanished.
+            ResourceError: the raster has to be unpacked, and the disk has no room for it.
+        """
+        with self._lock, _explained(self.source.path):
+            return padded(self._pixels, window)
+
+    def overview(self, longest_px: int) -> Pixels:
+        """Return the whole raster, shrunk so that its longer side is at most ``longest_px``."""
+        return self.thumbnail(self.grid.window, longest_px)
+
+    def thumbnail(self, window: Window, longest_px: int) -> Pixels:
+        """Return a window inside the raster, shrunk so that its longer side is not longer."""
+        shrink = max(1.0, max(window.height, window.width) / longest_px)
+        shape = (max(1, round(window.height / shrink)), max(1, round(window.width / shrink)))
+        with self._lock, _explained(self.source.path):
+            return self._pixels.thumbnail(window, shape)
+
+    def at_resolution(self, resolution_m: float | None) -> Raster:
+        """Return the raster as a model of that ground sample distance should see it.
+
+        That is itself within a factor of 1.5, without georeference, and where ``resolution_m`` is
+        not known; else the same picture on a north-up grid of that resolution, with a notice.
+
+        Raises:
+            RasterError: the resolutions are too far apart to make sense.
+        """
+        if resolution_m is None or not needs_resampling(self.grid, resolution_m):
+            return self
+        grid = north_up(self.grid, resolution_m)
+        raster = Raster(self.source, pixels=Resampled(self._pixels, grid))
+        raster.notices.append(
+            f"{self.name} has pixels of {self.grid.resolution_m:.3g} m, the model was trained on "
+            f"{resolution_m:.3g} m. It is {_way(self.grid, resolution_m)} to the model's "
+            f"resolution ({grid.width:,} × {grid.height:,} px); the results are on that grid."
+        )
+        return raster
+
+    def check_read(self) -> None:
+        """Raise RasterError if most of what was read turned out to be broken."""
+        self._pixels.check_read()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pixels.close()
+        self._environment.close()
+
+    def __enter__(self) -> Raster:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _opened(self, control: Control, network: bool | None) -> PixelSource:
+        path = self.source.path
+        safety.check_path(path)
+        remote = safety.is_remote(path) if network is None else network
+        options = safety.OPTIONS | ({} if remote else safety.OPTIONS_FOR_LOCAL)
+        self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **options))
+        with _explained(path):
+            dataset = self._dataset = self._environment.enter_context(_open(path))
+            safety.check_dataset(dataset, path)
+            check_complete(dataset, path)
+            self.files = tuple(each for each in dataset.files if not each.endswith(".aux.xml"))
+            grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
+            pixels = self._read_from(dataset, grid, control)
+        return pixels
+
+    def _read_from(self, dataset: DatasetReader, grid: Grid, control: Control) -> PixelSource:
+        """Return the way to read a dataset that suits its format."""
+        if needs_unpacking(dataset):  # GDAL would take PNGs of up to 512 MB as a whole
+            self._environment.enter_context(rasterio.Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO"))
+            packed = DatasetPixels(self._again(), grid, self.source, control.warn)
+            return Unpacked(packed, self.name, _open, control)
+        if is_slow(dataset):
+            self._environment.enter_context(rasterio.Env(GDAL_NUM_THREADS="1"))
+            threads = min(os.cpu_count() or 1, MOST_THREADS)
+            block = dataset.block_shapes[0]
+            several = [dataset] + [self._again() for _ in range(threads - 1)]
+            return DecodedBlocks(
+                [DatasetPixels(each, grid, self.source, control.warn) for each in several], block
+            )
+        return DatasetPixels(dataset, grid, self.source, control.warn)
+
+    def _again(self) -> DatasetReader:
+        return self._environment.enter_context(_open(self.source.path))
+
+
+@contextlib.contextmanager
+def opened(
+    sources: Sequence[RasterSource], control: Control | None = None
+) -> Iterator[list[Raster]]:
+    """Open several rasters at once; what the user should know about them is told in the log.
+
+    Raises:
+        RasterError: one of them cannot be read, or most of what was read of one was broken.
+    """
+    control = control or Control()
+    network = any(safety.is_remote(source.path) for source in sources)
+    with contextlib.ExitStack() as stack:
+        rasters = [
+            stack.enter_context(Raster(source, control, network=network)) for source in sources
+        ]
+        tell(rasters, control)
+        yield rasters
+        for raster in rasters:
+            raster.check_read()
+
+
+def as_mosaic(rasters: Sequence[Raster]) -> Raster:
+    """Return several rasters as one picture, the earlier on top; they stay open beneath it.
+
+    Raises:
+        RasterError: they differ in CRS, resolution or bands.
+    """
+    names = [raster.name for raster in rasters]
+    source = rasters[0].source
+    together = RasterSource(source.path, source.crs_wkt, mosaic_name(names))
+    return Raster(together, pixels=Mosaic([raster._pixels for raster in rasters], names))
+
+
+def for_model(
+    rasters: Sequence[Raster], resolution_m: float | None, mosaic: bool, control: Control
+) -> list[Raster]:
+    """Return what a model of that resolution is to be run on; what changes is told in the log.
+
+    Raises:
+        RasterError: the rasters cannot be one mosaic, or their resolution makes no sense.
+    """
+    pictures = [as_mosaic(rasters)] if mosaic and len(rasters) > 1 else rasters
+    fitted = [raster.at_resolution(resolution_m) for raster in pictures]
+    tell([new for new, old in zip(fitted, pictures, strict=True) if new is not old], control)
+    return fitted
+
+
+def tell(rasters: Sequence[Raster], control: Control) -> None:
+    """Write what the user should know about the rasters into the log."""
+    for raster in rasters:
+        for notice in raster.notices:
+            control.warn(notice)
+
+
+def _open(path: str) -> DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
+def _way(grid: Grid, resolution_m: float) -> str:
+    assert grid.resolution_m is not None
+    return "averaged" if grid.resolution_m < resolution_m else "interpolated"
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn what GDAL says into one sentence for a mapper."""
+    try:
+        yield
+    except rasterio.errors.RasterioIOError as error:
+        raise RasterError(
+            f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
+            "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "
+            "opens in QGIS at full resolution, or copy it again from its source."
+        ) from error

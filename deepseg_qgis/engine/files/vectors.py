@@ -1,0 +1,396 @@
+"""The one module that reads and writes vector files and tables.
+
+Writing streams: features pass through in batches, in the format that the file name's extension
+chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.files import geojson_text, geoparquet
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
+from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.errors import OutputError, VectorError
+from deepseg_qgis.jobs import VectorSource
+
+DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
+"""The newest version that QGIS 3.22 reads without a warning."""
+SPATIAL_INDEX = {
+    "OGR_GPKG_ALLOW_THREADED_RTREE": "NO",
+    "OGR_GPKG_MAX_RAM_USAGE_RTREE": "50000000",
+}
+"""A GeoPackage's index is made at the end, within 50 MB; by default it grows beside the writing."""
+LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
+SHORT_NAMES = {
+    "perimeter_m": "perim_m",
+    "first_row_px": "first_row",
+    "first_column_px": "first_col",
+}
+"""A Shapefile's field names end at 10 characters."""
+SHAPEFILE_BYTES = 2**31 - 1
+"""Beyond, many programs read neither .shp nor .dbf."""
+DBF_ROW_BYTES = 1024
+"""The most that a row of fields takes: OGR widens text fields up to 254 characters each."""
+MANY_FEATURES = 1_000_000
+BATCH = 1 << 17
+"""So many vertices are turned into GeoJSON at once (about 6 MB of text)."""
+
+FORMULA = ("=", "+", "-", "@")
+"""A spreadsheet takes a cell of a CSV that starts so for a formula."""
+
+
+Shapes = Geometries | PolygonArrays
+
+
+@dataclass(frozen=True)
+class Features:
+    """Polygons with their columns, each as long as ``geometries``; None stands for NULL."""
+
+    geometries: Geometries
+    columns: Mapping[str, Sequence[object] | NDArray[np.generic]]
+
+    @property
+    def shapes(self) -> Geometries:
+        """The geometries, as a `Batch` has them."""
+        return self.geometries
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Polygons as flat arrays with their columns, to be written."""
+
+    shapes: PolygonArrays
+    columns: Mapping[str, NDArray[Any]]
+
+
+def read_features(source: VectorSource) -> Features:
+    """Return all features of a layer; ``columns`` are ``category`` and ``source`` (text or None).
+
+    Geometries come as they are, None and invalid ones included. Memory: the layer.
+
+    Raises:
+        VectorError: the layer cannot be read.
+    """
+    pyogrio = _pyogrio()
+    names = ("category", "source")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rings that are not closed; they are repaired
+            meta, table = pyogrio.read_arrow(source.path, layer=source.layer, columns=list(names))
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise VectorError(f"The layer '{source.name}' could not be read ({error}).") from error
+    columns = {
+        name: [value if isinstance(value, str) else None for value in table[name].to_pylist()]
+        if name in table.column_names
+        else [None] * len(table)
+        for name in names
+    }
+    wkb = table[meta["geometry_name"] or "wkb_geometry"].to_numpy()
+    # what begins with NaN is no ring to GEOS, and would end the reading of all others
+    shapes = shapely.from_wkb(wkb, on_invalid="fix")
+    return Features(np.asarray(shapes, dtype=object), columns)
+
+
+def crs_of(source: VectorSource) -> pyproj.CRS | None:
+    """Return the CRS of a layer, or None where it has none."""
+    return pyproj.CRS.from_wkt(source.crs_wkt) if source.crs_wkt else None
+
+
+def crs_for(path: str, crs: pyproj.CRS | None) -> pyproj.CRS | None:
+    """Return the CRS that a file at ``path`` is to have: RFC 7946 knows WGS 84 alone."""
+    return WGS84 if crs is not None and _is_geojson(path) else crs
+
+
+def better_format(path: str, count: int) -> str | None:
+    """Return what to tell the user who wrote so many polygons to ``path``; None if all is well."""
+    if count <= MANY_FEATURES or not _is_geojson(path):
+        return None
+    return (
+        f"{count:,} polygons are many for GeoJSON, which programs read as a whole. Name the output "
+        ".gpkg (GeoPackage), .fgb (FlatGeobuf) or .parquet (GeoParquet): they open at once."
+    )
+
+
+def write_features(
+    path: str,
+    batches: Iterable[Features | Batch],
+    fields: Mapping[str, pa.DataType],
+    crs: pyproj.CRS | None,
+    *,
+    multipart: bool = False,
+) -> int:
+    """Write polygons, given in ``crs``, batch by batch; return how many.
+
+    ``fields`` are the columns of each batch, in order; ``multipart`` says that some may have
+    several parts, and makes all of them multipolygons where a file has one type alone. In WGS 84
+    polygons are cut at the antimeridian; GeoJSON is always in it (`crs_for`). What ``batches``
+    raises comes out as it is. Memory: some batches; for FlatGeobuf its spatial index besides,
+    about 100 bytes a polygon.
+
+    Raises:
+        OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
+    """
+    counted = _Counted(path, batches, fields, crs == WGS84)
+    schema = pa.schema(list(fields.items()))
+    try:
+        if _is_geojson(path):
+            _write_geojson(path, counted, list(fields))
+        elif _is_parquet(path):
+            known = ((_geometries(shapes), columns) for shapes, columns in counted)
+            geoparquet.write(path, known, schema, crs)
+        else:
+            _write_through_ogr(path, counted, schema, crs, multipart)
+    except (OutputError, OSError) as error:
+        if counted.error is not None:
+            raise counted.error from None
+        if isinstance(error, OutputError):
+            raise
+        raise _unwritten(path, error) from error
+    return counted.count
+
+
+class _Counted:
+    """Batches as geometries and Arrow columns, counted.
+
+    They remember the error that they raise: on its way through GDAL it would lose its name.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        batches: Iterable[Features | Batch],
+        fields: Mapping[str, pa.DataType],
+        round_world: bool,
+    ) -> None:
+        self._path, self._batches, self._fields = path, batches, fields
+        self._round_world = round_world
+        self.count = 0
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[tuple[Shapes, list[pa.Array]]]:
+        try:
+            for batch in self._batches:
+                shapes: Shapes = batch.shapes
+                if len(shapes) == 0:
+                    continue
+                if self._round_world and _may_cross(shapes):
+                    shapes = cut_at_antimeridian(_geometries(shapes))
+                if Path(self._path).suffix.lower() == ".shp":
+                    _check_shapefile(self._path, shapes)
+                self.count += len(shapes)
+                yield shapes, [_arrow(batch.columns[n], kind) for n, kind in self._fields.items()]
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _write_geojson(
+    path: str, batches: Iterable[tuple[Shapes, list[pa.Array]]], names: list[str]
+) -> None:
+    with open(path, "wb") as file:
+        file.write(geojson_text.head(Path(path).stem))
+        separator = 2  # before the first feature none is written
+        for shapes, columns in batches:
+            for first, some in _arrays(shapes).batches(BATCH):
+                part = [column.slice(first, len(some)) for column in columns]
+                text = geojson_text.features(some, dict(zip(names, part, strict=True)))
+                file.write(text[separator:])
+                separator = 0
+        file.write(geojson_text.TAIL)
+
+
+def _write_through_ogr(
+    path: str,
+    batches: Iterable[tuple[Shapes, list[pa.Array]]],
+    schema: pa.Schema,
+    crs: pyproj.CRS | None,
+    multipart: bool,
+) -> None:
+    geometry = pa.field("geometry", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+    shapefile = Path(path).suffix.lower() == ".shp"
+    if shapefile:
+        schema = pa.schema(
+            [(SHORT_NAMES.get(field.name, field.name), field.type) for field in schema]
+        )
+    whole = schema.append(geometry)
+    records = (
+        pa.RecordBatch.from_arrays(
+            [*columns, pa.array(_wkb(shapes, multipart), type=pa.binary())],
+            schema=whole,
+        )
+        for shapes, columns in batches
+    )
+    if shapefile:
+        kind = "Polygon"
+    elif multipart:
+        kind = "MultiPolygon"
+    else:  # what is cut at the antimeridian has several parts
+        kind = "Unknown" if crs == WGS84 else "Polygon"
+    _write(
+        path,
+        pa.RecordBatchReader.from_batches(whole, records),
+        geometry_name="geometry",
+        geometry_type=kind,
+        crs=crs.to_wkt() if crs else None,
+    )
+
+
+def _wkb(shapes: Shapes, multipart: bool) -> NDArray[np.object_]:
+    geometries = _geometries(shapes)
+    if multipart:
+        single = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
+        geometries = geometries.copy()
+        count = int(single.sum())
+        if count:
+            geometries[single] = shapely.multipolygons(geometries[single], indices=range(count))
+    return np.asarray(shapely.to_wkb(geometries), dtype=object)
+
+
+def _check_shapefile(path: str, shapes: Shapes) -> None:
+    """Check that the shapes still fit into the files.
+
+    Raises:
+        OutputError: they do not.
+    """
+    more = 16 * len(_arrays(shapes).coordinates) + DBF_ROW_BYTES * len(shapes)
+    for part in (path, f"{path[:-4]}.dbf"):
+        if os.path.exists(part) and os.path.getsize(part) + more > SHAPEFILE_BYTES:
+            raise OutputError(
+                f"{path}: a Shapefile cannot hold more than 2 GB, and these polygons need more. "
+                "Name the output .gpkg (GeoPackage) or .fgb (FlatGeobuf) instead."
+            )
+
+
+def write_table(
+    path: str,
+    columns: Mapping[str, Sequence[object]],
+    fields: Mapping[str, pa.DataType],
+) -> None:
+    """Write a table without geometry (CSV, GeoPackage, XLSX, …).
+
+    In CSV, text that a spreadsheet would take for a formula gets a leading apostrophe.
+
+    Raises:
+        OutputError: the format is unknown or the disk is full.
+    """
+    text = {name for name, kind in fields.items() if kind == pa.string()}
+    plain = Path(path).suffix.lower() in (".csv", ".tsv")
+    arrays = [
+        _arrow([_no_formula(value) for value in columns[name]], kind)
+        if plain and name in text
+        else _arrow(columns[name], kind)
+        for name, kind in fields.items()
+    ]
+    _write(path, pa.table(dict(zip(fields, arrays, strict=True))))
+
+
+def cut_at_antimeridian(geometries: Geometries) -> Geometries:
+    """Return polygons in degrees with those that cross ±180° cut there (RFC 7946, 3.1.9).
+
+    A polygon more than 180° wide is taken for one that crosses: its western half is moved east by
+    360°, cut at 180°, and moved back.
+    """
+    bounds = shapely.bounds(geometries)
+    crossing = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180.0)
+    result: Geometries = geometries.copy()
+    for i in crossing:
+        turned = shapely.transform(
+            geometries[i], lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])
+        )
+        west = shapely.intersection(turned, shapely.box(0, -90, 180, 90))
+        east = shapely.intersection(turned, shapely.box(180, -90, 360, 90))
+        back = shapely.transform(east, lambda xy: xy - [360.0, 0.0])
+        result[i] = shapely.union(west, back)
+    return result
+
+
+def _may_cross(shapes: Shapes) -> bool:
+    """Return whether any polygon of these may reach from one side of the antimeridian across."""
+    if isinstance(shapes, PolygonArrays):
+        return bool(np.ptp(shapes.coordinates[:, 0]) > 180.0)
+    xmin, _, xmax, _ = shapely.total_bounds(shapes)
+    return bool(xmax - xmin > 180.0)
+
+
+def _arrays(shapes: Shapes) -> PolygonArrays:
+    return shapes if isinstance(shapes, PolygonArrays) else PolygonArrays.of(shapes)
+
+
+def _geometries(shapes: Shapes) -> Geometries:
+    return shapes.geometries() if isinstance(shapes, PolygonArrays) else shapes
+
+
+def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object) -> None:
+    pyogrio = _pyogrio()
+    driver = _driver(path)
+    try:
+        with warnings.catch_warnings():
+            # a Shapefile shortens names to 10 characters, and a table has no CRS
+            warnings.simplefilter("ignore")
+            pyogrio.write_arrow(
+                table,
+                path,
+                layer=Path(path).stem,
+                driver=driver,
+                dataset_options=DATASET_OPTIONS.get(driver),
+                layer_options=LAYER_OPTIONS.get(driver),
+                **options,
+            )
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError, RuntimeError) as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: str, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path} could not be written ({error}). Check that its disk has room and that the "
+        "format suits polygons with these fields."
+    )
+
+
+def _driver(path: str) -> str:
+    try:
+        return str(_pyogrio().detect_write_driver(path))
+    except ValueError as error:
+        raise OutputError(
+            f"{path}: the format is not known by its extension. Use .geojson, .gpkg, .fgb, "
+            ".parquet, .shp or, for tables, .csv."
+        ) from error
+
+
+def _pyogrio() -> ModuleType:
+    """Return pyogrio, imported only when needed: it imports geopandas and pandas (0.3 s)."""
+    import pyogrio
+
+    pyogrio.set_gdal_config_options(SPATIAL_INDEX)
+    module: ModuleType = pyogrio
+    return module
+
+
+def _is_geojson(path: str) -> bool:
+    return Path(path).suffix.lower() in (".geojson", ".json")
+
+
+def _is_parquet(path: str) -> bool:
+    return Path(path).suffix.lower() in (".parquet", ".geoparquet")
+
+
+def _arrow(values: Sequence[object] | NDArray[np.generic], kind: pa.DataType) -> pa.Array:
+    """Return a column with NaN as NULL."""
+    return pa.array(values, type=kind, from_pandas=True)
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

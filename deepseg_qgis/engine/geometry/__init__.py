@@ -1,0 +1,1 @@
+"""Windows, grids and true sizes: arithmetic on arrays, no I/O."""

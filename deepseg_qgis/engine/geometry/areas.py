@@ -1,0 +1,111 @@
+"""Areas of interest and annotations over one raster, rasterised window by window. No I/O.
+
+Everything is in the raster's pixel coordinates. A pixel belongs to the polygon that holds its
+centre; where annotations overlap, the smaller one lies on top.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.tiling import Window
+
+
+class Area:
+    """A part of a raster, as a polygon or multipolygon in pixel coordinates (may be empty)."""
+
+    def __init__(self, geometry: shapely.Geometry) -> None:
+        self.geometry = geometry
+        self._parts = shapely.get_parts(geometry)
+        self._tree = shapely.STRtree(self._parts)
+
+    @classmethod
+    def of(cls, geometries: Geometries) -> Area:
+        """Return the area that the polygons cover together."""
+        return cls(shapely.union_all(geometries))
+
+    @classmethod
+    def of_windows(cls, windows: list[Window]) -> Area:
+        """Return the area that the windows cover together."""
+        return cls.of(np.array([box(window) for window in windows], dtype=object))
+
+    @property
+    def size_px(self) -> float:
+        """The area in pixels."""
+        return float(self.geometry.area)
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """Return (rows, columns) True where the pixel's centre is inside."""
+        near = self._parts[np.sort(self._tree.query(box(window)))]
+        return burnt(near, np.ones(len(near), dtype=np.uint8), window) > 0
+
+    def touches(self, window: Window) -> bool:
+        """Whether the window shares some ground with the area."""
+        return len(self._tree.query(box(window), predicate="intersects")) > 0
+
+    def covers(self, window: Window) -> bool:
+        """Whether one polygon of the area holds the whole window."""
+        return len(self._tree.query(box(window), predicate="covered_by")) > 0
+
+    def window(self, within: Window) -> Window:
+        """Return the smallest window inside ``within`` that holds the area; empty if none does."""
+        if self.geometry.is_empty:
+            return Window(within.row, within.column, 0, 0)
+        xmin, ymin, xmax, ymax = self.geometry.bounds
+        row, column = math.floor(ymin), math.floor(xmin)
+        around = Window(row, column, math.ceil(ymax) - row, math.ceil(xmax) - column)
+        return around.intersection(within)
+
+    def without(self, other: Area) -> Area:
+        """Return what of this area is not in the other."""
+        return Area(shapely.difference(self.geometry, other.geometry))
+
+    def within(self, other: Area) -> Area:
+        """Return what of this area is in the other too."""
+        return Area(shapely.intersection(self.geometry, other.geometry))
+
+
+class AnnotatedArea:
+    """The annotations of one raster; ``classes`` are 1 to k, one for each geometry."""
+
+    def __init__(self, geometries: Geometries, classes: NDArray[np.uint8]) -> None:
+        order = np.argsort(-shapely.area(geometries), kind="stable")
+        self.geometries = geometries[order]
+        self.classes = classes[order]
+        self._tree = shapely.STRtree(self.geometries)
+
+    def near(self, window: Window) -> NDArray[np.int64]:
+        """Return which annotations lie, by their bounds, in or at the window, the largest first."""
+        return np.sort(self._tree.query(box(window)))
+
+    def mask(self, window: Window) -> NDArray[np.uint8]:
+        """Return (rows, columns) with each pixel's class, 0 where nothing is annotated."""
+        near = self.near(window)
+        return burnt(self.geometries[near], self.classes[near], window)
+
+
+def box(window: Window) -> shapely.Polygon:
+    """Return the window as a polygon in pixel coordinates."""
+    return shapely.box(window.column, window.row, window.column_end, window.row_end)
+
+
+def burnt(geometries: Geometries, values: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """Return (rows, columns) uint8 with the value of the last geometry over each pixel's centre."""
+    shape = (window.height, window.width)
+    if len(geometries) == 0:
+        return np.zeros(shape, dtype=np.uint8)
+    return np.asarray(
+        rasterize(
+            zip(geometries, values.tolist(), strict=True),
+            out_shape=shape,
+            transform=Affine.translation(window.column, window.row),
+            dtype=np.uint8,
+        )
+    )

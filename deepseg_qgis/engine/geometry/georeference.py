@@ -1,0 +1,143 @@
+"""Where a raster's pixels lie on the ground. No I/O.
+
+Pixel coordinates are (x, y) = (column, row) with the origin at the outer corner of the first
+pixel, so the pixel in row 0 and column 0 covers the unit square and whole numbers are corners.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.geometry.measures import Ruler, Sizes, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
+from deepseg_qgis.engine.geometry.projections import (
+    Project,
+    affine,
+    mapped,
+    metres_per_unit,
+    on_course,
+    period_of,
+    projection,
+    reprojected,
+)
+from deepseg_qgis.engine.geometry.tiling import Window
+
+UNREFERENCED = Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+"""x = column, y = -row: how QGIS draws a raster without georeference."""
+
+STRAIGHT_WITHIN_M = 1e-4
+STRAIGHT_WITHIN_PX = 1e-2
+"""How far a reprojected edge may leave its true course: on the ground, and on a pixel grid."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster's pixel grid: its size in pixels, its transform and its CRS (None: unknown)."""
+
+    width: int
+    height: int
+    transform: Affine
+    crs: pyproj.CRS | None
+
+    @property
+    def window(self) -> Window:
+        """The whole grid as a window."""
+        return Window(0, 0, self.height, self.width)
+
+    @functools.cached_property
+    def resolution_m(self) -> float | None:
+        """Ground sample distance in metres: a pixel's side at the grid's centre; None if unknown.
+
+        Measured on the ellipsoid (a unit of EPSG:3857 is no metre): the square root of the ground
+        area of the central 10 × 10 px, over 10.
+        """
+        if self.crs is None:
+            return None
+        x, y = self.width / 2.0, self.height / 2.0
+        square = np.array([shapely.box(x - 5, y - 5, x + 5, y + 5)], dtype=object)
+        area, _ = area_and_perimeter_m(self.to_crs(square, self.crs), self.crs)
+        return float(np.sqrt(area[0]) / 10.0) if np.isfinite(area[0]) else None
+
+    def pixel_areas_m2(self, xy: Coordinates) -> NDArray[np.float64]:
+        """Return (n,) the ground area in m² of a pixel centred on each of (n, 2) pixel coordinates.
+
+        Measured on the CRS's ellipsoid, to 1e-6 of itself for pixels of a centimetre and more. NaN
+        without a CRS, and where the projection does not reach.
+        """
+        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) - 0.5
+        squares = (xy[:, None, :] + corners).reshape(-1, 2)
+        offsets = np.arange(len(xy) + 1)
+        polygons = PolygonArrays(squares, 5 * offsets, offsets)
+        areas, _ = Placing(self, self.crs).placed(polygons).sizes()
+        return areas
+
+    def to_crs(self, geometries: Geometries, crs: pyproj.CRS | None) -> Geometries:
+        """Return geometries in pixel coordinates as geometries in ``crs``.
+
+        Edges are cut where straight ones would leave their true course by more than 0.1 mm. Where
+        the grid has no CRS its own coordinates are returned, whatever ``crs`` is.
+        """
+        return Placing(self, crs).placed(geometries).polygons.geometries()
+
+    def from_crs(self, geometries: Geometries, crs: pyproj.CRS | None) -> Geometries:
+        """Return geometries in ``crs`` as geometries in pixel coordinates.
+
+        Edges are cut where straight ones would leave their course by more than 1/100 px.
+        Coordinates that the projection cannot take become infinite.
+        """
+        inverse = ~self.transform
+        if self.crs is None or crs is None or crs == self.crs:
+            return mapped(geometries, lambda xy: affine(inverse, xy))
+        project = projection(crs, self.crs)
+        return reprojected(geometries, lambda xy: affine(inverse, project(xy)), STRAIGHT_WITHIN_PX)
+
+
+class Placing:
+    """Takes polygons from a raster's pixel grid to ``crs``; made once for many batches.
+
+    Where the grid or ``crs`` has no CRS its own coordinates are kept, as in `Grid.to_crs`.
+    """
+
+    def __init__(self, grid: Grid, crs: pyproj.CRS | None) -> None:
+        self._transform = grid.transform
+        self._project: Project | None = None
+        own = grid.crs is None or crs is None or crs == grid.crs
+        if not own:
+            assert grid.crs is not None
+            assert crs is not None
+            project = projection(grid.crs, crs)
+            self._project = lambda xy: project(affine(grid.transform, xy))
+            self._tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
+            self._period = period_of(crs)
+        self._ruler = Ruler(None if grid.crs is None else grid.crs if own else crs)
+
+    def placed(self, polygons: Geometries | PolygonArrays) -> Placed:
+        """Return polygons in pixel coordinates as polygons in the CRS, edges on their course."""
+        arrays = polygons if isinstance(polygons, PolygonArrays) else PolygonArrays.of(polygons)
+        if self._project is None:
+            on_ground = arrays.moved(affine(self._transform, arrays.coordinates))
+        else:
+            on_ground = on_course(arrays, self._project, self._tolerance, self._period)
+        return Placed(on_ground, self._ruler)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Polygons in a CRS, and the ruler that measures them there."""
+
+    polygons: PolygonArrays
+    ruler: Ruler
+
+    def sizes(self) -> Sizes:
+        """Return areas (m²) and perimeters (m, holes included), NaN where they are unknown.
+
+        Polygons in longitude and latitude are measured as they lie, without another projection.
+        """
+        return self.ruler.sizes(self.polygons)

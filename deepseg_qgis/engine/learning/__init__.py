@@ -1,0 +1,1 @@
+"""Training a network on what is known."""

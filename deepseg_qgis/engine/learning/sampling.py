@@ -1,0 +1,176 @@
+"""Training windows: where they lie, and what is read for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.files.rasters import Pixels
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.models.networks import network_input
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.errors import RasterError
+
+FEWEST_WINDOWS = 128
+"""An epoch has at least so many windows, however small the labelled area."""
+TRIES = 30
+"""So often a window clear of the validation areas is looked for."""
+STATISTICS_WINDOWS = 64
+"""The normalisation is computed from so many training windows."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A window to be read for training: from which raster, where, and turned how."""
+
+    truth: GroundTruth
+    window: Window
+    turn: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the network learns from.
+
+    ``values`` (bands, size, size) in the raster's dtype with ``valid`` (size, size), ``classes``
+    (size, size) uint8 with 0 for background, and ``known`` where the classes count.
+    """
+
+    pixels: Pixels
+    classes: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each band over training pixels, in the raster's units."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+
+class Sampler:
+    """Draws training windows evenly over the training areas, clear of the validation areas."""
+
+    def __init__(
+        self, truths: Sequence[GroundTruth], tile_size_px: int, rng: np.random.Generator
+    ) -> None:
+        self._truths = [truth for truth in truths if truth.training.size_px > 0]
+        self._places = [_PointSource(truth.training) for truth in self._truths]
+        sizes = np.array([truth.training.size_px for truth in self._truths])
+        self._shares = sizes / sizes.sum()
+        self._tile_size = tile_size_px
+        self._rng = rng
+        self.windows_per_epoch = max(
+            FEWEST_WINDOWS, math.ceil(float(sizes.sum()) / tile_size_px**2)
+        )
+
+    def epoch(self, batch_size: int) -> Iterator[list[Draw]]:
+        """Yield the batches of an epoch, all full."""
+        for _ in range(math.ceil(self.windows_per_epoch / batch_size)):
+            yield [self.draw() for _ in range(batch_size)]
+
+    def draw(self) -> Draw:
+        """Return a window around a random training pixel.
+
+        Should no window clear of the validation areas be found, `read` blanks what overlaps.
+        """
+        number = int(self._rng.choice(len(self._truths), p=self._shares))
+        truth = self._truths[number]
+        for _ in range(TRIES):
+            row, column = self._places[number].pixel(self._rng)
+            window = self._window(truth, row, column)
+            if not truth.validation.touches(window):
+                break
+        return Draw(truth, window, int(self._rng.integers(TURNS)))
+
+    def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
+        """Return a window at a random offset around a pixel, inside the training area's bounds."""
+        size = self._tile_size
+        raster = truth.raster.grid.window
+        area = truth.training.window(raster)
+        up, left = (int(each) for each in self._rng.integers(size, size=2))
+        return Window(
+            _kept(row - up, size, (area.row, area.row_end), (0, raster.height)),
+            _kept(column - left, size, (area.column, area.column_end), (0, raster.width)),
+            size,
+            size,
+        )
+
+
+class _PointSource:
+    """Random pixels of an area: a random part of it by size, then a point by rejection."""
+
+    def __init__(self, area: Area) -> None:
+        self._area = area
+        self._window = area.window(Window(0, 0, 2**31, 2**31))
+
+    def pixel(self, rng: np.random.Generator) -> tuple[int, int]:
+        while True:
+            row = self._window.row + int(rng.integers(self._window.height))
+            column = self._window.column + int(rng.integers(self._window.width))
+            if self._area.touches(Window(row, column, 1, 1)):
+                return row, column
+
+
+def read(draw: Draw) -> Sample:
+    """Return the sample of a window, turned; nothing of a validation area is in it."""
+    truth, window = draw.truth, draw.window
+    pixels = truth.raster.read(window)
+    valid = pixels.valid & ~truth.validation.mask(window)
+    known = valid & truth.training.mask(window)
+    turn = draw.turn
+    return Sample(
+        Pixels(turned(pixels.values, turn), turned(valid, turn)),
+        turned(truth.annotated.mask(window), turn),
+        turned(known, turn),
+    )
+
+
+def arrays(
+    samples: Sequence[Sample], normalisation: Normalisation
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return a batch: (N, bands, H, W) float32, classes (N, H, W) int64, known (N, H, W) bool."""
+    mean, std = normalisation.mean, normalisation.std
+    return (
+        np.stack([network_input(each.pixels, mean, std) for each in samples]),
+        np.stack([each.classes.astype(np.int64) for each in samples]),
+        np.stack([each.known for each in samples]),
+    )
+
+
+def measure(sampler: Sampler) -> Normalisation:
+    """Return the normalisation from random training windows.
+
+    Raises:
+        RasterError: the training area has no data.
+    """
+    values = []
+    for _ in range(STATISTICS_WINDOWS):
+        sample = read(sampler.draw())
+        values.append(sample.pixels.values[:, sample.known].astype(np.float64))
+    pixels = np.concatenate(values, axis=1)
+    if pixels.shape[1] == 0:
+        raise RasterError(
+            "The labelled area holds no data in the raster (all of it is masked or no-data). Check "
+            "the raster's no-data value, or draw the AOI where the raster has data."
+        )
+    std = pixels.std(axis=1)
+    smallest = np.maximum(np.abs(pixels.mean(axis=1)) * 1e-6, 1e-6)
+    return Normalisation(
+        pixels.mean(axis=1).astype(np.float32), np.maximum(std, smallest).astype(np.float32)
+    )
+
+
+def _kept(start: int, size: int, *bounds: tuple[int, int]) -> int:
+    """Return the start moved as little as possible to keep the span inside each bound it fits."""
+    for low, high in bounds:
+        if high - low >= size:
+            start = min(max(start, low), high - size)
+    return start

@@ -1,0 +1,241 @@
+"""The training loop: fetch a batch, forward, backward, and after each epoch look how good it is.
+
+Only Lightning Fabric's devices and precision are used, so that the loop stays readable.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import nn
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.inference.devices import choose_device
+from deepseg_qgis.engine.inference.reading import read_ahead
+from deepseg_qgis.engine.inference.torch_engine import TorchEngine
+from deepseg_qgis.engine.inference.windows import default_tile_size
+from deepseg_qgis.engine.learning import sampling
+from deepseg_qgis.engine.learning.losses import segmentation_loss
+from deepseg_qgis.engine.learning.sampling import Normalisation, Sample, Sampler
+from deepseg_qgis.engine.learning.validation import Validation, validate
+from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.events import Epoch
+
+WEIGHT_DECAY = 0.01
+WARM_UP = 0.3
+"""The share of all steps in which the learning rate of the one-cycle schedule rises."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; ``learning_rate`` is the highest of the one-cycle schedule."""
+
+    architecture: str
+    encoder: str
+    epochs: int
+    tile_size_px: int
+    batch_size: int
+    learning_rate: float
+    patience: int | None
+    device: str
+
+
+@dataclass
+class Trained:
+    """What came of it: the best epoch's weights (on the CPU), and how it went.
+
+    ``history`` has every finished epoch; ``validation`` is that of the best one.
+    """
+
+    weights: dict[str, torch.Tensor]
+    validation: Validation
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one network; `train` does all of it.
+
+    Source of the schedule: Smith, Topin, Super-Convergence, 2018 (one cycle); of the optimiser:
+    Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019 (AdamW).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        truths: Sequence[GroundTruth],
+        categories: tuple[Category, ...],
+        sampler: Sampler,
+        control: Control,
+    ) -> None:
+        self._settings, self._truths, self._sampler = settings, truths, sampler
+        self._categories, self._control = categories, control
+        self.normalisation: Normalisation = sampling.measure(sampler)
+        device = torch.device(choose_device(settings.device))
+        self._bfloat16 = networks.has_fast_bfloat16(device)
+        self._fabric = Fabric(
+            accelerator=device.type,
+            devices=1,
+            precision="bf16-mixed" if self._bfloat16 else "32-true",
+        )
+        self._device = device
+        network = networks.build(
+            settings.architecture, settings.encoder, truths[0].raster.bands, len(categories)
+        )
+        networks.check_takes(network, truths[0].raster.bands, settings.tile_size_px)
+        self._optimiser: torch.optim.Optimizer
+        optimiser = torch.optim.AdamW(
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self._network, self._optimiser = self._fabric.setup(network, optimiser)
+        self._steps = math.ceil(sampler.windows_per_epoch / settings.batch_size)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=settings.learning_rate,
+            total_steps=self._steps * settings.epochs,
+            pct_start=WARM_UP,
+        )
+
+    def train(self) -> Trained:
+        """Train until all epochs are done, patience is over, or the user stops; keep the best.
+
+        Raises:
+            ParameterError: the loss became infinite before there was anything to keep.
+        """
+        control, settings = self._control, self._settings
+        control.log(
+            f"Training {settings.architecture}/{settings.encoder} on "
+            f"{networks.describe_device(self._device)} in "
+            f"{'bfloat16' if self._bfloat16 else 'float32'}: {settings.epochs} epochs of "
+            f"{self._steps * settings.batch_size} windows of {settings.tile_size_px} px."
+        )
+        best: Trained | None = None
+        history: list[Epoch] = []
+        for number in range(settings.epochs):
+            started = time.monotonic()
+            loss = self._epoch(number)
+            if not math.isfinite(loss):
+                if best is None:
+                    raise ParameterError(
+                        f"Training came apart in epoch {number + 1}: the loss became infinite. "
+                        f"Use a learning rate lower than {settings.learning_rate:g}."
+                    )
+                control.warn("The loss became infinite; the best model so far is kept.")
+                break
+            found = self._validate()
+            better = best is None or (found.score or 0.0) > (best.validation.score or 0.0)
+            seconds = time.monotonic() - started
+            history.append(self._told(number, loss, found, better, seconds))
+            if better or best is None:
+                best = Trained(self._weights(), found)
+            if control.stopped or self._tired(history):
+                break
+        assert best is not None
+        best.history = history
+        return best
+
+    def _epoch(self, number: int) -> float:
+        """Learn from one epoch's batches; return the mean loss. Ends early when stopped."""
+        self._network.train()
+        losses = []
+        for values, classes, known in self._batches():
+            loss = self._step(values, classes, known)
+            losses.append(loss)
+            done = number + len(losses) / self._steps
+            self._control.progress(
+                done / self._settings.epochs,
+                f"Epoch {number + 1} of {self._settings.epochs}, loss {loss:.3f}",
+            )
+            if self._control.stopped or not math.isfinite(loss):
+                break
+        return losses[-1] if not math.isfinite(losses[-1]) else float(np.mean(losses))
+
+    def _step(
+        self, values: NDArray[np.float32], classes: NDArray[np.int64], known: NDArray[np.bool_]
+    ) -> float:
+        """Learn from one batch; return its loss."""
+        device = self._device
+        images = torch.from_numpy(values).to(device, memory_format=torch.channels_last)
+        logits = self._network(images)  # (N, channels, H, W)
+        loss = segmentation_loss(
+            logits.float(), torch.from_numpy(classes).to(device), torch.from_numpy(known).to(device)
+        )
+        self._optimiser.zero_grad()
+        self._fabric.backward(loss)
+        self._optimiser.step()
+        self._schedule.step()
+        return float(loss.detach())
+
+    def _batches(
+        self,
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]]:
+        def read(draws: list[sampling.Draw]) -> list[Sample]:
+            return [sampling.read(draw) for draw in draws]
+
+        for samples in read_ahead(read, self._sampler.epoch(self._settings.batch_size)):
+            yield sampling.arrays(samples, self.normalisation)
+
+    def _validate(self) -> Validation:
+        normalisation = self.normalisation
+        engine = TorchEngine(
+            self._module(),
+            (normalisation.mean.tolist(), normalisation.std.tolist()),
+            self._device,
+            self._bfloat16,
+            self._validation_batch(),
+        )
+        tile_size_px = self._settings.tile_size_px
+        return validate(engine, len(self._categories), self._truths, tile_size_px)
+
+    def _validation_batch(self) -> int:
+        """Return how many of the larger tiles of validation make a batch like in training."""
+        training_px = self._settings.batch_size * self._settings.tile_size_px**2
+        return max(1, training_px // default_tile_size(self._settings.tile_size_px) ** 2)
+
+    def _module(self) -> nn.Module:
+        module: nn.Module = self._network.module
+        return module
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        state = self._module().state_dict()
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+
+    def _told(
+        self, number: int, loss: float, found: Validation, better: bool, seconds: float
+    ) -> Epoch:
+        names = [category.name for category in self._categories]
+        epoch = Epoch(
+            epoch=number + 1,
+            epochs=self._settings.epochs,
+            train_loss=loss,
+            validation_loss=found.loss,
+            validation_score=found.score,
+            category_iou=dict(zip(names, found.category_iou, strict=True)),
+            learning_rate=float(self._schedule.get_last_lr()[0]),
+            seconds=seconds,
+            best=better,
+        )
+        self._control.epoch(epoch)
+        return epoch
+
+    def _tired(self, history: list[Epoch]) -> bool:
+        """Whether the score has not risen for ``patience`` epochs."""
+        patience = self._settings.patience
+        if not patience:
+            return False
+        since_best = next(i for i, epoch in enumerate(reversed(history)) if epoch.best)
+        if since_best >= patience:
+            self._control.log(f"No better score for {patience} epochs: training ends here.")
+        return since_best >= patience

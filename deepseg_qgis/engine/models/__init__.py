@@ -1,0 +1,1 @@
+"""The model file, its card, and the networks that it names."""

@@ -1,0 +1,178 @@
+"""What a model file says of itself: the card, checked field by field. No I/O.
+
+A card comes from a file that anybody may have made, so nothing in it is believed before it was
+checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.truth.annotations import MOST_CATEGORIES, Category
+from deepseg_qgis.errors import ModelError
+
+FORMAT_VERSION = 1
+MOST_BANDS = 1024
+TILE_SIZES_PX = (32, 8192)
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that predicting with a model takes, and where it comes from.
+
+    ``mean`` and ``std`` are in the raster's units, one for each band; ``thresholds`` from 0 to 1,
+    one for each category; ``resolution_m`` is the ground sample distance in metres or None;
+    ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
+    GeoJSON geometry in that CRS.
+    """
+
+    architecture: str
+    encoder: str
+    task: str
+    categories: tuple[Category, ...]
+    band_names: tuple[str, ...]
+    dtype: str
+    resolution_m: float | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    tile_size_px: int
+    thresholds: tuple[float, ...]
+    validation_score: float | None = None
+    validation_iou: tuple[float | None, ...] = ()
+    footprint: tuple[Mapping[str, Any], ...] = ()
+    data: tuple[Mapping[str, Any], ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def bands(self) -> int:
+        """The number of bands that the network takes."""
+        return len(self.band_names)
+
+
+def to_json(card: ModelCard) -> str:
+    """Return the card as JSON text."""
+    return json.dumps(asdict(card), ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> ModelCard:
+    """Return the card in a JSON text, every field checked.
+
+    Raises:
+        ModelError: something is missing, of another kind, or out of bounds.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad("its card is no JSON") from error
+    if not isinstance(content, dict):
+        raise _bad("its card is no JSON object")
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise _bad(f"its format is version {version!r}, this DeepSeg reads {FORMAT_VERSION}")
+    categories = _categories(content.get("categories"))
+    bands = _texts(content.get("band_names"), 1, MOST_BANDS, "band names")
+    low, high = TILE_SIZES_PX
+    return ModelCard(
+        architecture=_choice(content.get("architecture"), ARCHITECTURES, "architecture"),
+        encoder=_choice(content.get("encoder"), ENCODERS, "encoder"),
+        task=_choice(content.get("task"), ("semantic",), "task"),
+        categories=categories,
+        band_names=bands,
+        dtype=_choice(content.get("dtype"), DTYPES, "data type"),
+        resolution_m=_optional_number(content.get("resolution_m"), 1e-6, 1e7, "resolution"),
+        mean=_numbers(content.get("mean"), len(bands), -1e38, 1e38, "means"),
+        std=_numbers(content.get("std"), len(bands), 1e-30, 1e38, "standard deviations"),
+        tile_size_px=int(_number(content.get("tile_size_px"), low, high, "tile size")),
+        thresholds=_numbers(content.get("thresholds"), len(categories), 0.0, 1.0, "thresholds"),
+        validation_score=_optional_number(
+            content.get("validation_score"), 0.0, 1.0, "validation score"
+        ),
+        validation_iou=tuple(
+            _optional_number(each, 0.0, 1.0, "validation IoU")
+            for each in _list(content.get("validation_iou", []), "validation IoU")
+        ),
+        footprint=_objects(content.get("footprint", []), "footprint"),
+        data=_objects(content.get("data", []), "data"),
+        training=_objects([content.get("training", {})], "training")[0],
+        history=_objects(content.get("history", []), "history"),
+        versions=_objects([content.get("versions", {})], "versions")[0],
+    )
+
+
+def _categories(value: object) -> tuple[Category, ...]:
+    entries = _objects(value, "categories")
+    if not 1 <= len(entries) <= MOST_CATEGORIES:
+        raise _bad(f"it has {len(entries)} categories, expected 1 to {MOST_CATEGORIES}")
+    categories = []
+    for entry in entries:
+        name, colour = entry.get("name"), entry.get("colour")
+        if not isinstance(name, str) or not name or len(name) > 1000:
+            raise _bad("a category has no proper name")
+        if not isinstance(colour, str) or not COLOUR.fullmatch(colour):
+            raise _bad(f"the colour of category {name[:40]!r} is not like #12ab34")
+        categories.append(Category(name, colour))
+    if len({category.name for category in categories}) < len(categories):
+        raise _bad("two categories have the same name")
+    return tuple(categories)
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _bad(f"its {what} are no list")
+    return value
+
+
+def _objects(value: object, what: str) -> tuple[Mapping[str, Any], ...]:
+    entries = _list(value, what)
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise _bad(f"its {what} are not as expected")
+    return tuple(entries)
+
+
+def _texts(value: object, least: int, most: int, what: str) -> tuple[str, ...]:
+    entries = _list(value, what)
+    if not least <= len(entries) <= most or not all(isinstance(each, str) for each in entries):
+        raise _bad(f"its {what} are not {least} to {most} texts")
+    return tuple(entries)
+
+
+def _choice(value: object, known: tuple[str, ...] | frozenset[str], what: str) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise _bad(f"its {what} is {str(value)[:60]!r}, which this DeepSeg does not know")
+    return value
+
+
+def _number(value: object, low: float, high: float, what: str) -> float:
+    right = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not right or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        raise _bad(f"its {what} is {str(value)[:40]}, expected a number from {low:g} to {high:g}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _optional_number(value: object, low: float, high: float, what: str) -> float | None:
+    return None if value is None else _number(value, low, high, what)
+
+
+def _numbers(value: object, count: int, low: float, high: float, what: str) -> tuple[float, ...]:
+    entries = _list(value, what)
+    if len(entries) != count:
+        raise _bad(f"it has {len(entries)} {what}, expected {count}")
+    return tuple(_number(each, low, high, what) for each in entries)
+
+
+def _bad(what: str) -> ModelError:
+    return ModelError(
+        f"This is no model that DeepSeg can use: {what}. Choose a .safetensors file that DeepSeg's "
+        "Train made, or train the model again."
+    )

@@ -1,0 +1,112 @@
+"""The model file: safetensors, with the card in its metadata. Read here without torch.
+
+Nothing in the file is believed: the header's length is checked before it is read, the card field by
+field. Format: https://github.com/huggingface/safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.models.model_card import ModelCard, from_json
+from deepseg_qgis.errors import ModelError, RasterError
+
+CARD_KEY = "deepseg"
+LARGEST_HEADER_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file says of itself, before its network is built.
+
+    ``tensors`` is the header's entry for each tensor, not checked yet (`weights.load` does);
+    ``fingerprint`` is the SHA-256 of the file's bytes, in hex.
+    """
+
+    path: str
+    card: ModelCard
+    fingerprint: str
+    tensors: Mapping[str, Any]
+
+
+def read(path: str) -> ModelFile:
+    """Return the card and fingerprint of a model file.
+
+    Raises:
+        ModelError: the file is no model of DeepSeg's.
+    """
+    header = _header(path)
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(CARD_KEY), str):
+        raise no_model(path, "it has no DeepSeg card")
+    return ModelFile(path, from_json(metadata[CARD_KEY]), _fingerprint(path), header)
+
+
+def read_for(path: str, rasters: Sequence[Raster]) -> ModelFile:
+    """Return the model file at a path, which is to run on these rasters.
+
+    Raises:
+        ModelError: the file is no model of DeepSeg's.
+        RasterError: a raster is of another kind than those it was trained on.
+    """
+    file = read(path)
+    for raster in rasters:
+        check_fits(file.card, raster)
+    return file
+
+
+def check_fits(card: ModelCard, raster: Raster) -> None:
+    """Check that a raster is of the kind that the model was trained on.
+
+    Raises:
+        RasterError: it has other bands or another data type.
+    """
+    if raster.bands != card.bands or raster.dtype != card.dtype:
+        raise RasterError(
+            f"The model expects {card.bands} band(s) of type {card.dtype} "
+            f"({', '.join(card.band_names)}); {raster.name} has {raster.bands} of type "
+            f"{raster.dtype} ({', '.join(raster.band_names)}). Choose a raster like the one it was "
+            "trained on, or train a model on this kind of raster."
+        )
+
+
+def _header(path: str) -> dict[str, Any]:
+    """Return the header, its length checked before it is read."""
+    try:
+        size = os.path.getsize(path)
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(LARGEST_HEADER_BYTES, size - 8):
+                raise no_model(path, "it does not start like one")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise no_model(path, f"it cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise no_model(path, "it does not start like one") from error
+    if not isinstance(header, dict):
+        raise no_model(path, "it does not start like one")
+    return header
+
+
+def _fingerprint(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def no_model(path: str, what: str) -> ModelError:
+    """Return the error that says why a file is no model."""
+    return ModelError(
+        f"{path} is no model that DeepSeg can use: {what}. Choose a .safetensors file that "
+        "DeepSeg's Train made."
+    )

@@ -1,0 +1,136 @@
+"""The networks: built by name from segmentation-models-pytorch, fed and read in one way.
+
+Nothing is ever fetched from the network: weights come from training or from a model file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.files.rasters import Pixels
+from deepseg_qgis.errors import ModelError, ParameterError
+
+OPTIONS = {"dpt": {"dynamic_img_size": True}}
+"""Vision transformers take pictures of one size alone unless told otherwise."""
+
+
+def channels_for(categories: int) -> int:
+    """Return the number of output channels: one for one category, else one more for background."""
+    return 1 if categories == 1 else categories + 1
+
+
+def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Module:
+    """Return a network (N, bands, H, W) → (N, channels, H, W) with random weights.
+
+    Raises:
+        ModelError: a name is not on our list, or the two do not go together.
+    """
+    if architecture not in ARCHITECTURES or encoder not in ENCODERS:
+        raise ModelError(
+            f"Expected an architecture and an encoder of DeepSeg's list, got {architecture!r} with "
+            f"{encoder!r}. Choose both from the lists of the Train dialog."
+        )
+    try:
+        network: nn.Module = smp.create_model(
+            architecture,
+            encoder_name=encoder,
+            encoder_weights=None,
+            in_channels=bands,
+            classes=channels_for(categories),
+            **OPTIONS.get(architecture, {}),
+        )
+    except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"The architecture {architecture} cannot be used with the encoder {encoder} ({error}). "
+            "Choose another encoder; resnet18 goes with nearly all of them."
+        ) from error
+    return network.to(memory_format=torch.channels_last)
+
+
+def check_takes(network: nn.Module, bands: int, tile_size_px: int) -> None:
+    """Check that a network can run on tiles of this size, by running it on one.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    tile = torch.zeros(1, bands, tile_size_px, tile_size_px)
+    try:
+        with torch.inference_mode():
+            network.eval()(tile)
+    except RuntimeError as error:
+        raise ParameterError(
+            f"This network cannot take tiles of {tile_size_px} px ({error}). Use 256 px, or "
+            "another architecture."
+        ) from error
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device in words for the log."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    return f"{device.type.upper()} ({torch.get_num_threads()} threads)"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; in software it would be slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def network_input(
+    pixels: Pixels, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (bands, rows, columns) float32: normalised, 0 (the mean) where no data."""
+    values = (pixels.values.astype(np.float32) - mean[:, None, None]) / std[:, None, None]
+    return np.where(pixels.valid, values, np.float32(0.0))
+
+
+def category_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Return the categories' probabilities (N, k, H, W) in 1/255 as uint8, background left out.
+
+    Sigmoid for one category, softmax over background and categories otherwise. Decisions and
+    scores are taken on these whole numbers, so that they cannot depend on blocks.
+    """
+    logits = logits.float()
+    share = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
+    return (share * 255.0).round().to(torch.uint8)
+
+
+class RawNetwork(nn.Module):
+    """A network from raw pixels to probabilities: all that predicting does to a pixel.
+
+    Takes values (N, bands, H, W) in the raster's type and valid (N, 1, H, W), uint8 or bool;
+    returns categories' probabilities (N, k, H, W) in 1/255 as uint8.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
+
+    def forward(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Normalise (0, the mean, where no data), run the network, round."""
+        normalised = self.centred(values) / self.std
+        normalised = torch.where(valid.bool(), normalised, torch.zeros_like(normalised))
+        return category_probabilities(
+            self.network(normalised.contiguous(memory_format=torch.channels_last))
+        )
+
+    def centred(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values less the mean, float32."""
+        return values.float() - self.mean

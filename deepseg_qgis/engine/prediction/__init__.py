@@ -1,0 +1,1 @@
+"""From decided cores to polygons and rasters."""

@@ -1,0 +1,140 @@
+"""The polygons of a raster as they are found: inference, outlines and measures, one behind another.
+
+Each stage has a thread of its own, so that inference never waits for outlines, nor those for the
+disk. What lies between two stages is bounded, so memory does not grow with the raster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyproj
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.vectors import Batch
+from deepseg_qgis.engine.geometry.georeference import Grid, Placing
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.streams import ahead
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
+from deepseg_qgis.errors import ParameterError
+
+FIELDS = {
+    "id": pa.int64(),
+    "category": pa.string(),
+    "score": pa.float64(),
+    "area_px": pa.int64(),
+    "area_m2": pa.float64(),
+    "perimeter_m": pa.float64(),
+    "source": pa.string(),
+}
+"""``id`` is row × width + column of the first pixel, unique within ``source``; ``score`` the mean
+probability; ``area_px`` exact; the sizes in metres are those of the polygon as it is written."""
+
+MOST_SIMPLIFY_PX = 4.0
+"""Beyond that outlines would have to be watched too far around every corner."""
+
+CORES_AHEAD = 2
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a raster: how outlines are shaped, and the polygons' CRS.
+
+    ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
+    ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
+    """
+
+    source: str
+    grid: Grid
+    crs: pyproj.CRS | None
+    categories: tuple[Category, ...]
+    simplify_px: float
+    min_area: float
+    told: Callable[[Components], None] | None = None
+
+
+def check_simplify(simplify_px: float) -> None:
+    """Check how far outlines are to be simplified.
+
+    Raises:
+        ParameterError: it is out of bounds.
+    """
+    if not 0.0 <= simplify_px <= MOST_SIMPLIFY_PX:
+        raise ParameterError(
+            f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {simplify_px:g}. "
+            "For more, run QGIS's 'Simplify' on the result."
+        )
+
+
+def polygons(
+    cores: Generator[Decided, None, None], region: Window, wanted: Wanted, control: Control
+) -> Generator[Batch, None, None]:
+    """Yield batches of polygons in the wanted CRS, with the columns of `FIELDS`.
+
+    ``cores`` come row by row of a complete grid over ``region`` (see `decided`). Close the
+    generator (or exhaust it) to have its threads ended. Memory: some cores of pixels, the outlines
+    of objects that are not complete (bounded, see `vectorising`), some batches.
+
+    Raises:
+        DeepSegError: what ``cores`` raises.
+    """
+    grid = wanted.grid
+    shaping = Shaping(
+        wanted.simplify_px,
+        wanted.min_area,
+        grid.pixel_areas_m2 if grid.crs is not None else None,
+        keep_exact=wanted.told is not None,
+    )
+    made = ahead(cores, CORES_AHEAD, "inference")
+    found = ahead(_objects(made, region, shaping, control), BATCHES_AHEAD, "outlines")
+    placing = Placing(grid, wanted.crs)
+    names = np.array([category.name for category in wanted.categories], dtype=object)
+    with contextlib.closing(found):
+        for objects in found:
+            if wanted.told:
+                wanted.told(objects)
+            yield _features(objects, wanted, placing, names)
+
+
+def _objects(
+    cores: Generator[Decided, None, None], region: Window, shaping: Shaping, control: Control
+) -> Generator[Components, None, None]:
+    with contextlib.closing(cores), Vectoriser(region, shaping) as vectoriser:
+        for core in cores:
+            objects = vectoriser.add(core.core, core.classes, core.probabilities)
+            if len(objects):
+                yield objects
+        vectoriser.check_complete()
+        if vectoriser.cut_objects:
+            limits = Limits()
+            control.log(
+                f"{vectoriser.cut_objects:,} region(s) with more than {limits.most_vertices:,} "
+                f"vertices were cut along a grid of {limits.cell_px:,} px."
+            )
+
+
+def _features(
+    objects: Components, wanted: Wanted, placing: Placing, names: NDArray[np.object_]
+) -> Batch:
+    placed = placing.placed(objects.polygons)
+    areas, perimeters = placed.sizes()
+    columns: dict[str, NDArray[Any]] = {
+        "id": objects.first_rows * wanted.grid.width + objects.first_columns,
+        "category": names[objects.classes.astype(np.int64) - 1],
+        "score": objects.scores,
+        "area_px": objects.sizes_px,
+        "area_m2": areas,
+        "perimeter_m": perimeters,
+        "source": np.full(len(objects), wanted.source, dtype=object),
+    }
+    return Batch(placed.polygons, columns)

@@ -1,1 +1,0 @@
-"""What `deepseg_qgis.engine.rasters` is made of: datasets, and pictures made of other pictures."""

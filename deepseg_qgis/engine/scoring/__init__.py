@@ -1,0 +1,1 @@
+"""How good predictions are, and how much of everything there is."""

@@ -1,0 +1,133 @@
+"""Comparing a model's class map with annotations, as pixels and as objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
+from deepseg_qgis.engine.inference.inference import Inference
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.scoring import matching
+from deepseg_qgis.engine.scoring.confusion import Confusion
+from deepseg_qgis.engine.scoring.matching import Matches, Objects
+from deepseg_qgis.engine.truth.annotations import Annotations, Category, placed, repair
+from deepseg_qgis.engine.vectorising.vectoriser import components
+
+MARGIN_PX = 128
+"""So far beyond the AOI is predicted, to tell how much of an object lies inside."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one raster gave: its class map, the reference classes and areas of the same region."""
+
+    raster: Raster
+    found: ClassMap
+    reference: NDArray[np.uint8]
+    counted: NDArray[np.bool_]
+    matches: Matches
+
+
+class Comparison:
+    """Compares raster after raster, and sums up.
+
+    ``categories`` are the model's, then those that only the reference has: these count as missed.
+    """
+
+    def __init__(
+        self, annotations: Annotations, categories: tuple[Category, ...], iou_threshold: float
+    ) -> None:
+        self.categories = categories
+        self._annotations, self._iou_threshold = annotations, iou_threshold
+        self.confusion = Confusion(len(categories))
+        self._matches: list[Matches] = []
+
+    @property
+    def matches(self) -> Matches:
+        """The objects of all rasters together."""
+        return matching.joined(self._matches)
+
+    def add(self, raster: Raster, area: Area, inference: Inference, control: Control) -> Compared:
+        """Predict around the area of interest and compare inside it."""
+        around = Area(shapely.buffer(area.geometry, MARGIN_PX, join_style="mitre"))
+        looked_at = around.within(Area(box(raster.grid.window)))
+        found = class_map(inference, raster, looked_at, control)
+        annotated = self._annotations.over(raster, self.categories)
+        reference = annotated.mask(found.region)
+        counted = found.known & area.mask(found.region)
+        self.confusion.add(reference, found.classes, counted)
+        matches = matching.match(
+            self._predicted(found, area),
+            _reference(annotated, area),
+            len(self.categories),
+            iou_threshold=self._iou_threshold,
+        )
+        self._matches.append(matches)
+        return Compared(raster, found, reference, counted, matches)
+
+    def _predicted(self, found: ClassMap, area: Area) -> Objects:
+        objects = components(found.classes, found.probabilities, found.region)
+        return _objects(objects.geometries, objects.classes, objects.scores, area)
+
+
+def _reference(annotated: AnnotatedArea, area: Area) -> Objects:
+    ones = np.ones(len(annotated.classes))
+    return _objects(annotated.geometries, annotated.classes, ones, area)
+
+
+def _objects(
+    geometries: Geometries,
+    classes: NDArray[np.uint8],
+    scores: NDArray[np.float64],
+    area: Area,
+) -> Objects:
+    """Return objects clipped to the area; ignored with less than half of theirs inside."""
+    shapely.prepare(area.geometry)
+    clipped = geometries.copy()
+    crossing = ~shapely.contains_properly(area.geometry, geometries)
+    clipped[crossing] = shapely.intersection(geometries[crossing], area.geometry)
+    clipped, usable, _ = repair(clipped)
+    inside = shapely.area(clipped[usable])
+    return Objects(
+        clipped[usable],
+        classes[usable].astype(np.int64) - 1,
+        scores[usable],
+        inside < 0.5 * shapely.area(geometries[usable]),
+    )
+
+
+def trained_share(card: ModelCard, raster: Raster, area: Area) -> float:
+    """Return which share of an area (0 to 1) the model was trained on.
+
+    Areas of training are found by their place on the ground, or, without georeference, by the
+    raster's name. What a card holds that is no area counts for nothing.
+    """
+    if area.size_px == 0:
+        return 0.0
+    parts = [_trained_part(entry, raster) for entry in card.footprint]
+    known = np.array([part for part in parts if part is not None], dtype=object)
+    return Area.of(known).within(area).size_px / area.size_px if len(known) else 0.0
+
+
+def _trained_part(entry: Mapping[str, Any], raster: Raster) -> shapely.Geometry | None:
+    try:
+        shape = shapely.from_geojson(json.dumps(entry["area"]))
+        crs = pyproj.CRS.from_wkt(entry["crs"]) if entry["crs"] else None
+    except (KeyError, TypeError, ValueError, shapely.GEOSException, pyproj.exceptions.CRSError):
+        return None
+    comparable = crs is not None and raster.grid.crs is not None
+    if not comparable and entry.get("raster") != raster.name:
+        return None
+    return placed(np.array([shape], dtype=object), crs, raster.grid)[0]

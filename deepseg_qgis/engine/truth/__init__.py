@@ -1,0 +1,1 @@
+"""What is known of the ground, and where: annotations and areas."""

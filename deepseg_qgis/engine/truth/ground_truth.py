@@ -1,0 +1,169 @@
+"""What is known about rasters: annotations, where they count for training, where for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.truth.annotations import Annotations, Category, load_area
+from deepseg_qgis.errors import VectorError
+from deepseg_qgis.jobs import VectorSource
+
+SPLIT_CELLS = 24
+"""The labelled area is divided into about so many cells, out of which validation is chosen."""
+CELL_TILES = (0.5, 4.0)
+"""A cell's side is at least and at most so many tiles."""
+CANDIDATES = 400
+BALANCED = 20
+"""So many random choices of cells are drawn; the most compact of the best balanced is taken."""
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """One raster with its annotations; ``training`` and ``validation`` areas are disjoint."""
+
+    raster: Raster
+    annotated: AnnotatedArea
+    training: Area
+    validation: Area
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A square of a raster's labelled area, with its pixels per class (background first).
+
+    ``owner`` is the raster's number.
+    """
+
+    owner: int
+    window: Window
+    counts: NDArray[np.int64]
+
+
+def labelled_area(
+    annotations: Annotations, aoi: VectorSource | None, raster: Raster, control: Control
+) -> Area:
+    """Return where everything is known: the AOI, else the bounding box of the annotations."""
+    if aoi is not None:
+        return load_area(aoi, raster, control)
+    geometries, _ = annotations.on(raster)
+    area = Area.of(geometries).window(raster.grid.window)
+    return Area(box(area)) if area.height and area.width else Area.of_windows([])
+
+
+def with_validation_area(
+    truths: Sequence[GroundTruth], source: VectorSource, control: Control
+) -> list[GroundTruth]:
+    """Return the ground truth with the areas of a layer kept for validation.
+
+    Raises:
+        VectorError: the layer covers none, or all, of the rasters' labelled area.
+    """
+    result = []
+    for truth in truths:
+        area = load_area(source, truth.raster, control)
+        result.append(replace(truth, training=truth.training.without(area), validation=area))
+    if not any(truth.validation.size_px for truth in result):
+        raise VectorError(
+            f"The validation area '{source.name}' does not touch any raster. Draw it on annotated "
+            "ground, or leave it empty to have one chosen."
+        )
+    if not any(truth.training.size_px for truth in result):
+        raise VectorError(
+            f"The validation area '{source.name}' leaves nothing to train on. Make it smaller."
+        )
+    return result
+
+
+def with_chosen_validation(
+    truths: Sequence[GroundTruth],
+    fraction: float,
+    tile_size_px: int,
+    categories: tuple[Category, ...],
+    rng: np.random.Generator,
+) -> list[GroundTruth]:
+    """Return the ground truth with about ``fraction`` of its area kept for validation.
+
+    Square cells are chosen so that each category has about the same share in them; never random
+    pixels or overlapping tiles, which would flatter the score.
+
+    Raises:
+        VectorError: the labelled area is too small to be divided.
+    """
+    cells = _cells(truths, tile_size_px, len(categories))
+    if len(cells) < 2:
+        raise VectorError(
+            "The labelled area is too small to keep a part of it for validation. Annotate more, "
+            "use a smaller tile size, or draw a validation area."
+        )
+    chosen = chosen_cells(cells, fraction, rng)
+    result = []
+    for number, truth in enumerate(truths):
+        windows = [cell.window for cell in chosen if cell.owner == number]
+        area = Area.of_windows(windows)
+        result.append(
+            replace(
+                truth,
+                training=truth.training.without(area),
+                validation=area.within(truth.training),
+            )
+        )
+    return result
+
+
+def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) -> list[Cell]:
+    """Return the cells of all rasters that hold labelled pixels."""
+    total = sum(truth.training.size_px for truth in truths)
+    low, high = (share * tile_size_px for share in CELL_TILES)
+    side = int(np.clip((total / SPLIT_CELLS) ** 0.5, low, high))
+    cells = []
+    for owner, truth in enumerate(truths):
+        around = truth.training.window(truth.raster.grid.window)
+        for row in range(around.row, around.row_end, side):
+            for column in range(around.column, around.column_end, side):
+                window = Window(row, column, side, side).intersection(around)
+                known = truth.training.mask(window)
+                classes = truth.annotated.mask(window)[known]
+                if classes.size:
+                    counts = np.bincount(classes, minlength=categories + 1)
+                    cells.append(Cell(owner, window, counts))
+    return cells
+
+
+def chosen_cells(cells: list[Cell], fraction: float, rng: np.random.Generator) -> list[Cell]:
+    """Return cells with about ``fraction`` of each class; the most compact of the best choices."""
+    counts = np.array([cell.counts for cell in cells], dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(axis=0), 1.0)
+    sizes = counts.sum(axis=1) / counts.sum()
+    candidates = []
+    for _ in range(CANDIDATES):
+        order = rng.permutation(len(cells))
+        reached = int(np.searchsorted(np.cumsum(sizes[order]), fraction)) + 1
+        candidates.append(order[: min(max(reached, 1), len(cells) - 1)])
+    present = counts.sum(axis=0) > 0
+    imbalance = [np.abs(shares[each].sum(axis=0) - fraction)[present].sum() for each in candidates]
+    best = np.argsort(imbalance, kind="stable")[:BALANCED]
+    chosen = min(best, key=lambda i: _exposed(cells, candidates[i]))
+    return [cells[i] for i in candidates[chosen]]
+
+
+def _exposed(cells: list[Cell], chosen: NDArray[np.int64]) -> int:
+    """Return how many sides of the chosen cells do not lie against another chosen one."""
+    side = max(cell.window.height for cell in cells)
+    places = {
+        (cells[i].owner, cells[i].window.row // side, cells[i].window.column // side)
+        for i in chosen
+    }
+    steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
+    return sum(
+        (owner, row + down, column + right) not in places
+        for owner, row, column in places
+        for down, right in steps
+    )
