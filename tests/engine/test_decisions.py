@@ -16,7 +16,7 @@ def test_the_most_probable_category_that_reaches_its_threshold_wins(found, limit
     classes, chosen = decide(found, as_levels(limits))
     for row, column in np.ndindex(4, 5):
         pixel = found[:, row, column]
-        passing = [i for i in range(3) if round(pixel[i] / 255, 9) >= round(limits[i], 9)]
+        passing = [i for i in range(3) if pixel[i] >= round(limits[i] * 255, 6)]
         if not passing:
             assert classes[row, column] == 0
             continue

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import rasterio
 import rasterio.errors
+from rasterio._err import CPLE_BaseError
 from rasterio.io import DatasetReader
 
 from deepseg_qgis.engine.control import Control
@@ -268,7 +269,8 @@ def _explained(path: str) -> Iterator[None]:
     """Turn what GDAL says into one sentence for a mapper."""
     try:
         yield
-    except rasterio.errors.RasterioIOError as error:
+    # asked for a broken file's colours and the like, rasterio lets GDAL's own errors through
+    except (rasterio.errors.RasterioIOError, CPLE_BaseError) as error:
         raise RasterError(
             f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
             "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "

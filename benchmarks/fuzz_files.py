@@ -1,0 +1,199 @@
+"""Fuzz the readers of model files, of rasters, and of what probability rasters say of themselves.
+
+    .venv/bin/python benchmarks/fuzz_files.py models --seed 1 --seconds 600
+    .venv/bin/python benchmarks/fuzz_files.py rasters --seed 1 --seconds 600
+    .venv/bin/python benchmarks/fuzz_files.py tags --seed 1 --seconds 600
+
+Good files are damaged as in fuzz_coco.py. Each must be read rightly or end in one of DeepSeg's own
+errors. Each 200 cases run in a process of their own, so that a crash of a library counts too. At
+the end: cases, how they ended, and the peak of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import resource
+import struct
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from fuzz_coco import damaged_bytes, damaged_tree
+
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.models import model_file
+from deepseg_qgis.engine.models.model_card import from_json, to_json
+from deepseg_qgis.engine.prediction import prediction_tags
+from deepseg_qgis.errors import DeepSegError
+from deepseg_qgis.jobs import RasterSource
+
+CASES = 200
+MOST_PX = 4096
+CARD = {
+    "format_version": 1,
+    "architecture": "linknet",
+    "encoder": "mobilenet_v2",
+    "task": "semantic",
+    "categories": [{"name": "house", "colour": "#aa0000"}, {"name": "road", "colour": "#00aa00"}],
+    "band_names": ["red", "green", "blue"],
+    "dtype": "uint8",
+    "resolution_m": 0.2,
+    "mean": [100.0, 100.0, 100.0],
+    "std": [50.0, 50.0, 50.0],
+    "tile_size_px": 256,
+    "thresholds": [0.5, 0.4],
+    "validation_score": 0.7,
+    "validation_iou": [0.7, None],
+    "footprint": [{"raster": "a.tif", "crs": "", "area": {"type": "Polygon", "coordinates": []}}],
+    "data": [],
+    "training": {"epochs": 3},
+    "history": [{"epoch": 1}],
+    "versions": {"torch": "2"},
+}
+
+
+def models(folder: Path) -> Callable[[random.Random, Path], None]:
+    """Return what damages and reads a model file."""
+    from deepseg_qgis.engine.models import networks, weights
+
+    card = from_json(json.dumps(CARD))
+    network = networks.build(card.architecture, card.encoder, 3, 2)
+    good = folder / "good.safetensors"
+    weights.save(str(good), network.state_dict(), card)
+    content = good.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header, tensors = json.loads(content[8 : 8 + length]), content[8 + length :]
+
+    def case(rng: random.Random, path: Path) -> None:
+        tree = damaged_tree(header, rng) if rng.random() < 0.4 else header
+        if rng.random() < 0.6 and isinstance(tree.get("__metadata__"), dict):
+            text = json.dumps(damaged_tree(CARD, rng))
+            tree = {**tree, "__metadata__": {"deepseg": text}}
+        raw = json.dumps(tree).encode("utf-8", "replace")
+        if rng.random() < 0.2:
+            raw = damaged_bytes(raw, rng)
+        size = len(raw) if rng.random() < 0.9 else rng.choice([0, 2**31, 2**63, len(raw) + 9])
+        cut = len(tensors) if rng.random() < 0.9 else rng.randrange(len(tensors))
+        path.write_bytes(struct.pack("<Q", size) + raw + tensors[:cut])
+        to_json(model_file.read(str(path)).card)
+        weights.load(str(path))
+
+    return case
+
+
+def rasters(folder: Path) -> Callable[[random.Random, Path], None]:
+    """Return what damages and reads small rasters of several formats."""
+    image = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
+    good = []
+    for driver, options in (
+        ("GTiff", {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}),
+        ("GTiff", {"compress": "lzw", "nodata": 0}),
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JP2OpenJPEG", {}),
+        ("BMP", {}),
+    ):
+        path = folder / f"good{len(good)}"
+        profile = {"driver": driver, "width": 64, "height": 64, "count": 3, "dtype": "uint8"}
+        with rasterio.open(path, "w", **profile, **options) as dataset:
+            dataset.write(image)
+        good.append(path.read_bytes())
+    vrt = (
+        '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="Byte" band="1">'
+        "<SimpleSource><SourceFilename>good0</SourceFilename><SourceBand>1</SourceBand>"
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    good.append(vrt.encode())
+
+    def case(rng: random.Random, path: Path) -> None:
+        path.write_bytes(damaged_bytes(rng.choice(good), rng))
+        with Raster(RasterSource(str(path), "", "fuzz")) as raster:
+            size = min(raster.grid.height, MOST_PX), min(raster.grid.width, MOST_PX)
+            pixels = raster.read(Window(0, 0, *size))
+            assert pixels.values.shape == (raster.bands, *size)
+
+    return case
+
+
+def tags(_folder: Path) -> Callable[[random.Random, Path], None]:
+    """Return what damages and reads the tags of a raster of probabilities."""
+    good = {"CARD": json.dumps(CARD), "THRESHOLDS": "[0.5, 0.4]", "SOURCE": "a", "AOI_M2": "1.5"}
+
+    def case(rng: random.Random, _path: Path) -> None:
+        tree = damaged_tree(good, rng)
+        if rng.random() < 0.7:
+            tree["CARD"] = json.dumps(damaged_tree(CARD, rng))
+        prediction_tags.from_tags({key: str(value) for key, value in tree.items()}, "a.tif")
+
+    return case
+
+
+def batch(what: str, seed: int, until: float, answer: multiprocessing.Queue) -> None:
+    """Run some cases in this process."""
+    ended: Counter[str] = Counter()
+    failures = []
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        case = KINDS[what](folder)
+        rng = random.Random(seed)
+        for number in range(CASES):
+            if time.monotonic() > until:
+                break
+            try:
+                case(rng, folder / "case")
+                ended["read"] += 1
+            except DeepSegError as error:
+                ended[type(error).__name__] += 1
+            except Exception:  # noqa: BLE001 - that is what is looked for
+                ended["FAILED"] += 1
+                failures.append(f"seed {seed}, case {number}\n{traceback.format_exc()}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    answer.put((dict(ended), failures[:3], peak))
+
+
+KINDS = {"models": models, "rasters": rasters, "tags": tags}
+
+
+def main() -> None:
+    """Run batch after batch and sum up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=KINDS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    given = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    until = time.monotonic() + given.seconds
+    ended: Counter[str] = Counter()
+    peak, number = 0.0, 0
+    while time.monotonic() < until:
+        answer = context.Queue()
+        seed = given.seed * 1_000_000 + number
+        child = context.Process(target=batch, args=(given.what, seed, until, answer))
+        child.start()
+        try:
+            found, failures, high = answer.get(timeout=300)
+        except Exception:  # noqa: BLE001 - the child died or hangs
+            found, failures, high = {"CRASHED": 1}, [f"seed {seed} crashed or hung"], 0.0
+            child.kill()
+        child.join()
+        ended.update(found)
+        peak = max(peak, high)
+        number += 1
+        for failure in failures:
+            print(failure, flush=True)
+    print(f"{sum(ended.values()):,} cases: {dict(ended)}; peak {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
