@@ -117,7 +117,7 @@ def test_the_second_time_needs_no_torch(model, make_raster):
     path = make_raster(image(100, 100), name="second.tif").path
     code = (
         "import sys\n"
-        "from deepseg_qgis.engine import model_file\n"
+        "from deepseg_qgis.engine.models import model_file\n"
         "from deepseg_qgis.engine.geometry.areas import Area, box\n"
         "from deepseg_qgis.engine.control import Control\n"
         "from deepseg_qgis.engine.inference.class_maps import class_map\n"

@@ -95,6 +95,8 @@ def test_other_networks_come_out_too(tmp_path, architecture, encoder):
         ("tile_size_px", True, "tile size"),
         ("format_version", 99, "version"),
         ("footprint", "everywhere", "footprint"),
+        ("training", {"loss": float("nan")}, "no JSON"),
+        ("history", [{"loss": float("inf")}], "no JSON"),
     ],
 )
 def test_a_card_out_of_bounds_is_refused(field, value, word):

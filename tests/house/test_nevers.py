@@ -29,7 +29,7 @@ QGIS_SIDE_NEVERS = (
     "import torch",
     "import rasterio",
     "from shapely import box",
-    "from deepseg_qgis.engine import tiling",
+    "from deepseg_qgis.engine.geometry import tiling",
     "from deepseg_qgis.engine.geometry.tiling import Window",
     "from PyQt5.QtCore import Qt",
     "print()",
@@ -48,6 +48,7 @@ def tree(root: Path, tmp_path: Path) -> Path:
 
 
 def complaints(tree: Path, name: str, code: str, ran: Callable[..., Ran]) -> str:
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
     (tree / name).write_text(f'"""A module."""\n\n{code}\n')
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID,T20,S3", name]
     checked = ran(command, tree)

@@ -72,7 +72,7 @@ def from_json(text: str) -> ModelCard:
         ModelError: something is missing, of another kind, or out of bounds.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise _bad("its card is no JSON") from error
     if not isinstance(content, dict):
@@ -108,6 +108,15 @@ def from_json(text: str) -> ModelCard:
         history=_objects(content.get("history", []), "history"),
         versions=_objects([content.get("versions", {})], "versions")[0],
     )
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
 
 
 def _categories(value: object) -> tuple[Category, ...]:
