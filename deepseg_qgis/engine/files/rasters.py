@@ -269,8 +269,8 @@ def _explained(path: str) -> Iterator[None]:
     """Turn what GDAL says into one sentence for a mapper."""
     try:
         yield
-    # asked for a broken file's colours and the like, rasterio lets GDAL's own errors through
-    except (rasterio.errors.RasterioIOError, CPLE_BaseError) as error:
+    # of broken files rasterio also lets GDAL's own errors through, and texts that are none
+    except (rasterio.errors.RasterioIOError, CPLE_BaseError, UnicodeDecodeError) as error:
         raise RasterError(
             f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
             "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "
