@@ -17,8 +17,8 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.backend import Engine, probabilities
 from deepseg_qgis.engine.inference.choosing import Choice
+from deepseg_qgis.engine.inference.decisions import as_levels, decide
 from deepseg_qgis.engine.models import model_file
-from deepseg_qgis.engine.prediction.decisions import as_levels, decide
 from deepseg_qgis.jobs import RasterSource
 
 NEAR_PX, MARGIN_PX = 32, 512

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.prediction.decisions import as_levels, decide_known
+from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser

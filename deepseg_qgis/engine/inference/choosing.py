@@ -18,8 +18,8 @@ from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import cache, converting, devices
 from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
+from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.models.model_file import ModelFile
-from deepseg_qgis.engine.prediction.decisions import as_levels
 from deepseg_qgis.errors import DeepSegError, ParameterError
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")

@@ -15,9 +15,9 @@ from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline
 from deepseg_qgis.engine.inference.backend import Backend
+from deepseg_qgis.engine.inference.decisions import decide_known
 from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.prediction.decisions import decide_known
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import windows
 from deepseg_qgis.engine.inference.backend import Backend, Engine
 from deepseg_qgis.engine.inference.choosing import Choice
+from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.inference.windows import Layout
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.model_file import ModelFile
-from deepseg_qgis.engine.prediction.decisions import as_levels
 from deepseg_qgis.errors import DeepSegError, ParameterError
 
 

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Tile
 from deepseg_qgis.engine.inference.backend import Backend, Result
-from deepseg_qgis.engine.inference.reading import read_ahead
 from deepseg_qgis.engine.inference.windows import Layout
+from deepseg_qgis.engine.streams import ahead
+
+WAITING = 1
+"""So many windows wait in memory while the next one is read."""
 
 Used = TypeVar("Used")
 Use = Callable[[Tile, Pixels, NDArray[np.uint8]], Used]
@@ -43,7 +46,7 @@ def run(
 
     None stands for tiles that are not wanted (they are not read) or hold no data in their core
     (they are not run). Reading has a thread of its own, which ends with the generator. Memory:
-    the pixels of `reading.AHEAD` + ``in_flight`` batches.
+    the pixels of two windows more than ``in_flight`` batches.
 
     Raises:
         RasterError: a block is broken.
@@ -101,4 +104,5 @@ def _entries(raster: Raster, layout: Layout) -> Generator[_Entry[Any], None, Non
         holds_data = pixels.valid[tile.core.within(tile.window)].any()
         return _Entry(tile, pixels if holds_data else None)
 
-    return read_ahead(read, zip(layout.tiles, layout.wanted.tolist(), strict=True))
+    places = zip(layout.tiles, layout.wanted.tolist(), strict=True)
+    return ahead((read(place) for place in places), WAITING, "reader")

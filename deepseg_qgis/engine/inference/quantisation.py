@@ -20,8 +20,8 @@ from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.backend import Engine, probabilities
+from deepseg_qgis.engine.inference.decisions import decide
 from deepseg_qgis.engine.inference.windows import LATTICE_PX
-from deepseg_qgis.engine.prediction.decisions import decide
 
 CALIBRATED_PX = 256
 CALIBRATED_WINDOWS = 48

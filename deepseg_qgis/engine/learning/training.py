@@ -18,19 +18,21 @@ from torch import nn
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.inference.devices import choose_device
-from deepseg_qgis.engine.inference.reading import read_ahead
 from deepseg_qgis.engine.inference.torch_engine import TorchEngine
 from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning import sampling
 from deepseg_qgis.engine.learning.losses import segmentation_loss
-from deepseg_qgis.engine.learning.sampling import Normalisation, Sample, Sampler
+from deepseg_qgis.engine.learning.sampling import Normalisation, Sampler
 from deepseg_qgis.engine.learning.validation import Validation, validate
 from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.events import Epoch
 
+BATCHES_WAITING = 1
+"""So many batches wait in memory while the next one is read."""
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.3
 """The share of all steps in which the learning rate of the one-cycle schedule rises."""
@@ -181,10 +183,9 @@ class Trainer:
     def _batches(
         self,
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]]:
-        def read(draws: list[sampling.Draw]) -> list[Sample]:
-            return [sampling.read(draw) for draw in draws]
-
-        for samples in read_ahead(read, self._sampler.epoch(self._settings.batch_size)):
+        draws = self._sampler.epoch(self._settings.batch_size)
+        read = ([sampling.read(draw) for draw in batch] for batch in draws)
+        for samples in ahead(read, BATCHES_WAITING, "reader"):
             yield sampling.arrays(samples, self.normalisation)
 
     def _validate(self) -> Validation:

@@ -12,7 +12,7 @@ from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.backend import Engine
-from deepseg_qgis.engine.prediction.decisions import ThresholdSearch
+from deepseg_qgis.engine.inference.decisions import ThresholdSearch
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.vectorising.vertices import (
+    COLUMN_SHIFT,
     LATTICE,
     SEAM,
     TOUCH,
@@ -49,7 +50,7 @@ def joined(
     """
     if closed.all():
         return vertices, offsets, owners
-    starts = vertices[offsets[:-1]] >> 8
+    starts = vertices[offsets[:-1]] >> COLUMN_SHIFT
     openings = np.flatnonzero(~closed)
     order = openings[np.lexsort((starts[openings], owners[openings]))]
     return _joined(vertices, offsets, owners, closed, order)

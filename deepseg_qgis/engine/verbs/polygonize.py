@@ -21,8 +21,8 @@ from deepseg_qgis.engine.files.rasters import Raster, opened
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
-from deepseg_qgis.engine.prediction.decisions import as_levels, decide_known
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_simplify, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,

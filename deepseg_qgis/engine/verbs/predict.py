@@ -109,13 +109,12 @@ class _Found:
             whole = len(self._rasters)
             control = self._control.part(number / whole, (number + 1) / whole)
             area = _area(self._job, raster, control)
-            self._aoi_m2 += _size_m2(area, raster)
             with contextlib.closing(self._batches(number, area, control)) as batches:
                 for batch in batches:
                     self._add(batch)
                     yield batch
             covered = self._interruptible.coverages[-1].covered
-            self._aoi_m2 += _size_m2(covered, raster) - _size_m2(area, raster)
+            self._aoi_m2 += _size_m2(covered, raster)
 
     def _batches(self, number: int, area: Area, control: Control) -> Generator[Batch, None, None]:
         raster = self._rasters[number]
