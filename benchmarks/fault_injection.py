@@ -132,6 +132,7 @@ def made(root: Path) -> Place:
         "overlap_px": 64,
         "min_area": 0.0,
         "simplify_px": 1.0,
+        "outlines": "plain",
         "precision": "auto",
         "device": "cpu",
         "resume": True,

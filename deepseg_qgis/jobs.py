@@ -162,7 +162,8 @@ class EvaluateJob(_Job):
 class PredictJob(_Job):
     """Predict polygons over rasters; with ``mosaic`` they are one picture, the first on top.
 
-    ``resume`` says that an interrupted run of the same prediction is to be continued.
+    ``resume`` says that an interrupted run of the same prediction is to be continued; ``outlines``
+    is ``plain``, ``right_angles`` or ``smooth``.
     """
 
     verb: ClassVar[str] = "predict"
@@ -176,6 +177,7 @@ class PredictJob(_Job):
     overlap_px: Optional[int]
     min_area: float
     simplify_px: float
+    outlines: str
     batch_size: Optional[int]
     precision: str
     device: str
@@ -196,6 +198,7 @@ class PolygonizeJob(_Job):
     threshold: Optional[float]
     min_area: float
     simplify_px: float
+    outlines: str
     output: str
     output_statistics: Optional[str]
 

@@ -33,6 +33,7 @@ WEB_PAGES = "Web page (*.html)"
 TABLES = "Table (*.csv)"
 COCO_FILES = "COCO (*.json)"
 MOST_SIMPLIFY_PX = 4.0
+OUTLINES = ("plain", "right_angles", "smooth")
 
 
 def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
@@ -137,6 +138,18 @@ def simplify() -> Definition:
         "Simplify outlines by at most (px; 0: along the pixels' edges)",
         1.0,
         bounds=(0.0, MOST_SIMPLIFY_PX),
+    )
+
+
+def outlines() -> Definition:
+    """Return OUTLINES, the style that outlines are drawn in."""
+    return advanced(
+        choice(
+            "OUTLINES",
+            "Outlines (right_angles: for buildings; smooth: for crowns and ponds)",
+            OUTLINES,
+            "plain",
+        )
     )
 
 

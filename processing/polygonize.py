@@ -10,6 +10,7 @@ from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import (
     min_area,
+    outlines,
     raster,
     simplify,
     table_output,
@@ -54,6 +55,7 @@ class Polygonize(EngineAlgorithm):
             threshold(),
             min_area(),
             simplify(),
+            outlines(),
             vector_output("OUTPUT", "Polygons"),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
         ]
@@ -67,6 +69,7 @@ class Polygonize(EngineAlgorithm):
             threshold=inputs.optional_number("THRESHOLD"),
             min_area=inputs.number("MIN_AREA"),
             simplify_px=inputs.number("SIMPLIFY"),
+            outlines=inputs.choice("OUTLINES"),
             output=destinations.path("OUTPUT", without_place),
             output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),
         )

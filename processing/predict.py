@@ -17,6 +17,7 @@ from deepseg_qgis.processing.parameters import (
     file_output,
     min_area,
     model,
+    outlines,
     raster_output,
     rasters,
     simplify,
@@ -90,6 +91,7 @@ class Predict(EngineAlgorithm):
             threshold(),
             min_area(),
             simplify(),
+            outlines(),
             advanced(
                 whole_number(
                     "TILE_SIZE",
@@ -133,6 +135,7 @@ class Predict(EngineAlgorithm):
             overlap_px=inputs.optional_whole("OVERLAP"),
             min_area=inputs.number("MIN_AREA"),
             simplify_px=inputs.number("SIMPLIFY"),
+            outlines=inputs.choice("OUTLINES"),
             batch_size=inputs.optional_whole("BATCH_SIZE"),
             precision=inputs.choice("PRECISION"),
             device=inputs.choice("DEVICE"),

@@ -29,6 +29,7 @@ EXAMPLE = jobs.PredictJob(
     overlap_px=None,
     min_area=0.0,
     simplify_px=0.0,
+    outlines="plain",
     precision="float32",
     batch_size=None,
     device="auto",

@@ -93,6 +93,7 @@ def predict_job(raster, model_of, tmp_path):
         overlap_px=None,
         min_area=0.0,
         simplify_px=0.0,
+        outlines="plain",
         batch_size=None,
         precision="float32",
         device="cpu",
@@ -111,6 +112,7 @@ def polygonize_job(predicted, folder, **changes):
         threshold=predicted.threshold,
         min_area=predicted.min_area,
         simplify_px=predicted.simplify_px,
+        outlines=predicted.outlines,
         output=str(folder / "again.gpkg"),
         output_statistics=str(folder / "again.csv"),
     )
@@ -460,3 +462,5 @@ def test_foreign_rasters_are_refused(predict_job, raster, model_of, make_raster,
         polygonize.run(replace(job, threshold=1.5), Control())
     with pytest.raises(ParameterError, match="simplified"):
         polygonize.run(replace(job, simplify_px=5.0), Control())
+    with pytest.raises(ParameterError, match="right_angles"):
+        polygonize.run(replace(job, outlines="round"), Control())

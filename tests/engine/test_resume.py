@@ -108,6 +108,7 @@ def job(scene, model, tmp_path, cache):
         "overlap_px": 16,
         "min_area": 0.0,
         "simplify_px": 1.0,
+        "outlines": "plain",
         "precision": "float32",
         "device": "cpu",
         "resume": True,

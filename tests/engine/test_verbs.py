@@ -57,6 +57,7 @@ def predict_job(raster, model, output, **changes):
         overlap_px=None,
         min_area=0.0,
         simplify_px=0.0,
+        outlines="plain",
         precision="float32",
         batch_size=None,
         device="cpu",

@@ -47,13 +47,14 @@ def test_values_of_the_dialog_arrive(
     run: Run, engine: Any, raster: Callable[..., str], tmp_path: Path
 ) -> None:
     scene = raster("probabilities.tif")
-    run("polygonize", PROBABILITIES=scene, THRESHOLD=0, MIN_AREA=2.5, SIMPLIFY=0)
+    run("polygonize", PROBABILITIES=scene, THRESHOLD=0, MIN_AREA=2.5, SIMPLIFY=0, OUTLINES="smooth")
     job = engine.job
     assert job["probabilities"]["path"] == scene
     assert (job["threshold"], job["min_area"], job["simplify_px"]) == (0.0, 2.5, 0.0)
-    assert job["output_statistics"] is None
+    assert (job["outlines"], job["output_statistics"]) == ("smooth", None)
     run("polygonize", PROBABILITIES=scene, OUTPUT_STATISTICS=str(tmp_path / "s.csv"))
     assert engine.job["threshold"] is None
+    assert engine.job["outlines"] == "plain"
     assert engine.job["output_statistics"] == str(tmp_path / "s.csv")
 
 

@@ -71,7 +71,7 @@ def test_what_was_not_asked_for_is_not_made(
     assert job["output_statistics"] is None
     for name in ("aoi", "extent", "threshold", "tile_size_px", "overlap_px", "batch_size"):
         assert job[name] is None, name
-    assert (job["min_area"], job["simplify_px"]) == (0.0, 1.0)
+    assert (job["min_area"], job["simplify_px"], job["outlines"]) == (0.0, 1.0, "plain")
     assert (job["precision"], job["device"], job["resume"]) == ("auto", "auto", True)
 
 
@@ -91,6 +91,7 @@ def test_values_of_the_dialog_arrive(
         OVERLAP=0,
         MIN_AREA=2.5,
         SIMPLIFY=0,
+        OUTLINES="smooth",
         BATCH_SIZE=3,
         PRECISION="int8",
         DEVICE="cpu",
@@ -103,6 +104,7 @@ def test_values_of_the_dialog_arrive(
     assert (job["tile_size_px"], job["batch_size"], job["min_area"]) == (64, 3, 2.5)
     assert (job["simplify_px"], job["precision"], job["mosaic"]) == (0.0, "int8", True)
     assert job["resume"] is False
+    assert job["outlines"] == "smooth"
     extent = job["extent"]
     assert [extent[side] for side in ("xmin", "ymin", "xmax", "ymax")] == [1, 2, 3, 4]
     assert "UTM zone 45N" in extent["crs_wkt"]

@@ -23,7 +23,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.objects import OUTLINES, Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 from deepseg_qgis.errors import ParameterError
 
@@ -52,6 +52,7 @@ class Wanted:
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
     ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
+    ``outlines`` is the style that they are drawn in, one of `OUTLINES`.
     """
 
     source: str
@@ -61,14 +62,19 @@ class Wanted:
     simplify_px: float
     min_area: float
     told: Callable[[Components], None] | None = None
+    outlines: str = "plain"
 
 
-def check_simplify(simplify_px: float) -> None:
-    """Check how far outlines are to be simplified.
+def check_shaping(simplify_px: float, outlines: str) -> None:
+    """Check how far outlines are to be simplified, and their style.
 
     Raises:
-        ParameterError: it is out of bounds.
+        ParameterError: it is out of bounds, or there is no such style.
     """
+    if outlines not in OUTLINES:
+        raise ParameterError(
+            f"Outlines can be {', '.join(OUTLINES)}, got '{outlines}'. Choose one of them."
+        )
     if not 0.0 <= simplify_px <= MOST_SIMPLIFY_PX:
         raise ParameterError(
             f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {simplify_px:g}. "
@@ -94,6 +100,7 @@ def polygons(
         wanted.min_area,
         grid.pixel_areas_m2 if grid.crs is not None else None,
         keep_exact=wanted.told is not None,
+        outlines=wanted.outlines,
     )
     made = ahead(cores, CORES_AHEAD, "inference")
     found = ahead(_objects(made, region, shaping, control), BATCHES_AHEAD, "outlines")

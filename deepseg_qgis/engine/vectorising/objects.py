@@ -20,6 +20,10 @@ PixelAreas = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The area of a pixel, in the unit of the smallest area, at each of (n, 2) pixel coordinates."""
 
 
+OUTLINES = ("plain", "right_angles", "smooth")
+"""The styles of outlines."""
+
+
 @dataclass(frozen=True)
 class Shaping:
     """How outlines become polygons.
@@ -28,13 +32,14 @@ class Shaping:
     Objects and holes smaller than ``min_area`` go: the number of an object's pixels, or of those
     inside a hole, times ``pixel_area`` at its first pixel. Whatever lies in such a hole is smaller
     still, so it goes too, and the object around takes its place. With ``keep_exact`` objects carry
-    the outlines along the pixels' edges besides.
+    the outlines along the pixels' edges besides. ``outlines`` is the style, one of `OUTLINES`.
     """
 
     simplify_px: float = 0.0
     min_area: float = 0.0
     pixel_area: PixelAreas | None = None
     keep_exact: bool = False
+    outlines: str = "plain"
 
 
 @dataclass(frozen=True)

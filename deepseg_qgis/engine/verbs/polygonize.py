@@ -23,7 +23,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
-from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,
     PredictionTags,
@@ -44,7 +44,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
     Raises:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
-    check_simplify(job.simplify_px)
+    check_shaping(job.simplify_px, job.outlines)
     check_threshold(job.threshold)
     with Outputs(control) as outputs, opened([job.probabilities], control) as (raster,):
         path = outputs.path(job.output)
@@ -59,6 +59,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
             about.card.categories,
             job.simplify_px,
             job.min_area,
+            outlines=job.outlines,
         )
         summary = Summary()
         cores = _decided(raster, about, job.threshold, control)

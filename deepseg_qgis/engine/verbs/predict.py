@@ -23,7 +23,7 @@ from deepseg_qgis.engine.inference.inference import Inference, Settings, thresho
 from deepseg_qgis.engine.inference.interruption import Interruptible
 from deepseg_qgis.engine.inference.journals import Journals
 from deepseg_qgis.engine.models import model_file
-from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_simplify, polygons
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
@@ -43,7 +43,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         DeepSegError: something cannot be used, or the user stopped before anything was predicted;
             nothing is written then.
     """
-    check_simplify(job.simplify_px)
+    check_shaping(job.simplify_px, job.outlines)
     with (
         Journals(control) as journals,
         Outputs(control) as outputs,
@@ -126,6 +126,7 @@ class _Found:
             self._job.simplify_px,
             self._job.min_area,
             self._others.told(number),
+            self._job.outlines,
         )
         cores = self._interruptible.decided(raster, area, control, every=self._others.every)
         used = thresholds(self._interruptible.card, self._job.threshold)
