@@ -39,14 +39,17 @@ class Evaluate(EngineAlgorithm):
     Objects: a predicted polygon counts as found if it overlaps an annotation by at least the
     IoU threshold (overlap divided by union). Precision is the share of predictions that are
     right, recall the share of annotations that were found, F1 the balance of both. AP follows
-    the rules of COCO. Pixels: IoU, Dice and the table of what was taken for what.
+    the rules of COCO, also for small, medium and large objects apart. The count error says by
+    which share too many (or, below 0, too few) were counted. Pixels: IoU, Dice and the table of
+    what was taken for what. Panoptic quality: how well everything was found and outlined.
 
     What it needs: the rasters, the model, annotations, and an area of interest around ground
     that is annotated completely and that the model was not trained on. Where it was, the scores
     flatter it, and the report says so.
 
-    What comes out: a page to read and to pass on, the same as JSON, and the main numbers, all
-    from 0 to 1.
+    What comes out: a page to read and to pass on, the same as JSON, and the main numbers, from
+    0 to 1; the count error is 0 at best, -0.5 where only half as many were counted, 0.5 where half
+    too many.
 
     Tip: objects that touch melt into one polygon; then pixels score well and objects poorly.
     Look at both.
@@ -58,6 +61,8 @@ class Evaluate(EngineAlgorithm):
         "RECALL": "Recall of objects",
         "F1": "F1 of objects",
         "MEAN_IOU": "Mean IoU of pixels",
+        "PQ": "Panoptic quality",
+        "COUNT_ERROR": "Count error of objects, as a share of the reference",
     }
 
     def declared(self) -> Definitions:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +17,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deepseg_qgis.engine.scoring.confusion import Counts
-from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches, Objects, joined, match
+from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches, joined, match
+from deepseg_qgis.engine.scoring.objects import SIZES, Objects
 
 SIDE = 12
+ENLARGED = 16
+"""By this factor objects are larger than their pictures for pycocotools: so their areas are
+multiples of 256 px², of every size and on the bounds, and the masks stay small."""
 CATEGORIES = 3
 
 spans = st.tuples(st.integers(0, SIDE - 1), st.integers(1, 6)).map(
@@ -61,6 +67,11 @@ def boxes(*corners):
     return [shapely.box(*corner) for corner in corners]
 
 
+def enlarged(found: Objects) -> Objects:
+    larger = shapely.transform(found.geometries, lambda corners: corners * ENLARGED)
+    return replace(found, geometries=larger)
+
+
 def pycocotools(sides: list[tuple[Objects, Objects]]) -> COCOeval:
     """Evaluate (predicted, reference) of several pictures with pycocotools, without its caps.
 
@@ -71,7 +82,7 @@ def pycocotools(sides: list[tuple[Objects, Objects]]) -> COCOeval:
         evaluation = COCOeval(reference, predicted, "segm")
         evaluation.params.catIds = list(range(1, CATEGORIES + 1))
         evaluation.params.maxDets = [10**6]
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        assert evaluation.params.areaRngLbl == [size.name for size in SIZES]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -89,7 +100,7 @@ def dataset(pictures: list[Objects]) -> COCO:
                     "image_id": picture + 1,
                     "category_id": int(category) + 1,
                     "segmentation": rle.encode(np.asfortranarray(pixels(geometry))),
-                    "area": -1 if ignored else 1,
+                    "area": -1 if ignored else geometry.area * ENLARGED**2,
                     "iscrowd": 0,
                     "score": float(score),
                 }
@@ -110,32 +121,39 @@ def pixels(geometry) -> np.ndarray:
 
 
 def assert_equal(matches: Matches, theirs: COCOeval) -> None:
-    for category in range(CATEGORIES):
-        precision = theirs.eval["precision"][:, :, category, 0, 0]  # (thresholds, recalls)
-        ours = matches.average_precision(category)
+    for category, (i, size) in itertools.product(range(CATEGORIES), enumerate(SIZES)):
+        precision = theirs.eval["precision"][:, :, category, i, 0]  # (thresholds, recalls)
+        ours = matches.average_precision(category, size)
         if ours is None:
             assert (precision == -1).all()
         else:
             np.testing.assert_allclose(ours, precision.mean(axis=1), atol=1e-6, rtol=0)
 
 
+def assert_equally_matched(matches: Matches, theirs: COCOeval) -> None:
+    """Check every single match; ``theirs`` is of one picture."""
+    sizes = {tuple(theirs.params.areaRng[i]): size for i, size in enumerate(SIZES)}
+    for evaluated in filter(None, theirs.evalImgs):
+        chosen = np.array(evaluated["dtIds"], dtype=int) - 1
+        np.testing.assert_array_equal(
+            matches.partners[sizes[tuple(evaluated["aRng"])]].index[:, chosen],
+            evaluated["dtMatches"].astype(int) - 1,
+        )
+
+
 @settings(max_examples=150, deadline=None)
 @given(objects(), objects(reference=True))
 def test_equals_pycocotools(predicted, reference):
-    matches = match(predicted, reference, CATEGORIES)
+    matches = match(enlarged(predicted), enlarged(reference), CATEGORIES)
     theirs = pycocotools([(predicted, reference)])
     assert_equal(matches, theirs)
-    for evaluated in filter(None, theirs.evalImgs):  # and every single match is the same
-        chosen = np.array(evaluated["dtIds"], dtype=int) - 1
-        np.testing.assert_array_equal(
-            matches.partners[:, chosen], evaluated["dtMatches"].astype(int) - 1
-        )
+    assert_equally_matched(matches, theirs)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(objects(), objects(reference=True)), min_size=1, max_size=3))
 def test_several_rasters_equal_several_pictures_of_pycocotools(sides):
-    parts = [match(predicted, reference, CATEGORIES) for predicted, reference in sides]
+    parts = [match(*map(enlarged, pair), CATEGORIES) for pair in sides]
     assert_equal(joined(parts), pycocotools(sides))
 
 
@@ -180,6 +198,24 @@ def test_a_category_that_the_model_does_not_know_is_missed():
     assert matches.average_precision(1).tolist() == [0.0] * 10
     assert matches.counts(1) == Counts(0, 0, 1)
     assert matches.counts() == Counts(1, 0, 1)
+
+
+def test_an_object_of_another_size_is_neither_found_nor_a_false_alarm():
+    small, large = boxes((0, 0, 8, 8), (100, 0, 200, 100))
+    invented = boxes((300, 0, 310, 10), (400, 0, 500, 100))
+    scores = [0.5, 0.5, 0.9, 0.9]
+    matches = match(make([small, large, *invented], scores=scores), make([small, large]), 1)
+    all_sizes, *by_size = (matches.average_precision(0, size) for size in SIZES)
+    np.testing.assert_allclose(all_sizes, 0.5)  # each is found behind both false alarms
+    assert by_size[1] is None  # of medium size there is none
+    np.testing.assert_allclose([by_size[0], by_size[2]], 0.5)
+
+
+def test_an_area_on_the_bound_is_of_both_sizes():
+    square = boxes((0, 0, 32, 32))
+    matches = match(make(square), make(square), 1)
+    found = {size.name: matches.average_precision(0, size) is not None for size in SIZES}
+    assert found == {"all": True, "small": True, "medium": True, "large": False}
 
 
 def test_houses_melted_into_one_count_as_one_false_alarm_and_all_missed():

@@ -12,7 +12,8 @@ from matplotlib.image import imread
 
 from deepseg_qgis.engine.pages import report, report_evaluation
 from deepseg_qgis.engine.scoring.confusion import Confusion
-from deepseg_qgis.engine.scoring.matching import Objects, match
+from deepseg_qgis.engine.scoring.matching import match
+from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import OutputError
@@ -59,12 +60,16 @@ def nothing() -> Objects:
     )
 
 
-def scores(matrix, names=("house", "tree"), colours=("#d55e00", "#009e73")) -> dict:
+def scores(matrix, names=("house", "tree"), colours=("#d55e00", "#009e73"), countable=True) -> dict:
     confusion = Confusion(len(names))
     confusion.matrix += np.array(matrix)
     categories = [Category(name, colour) for name, colour in zip(names, colours, strict=True)]
     return evaluation(
-        categories, [0.5] * len(names), confusion, match(nothing(), nothing(), len(names))
+        categories,
+        [0.5] * len(names),
+        [countable] * len(names),
+        [confusion],
+        match(nothing(), nothing(), len(names)),
     )
 
 
@@ -96,6 +101,26 @@ def test_the_page_shows_names_numbers_and_notes(tmp_path):
         "house taken for house: 70 px",
         "house taken for tree: 10 px",
     ]
+
+
+def test_counts_come_first_and_every_category_has_its_panoptic_quality(tmp_path):
+    evaluated = scores([[900, 10, 0], [20, 70, 10], [0, 0, 0]], countable=False)
+    counts = {"reference_count": 537, "predicted_count": 502, "count_error": (502 - 537) / 537}
+    page = written(tmp_path, {**evaluated, **counts, "pq_things": 0.25})
+    headline = "−6.5 % Count error 537 objects in the reference, 502 predicted."
+    assert page.text.index(headline) < page.text.index("Precision of objects")
+    # 70 of 110 pixels are right, so the region is found; the tree was only predicted
+    assert "house one area a raster 0.64 0.64 1.00 tree one area a raster 0.00 – 0.00" in page.text
+    assert "compared as objects is 0.25, that of the others 0.32." in page.text
+    assert "Small (up to 32 × 32 px) Medium Large" in page.text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(None, "–"), (-0.0652, "−6.5 %"), (0.5, "+50.0 %"), (-0.0001, "0.0 %"), (12.0, "+1,200.0 %")],
+)
+def test_a_change_has_a_sign_unless_it_is_none(share, text):
+    assert re.sub("<[^>]*>", "", report.change(share)) == text
 
 
 def test_text_of_strangers_stays_text(tmp_path):

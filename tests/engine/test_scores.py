@@ -9,7 +9,8 @@ import pytest
 import shapely
 
 from deepseg_qgis.engine.scoring.confusion import Confusion
-from deepseg_qgis.engine.scoring.matching import Objects, match
+from deepseg_qgis.engine.scoring.matching import match
+from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError
@@ -38,10 +39,11 @@ def burnt(found: Objects) -> np.ndarray:
     return classes
 
 
-def evaluated(predicted: Objects, reference: Objects) -> dict:
+def evaluated(predicted: Objects, reference: Objects, countable=(True, True, True)) -> dict:
     confusion = Confusion(3)
     confusion.add(burnt(reference), burnt(predicted), np.ones((20, 20), dtype=bool))
-    return evaluation(CATEGORIES, [0.5, 0.4, None], confusion, match(predicted, reference, 3))
+    matches = match(predicted, reference, 3)
+    return evaluation(CATEGORIES, [0.5, 0.4, None], countable, [confusion], matches)
 
 
 def test_two_houses_found_one_missed_and_a_tree_invented():
@@ -69,11 +71,52 @@ def test_a_category_unknown_to_the_model_lowers_map_and_recall():
     assert scores["precision"] == 1.0
 
 
+def test_counts_that_are_too_low_and_too_high():
+    reference = objects((0, (0, 0, 4, 4)), (0, (8, 0, 12, 4)), (1, (0, 8, 4, 12)))
+    predicted = objects((0, (0, 0, 4, 4)), *((1, (8 + x, 8, 9 + x, 9)) for x in (0, 2, 4)))
+    scores = evaluated(predicted, reference)
+    house, tree, pond = scores["categories"]
+    assert (house["count_error"], tree["count_error"]) == (-0.5, 2.0)
+    assert pond["count_error"] is None
+    assert scores["count_error"] == pytest.approx(1 / 3)  # four of three
+
+
+def test_sizes_and_panoptic_quality_are_means_over_categories():
+    reference = objects((0, (0, 0, 4, 4)), (0, (8, 0, 12, 4)), (1, (0, 8, 8, 16)))
+    predicted = objects((0, (0, 0, 4, 4)), (1, (0, 8, 8, 14)), (1, (15, 15, 17, 17)))
+    scores = evaluated(predicted, reference)
+    house, tree, pond = scores["categories"]
+    assert house["ap_small"] == house["ap"] == pytest.approx(51 / 101)
+    assert scores["ap_small"] == pytest.approx((house["ap"] + tree["ap"]) / 2)
+    assert (scores["ap_medium"], scores["ap_large"], pond["ap_small"]) == (None, None, None)
+    assert (house["sq"], house["rq"]) == pytest.approx((1.0, 1 / 1.5))
+    assert (tree["sq"], tree["rq"]) == pytest.approx((0.75, 1 / 1.5))
+    assert tree["pq"] == pytest.approx(0.5)
+    assert (pond["pq"], pond["sq"], pond["rq"]) == (None, None, None)
+    assert scores["pq"] == scores["pq_things"] == pytest.approx((1 / 1.5 + 0.5) / 2)
+    assert (scores["sq"], scores["rq"]) == pytest.approx((0.875, 1 / 1.5))
+    assert scores["pq_stuff"] is None
+
+
+def test_what_is_not_countable_is_one_region():
+    reference = objects((0, (0, 0, 4, 4)), (0, (8, 0, 12, 4)), (1, (0, 8, 8, 16)))
+    predicted = objects((0, (0, 0, 4, 4)), (1, (0, 8, 8, 14)), (1, (15, 15, 17, 17)))
+    scores = evaluated(predicted, reference, countable=(True, False, False))
+    house, tree, pond = scores["categories"]
+    assert [entry["countable"] for entry in scores["categories"]] == [True, False, False]
+    assert (tree["sq"], tree["rq"]) == pytest.approx((48 / 68, 1.0))
+    assert (scores["pq_things"], scores["pq_stuff"]) == (house["pq"], tree["pq"])
+    assert scores["pq"] == pytest.approx((house["pq"] + tree["pq"]) / 2)
+    assert pond["pq"] is None
+
+
 @pytest.mark.parametrize("predicted", [objects(), objects((1, (0, 0, 3, 3)))])
 @pytest.mark.parametrize("reference", [objects(), objects((0, (5, 5, 9, 9)))])
 def test_every_number_is_one_that_json_knows(predicted, reference):
     scores = evaluated(predicted, reference)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    for entry in (scores, *scores["categories"]):
+        assert (entry.pop("count_error") is None) == (entry["reference_count"] == 0)
     assert min(numbers(scores)) >= 0
 
 
@@ -87,5 +130,5 @@ def numbers(value):
 
 def test_parts_of_different_categories_are_refused():
     nothing = objects()
-    with pytest.raises(ParameterError, match="3, 3, 2, 3"):
-        evaluation(CATEGORIES, [None] * 3, Confusion(2), match(nothing, nothing, 3))
+    with pytest.raises(ParameterError, match="3, 3, 3, 2, 3"):
+        evaluation(CATEGORIES, [None] * 3, [True] * 3, [Confusion(2)], match(nothing, nothing, 3))

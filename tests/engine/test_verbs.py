@@ -136,7 +136,11 @@ def test_the_validation_score_is_what_evaluate_finds_on_the_validation_area(
     assert found["mean_iou"] == pytest.approx(result["validation_score"], abs=0.02)
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["trained_share"] == 0.0
-    assert found["f1"] == written["f1"]
+    for name in evaluate.HEADLINES:
+        assert found[name] == written[name]
+    assert 0.0 < found["pq"] <= 1.0
+    ratio = written["predicted_count"] / written["reference_count"]
+    assert found["count_error"] == pytest.approx(ratio - 1.0)
 
 
 def test_evaluating_on_training_ground_is_said(trained, tmp_path):

@@ -42,7 +42,7 @@ NUMBERS = {
     "importannotations": "COUNT",
     "tile": "TILES",
     "train": "VALIDATION_SCORE EPOCHS_RUN",
-    "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU",
+    "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU PQ COUNT_ERROR",
     "predict": "COUNT AREA_M2",
     "polygonize": "COUNT AREA_M2",
     "statistics": "COUNT AREA_M2",

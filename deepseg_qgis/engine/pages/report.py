@@ -131,7 +131,7 @@ class Page:
         ]
         self.add(Markup(f'<table class="facts">{"".join(rows)}</table>'))
 
-    def headlines(self, headlines: Sequence[tuple[str, float | None, str]]) -> None:
+    def headlines(self, headlines: Sequence[tuple[str, Cell, str]]) -> None:
         """Append the main numbers: (name, number, one sentence that says what it means)."""
         rows = [
             f'<tr><td class="figure">{shown(value)}</td>'
@@ -252,6 +252,18 @@ def bar(share: float | None) -> Markup:
     return Markup(f'{shown(share)}<div class="bar"><div style="width:{width}%"></div></div>')
 
 
+def change(share: float | None) -> Markup:
+    """Return a number by which something is more, or less below 0, as a percentage with its sign.
+
+    0.125 is shown as +12.5 %.
+    """
+    if share is None:
+        return shown(None)
+    text = f"{100.0 * share:+,.1f}"
+    text = "0.0" if text[1:] == "0.0" else text.replace("-", "−")
+    return Markup(f'<span class="change">{text} %</span>')
+
+
 def png(rgb: Rgb) -> bytes:
     """Return a picture (rows, columns, 3) uint8 as a PNG file."""
     file = io.BytesIO()
@@ -334,7 +346,9 @@ def line_chart(
 
 
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, (int, float)) or (isinstance(cell, Markup) and 'class="bar"' in cell)
+    if isinstance(cell, Markup):
+        return 'class="bar"' in cell or 'class="change"' in cell
+    return isinstance(cell, (int, float))
 
 
 def _side(right: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepseg_qgis.engine.pages.report import Cell, Markup, Page, Rgb, bar, escaped, swatch
+from deepseg_qgis.engine.pages.report import Cell, Markup, Page, Rgb, bar, change, escaped, swatch
 from deepseg_qgis.engine.scoring.scores import Evaluation
 
 NAMED_COLUMNS = 8
@@ -30,12 +30,20 @@ GLOSSARY = {
     "Precision": "The share of the predicted that is right.",
     "Recall": "The share of the reference that was found.",
     "F1": "The balance (harmonic mean) of precision and recall. For areas it is called Dice.",
+    "Count error": "By how much more objects are predicted than the reference has, as a share of "
+    "the latter; with a minus, fewer.",
     "AP (average precision)": "Precision averaged over all recalls while objects are taken in by "
     "falling score. AP50 calls an object right from an IoU of 0.50; AP is the mean of ten "
     "thresholds from 0.50 to 0.95, so it also rewards accurate outlines. Computed by the rules of "
     "COCO, with no limit on the number of objects.",
     "mAP, mean IoU": "AP and IoU averaged over the categories, each with the same weight, however "
     "rare it is.",
+    "PQ (panoptic quality)": "SQ times RQ, from 0 to 1: how well everything is found and outlined, "
+    "in one number. A predicted object belongs to one of the reference if their IoU is above 0.50, "
+    "whatever the threshold and the scores. A category whose objects are not counted, such as "
+    "grass, is taken as one area in each raster.",
+    "SQ (segmentation quality)": "The mean IoU of what belongs together.",
+    "RQ (recognition quality)": "The F1 of what belongs together, however well it is outlined.",
     "Threshold": "How sure the model must be, from 0 to 1, before it draws a category.",
 }
 
@@ -63,7 +71,9 @@ def write(
     page.notes(notes)
     page.headlines(_headlines(evaluation))
     _objects(page, evaluation)
+    _sizes(page, evaluation)
     _areas(page, evaluation)
+    _panoptic(page, evaluation)
     _confusion(page, evaluation["confusion"])
     _pictures(page, pictures)
     page.heading("The words")
@@ -71,10 +81,11 @@ def write(
     page.write(path)
 
 
-def _headlines(scores: Evaluation) -> list[tuple[str, float | None, str]]:
+def _headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
     """Return the main numbers, each with one sentence that says what it means."""
     iou = scores["iou_threshold"]
     return [
+        ("Count error", change(scores["count_error"]), _counted(scores)),
         (
             "Precision of objects",
             scores["precision"],
@@ -104,6 +115,12 @@ def _headlines(scores: Evaluation) -> list[tuple[str, float | None, str]]:
             or "No category occurs here.",
         ),
         (
+            "Panoptic quality (PQ)",
+            scores["pq"],
+            "How well everything was found (RQ) and how accurately it was outlined (SQ), in one "
+            "number: 1 means that every outline is exact (mean over the categories).",
+        ),
+        (
             "AP50",
             scores["ap50"],
             "Do the right objects have the higher scores? 1 if all were found before the first "
@@ -116,6 +133,16 @@ def _headlines(scores: Evaluation) -> list[tuple[str, float | None, str]]:
             "reach a high value.",
         ),
     ]
+
+
+def _counted(scores: Evaluation) -> str:
+    """Return how many objects there are and were predicted, as a sentence."""
+    there, said = scores["reference_count"], scores["predicted_count"]
+    known = f"{there:,} {'object' if there == 1 else 'objects'} in the reference"
+    return (
+        f"{known}, {said:,} predicted. What was missed and what was invented may even out, so look "
+        "at F1 too."
+    )
 
 
 def _of_hundred(share: float | None, what: str, outcome: str) -> str:
@@ -138,9 +165,9 @@ def _objects(page: Page, scores: Evaluation) -> None:
         "categories that the reference has.",
         quiet=True,
     )
-    head = "Category|In the reference|Predicted|Right|False alarms|Missed|Precision|Recall|F1|AP50"
+    head = "Category|In the reference|Predicted|Count error|Right|False alarms|Missed|Precision"
     page.table(
-        [*head.split("|"), "AP"],
+        [*head.split("|"), "Recall", "F1", "AP50", "AP"],
         [
             [_name(entry), *_outcome(entry), bar(entry["ap50"]), bar(entry["ap"])]
             for entry in scores["categories"]
@@ -150,9 +177,54 @@ def _objects(page: Page, scores: Evaluation) -> None:
 
 
 def _outcome(entry: Mapping[str, Any]) -> list[Cell]:
-    counts = ("reference_count", "predicted_count", "tp", "fp", "fn")
     shares = ("precision", "recall", "f1")
-    return [*(entry[name] for name in counts), *(bar(entry[name]) for name in shares)]
+    return [
+        entry["reference_count"],
+        entry["predicted_count"],
+        change(entry["count_error"]),
+        *(entry[name] for name in ("tp", "fp", "fn")),
+        *(bar(entry[name]) for name in shares),
+    ]
+
+
+def _sizes(page: Page, scores: Evaluation) -> None:
+    page.heading("Objects, by size")
+    page.text(
+        "AP of the objects of one size alone, by their area in the reference: are small ones found "
+        "as well as large ones? A dash means that the reference has none.",
+        quiet=True,
+    )
+    sizes = ("ap_small", "ap_medium", "ap_large")
+    page.table(
+        ["Category", "Small (up to 32 × 32 px)", "Medium", "Large (from 96 × 96 px)"],
+        [[_name(entry), *(bar(entry[size]) for size in sizes)] for entry in scores["categories"]],
+        ["Mean", *(bar(scores[size]) for size in sizes)],
+    )
+
+
+def _panoptic(page: Page, scores: Evaluation) -> None:
+    page.heading("Found and outlined, by category")
+    page.text(
+        "Panoptic quality (PQ) is the product of two: how accurately the right ones are outlined "
+        "(SQ), and how well the right ones were found (RQ). Right is an overlap (IoU) above 0.50.",
+        quiet=True,
+    )
+    names = ("pq", "sq", "rq")
+    kinds = {True: "objects", False: "one area a raster"}
+    page.table(
+        ["Category", "Compared as", "PQ", "SQ", "RQ"],
+        [
+            [_name(entry), kinds[entry["countable"]], *(bar(entry[name]) for name in names)]
+            for entry in scores["categories"]
+        ],
+        ["Mean", "", *(bar(scores[name]) for name in names)],
+    )
+    things, stuff = scores["pq_things"], scores["pq_stuff"]
+    if things is not None and stuff is not None:
+        page.text(
+            f"The mean PQ of categories compared as objects is {things:.2f}, that of the others "
+            f"{stuff:.2f}."
+        )
 
 
 def _areas(page: Page, scores: Evaluation) -> None:

@@ -119,6 +119,14 @@ class Confusion:
         return mean_of_known([self.counts(i).iou for i in range(self.categories)])
 
 
+def joined(parts: Sequence[Confusion]) -> Confusion:
+    """Return the pixels of several rasters, all of the same categories, as one matrix."""
+    whole = Confusion(parts[0].categories)
+    for part in parts:
+        whole.matrix += part.matrix
+    return whole
+
+
 def mean_of_known(values: Sequence[float | None]) -> float | None:
     """Return the mean of the values that are not None, or None where all are."""
     known = [value for value in values if value is not None]

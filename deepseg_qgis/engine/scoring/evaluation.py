@@ -19,9 +19,10 @@ from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.scoring import matching
+from deepseg_qgis.engine.scoring import confusion, matching
 from deepseg_qgis.engine.scoring.confusion import Confusion
-from deepseg_qgis.engine.scoring.matching import Matches, Objects
+from deepseg_qgis.engine.scoring.matching import Matches
+from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.truth.annotations import Annotations, Category, placed, repair
 from deepseg_qgis.engine.vectorising.vectoriser import components
 
@@ -44,15 +45,26 @@ class Comparison:
     """Compares raster after raster, and sums up.
 
     ``categories`` are the model's, then those that only the reference has: these count as missed.
+    ``countable`` says of each whether it comes as objects, or as ground without number.
+    ``confusions`` holds the pixels of each raster that was added.
     """
 
     def __init__(
-        self, annotations: Annotations, categories: tuple[Category, ...], iou_threshold: float
+        self,
+        annotations: Annotations,
+        categories: tuple[Category, ...],
+        countable: tuple[bool, ...],
+        iou_threshold: float,
     ) -> None:
-        self.categories = categories
+        self.categories, self.countable = categories, countable
         self._annotations, self._iou_threshold = annotations, iou_threshold
-        self.confusion = Confusion(len(categories))
+        self.confusions: list[Confusion] = []
         self._matches: list[Matches] = []
+
+    @property
+    def confusion(self) -> Confusion:
+        """The pixels of all rasters together."""
+        return confusion.joined(self.confusions)
 
     @property
     def matches(self) -> Matches:
@@ -67,13 +79,15 @@ class Comparison:
         annotated = self._annotations.over(raster, self.categories)
         reference = annotated.mask(found.region)
         counted = found.known & area.mask(found.region)
-        self.confusion.add(reference, found.classes, counted)
+        pixels = Confusion(len(self.categories))
+        pixels.add(reference, found.classes, counted)
         matches = matching.match(
             self._predicted(found, area),
             _reference(annotated, area),
             len(self.categories),
             iou_threshold=self._iou_threshold,
         )
+        self.confusions.append(pixels)
         self._matches.append(matches)
         return Compared(raster, found, reference, counted, matches)
 

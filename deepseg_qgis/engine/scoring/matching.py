@@ -7,22 +7,21 @@ with the pairs that overlap, not with all pairs. So a whole scene can be matched
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.scoring.confusion import Counts
+from deepseg_qgis.engine.scoring.objects import ALL, SIZES, Flags, Floats, Indices, Objects, Size
+from deepseg_qgis.engine.scoring.overlaps import Pairs, overlapping
+from deepseg_qgis.engine.scoring.panoptic import MAJORITY, Quality
 
 COCO_THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 """The IoU thresholds that AP is the mean of, to the bit those of pycocotools."""
 
 RECALL_POINTS = 101
-PERFECT = 1.0 - 1e-10
-"""A threshold of 1 forgives rounding, as in pycocotools."""
 
 NOBODY = -1
 """The partner of an object that has none."""
@@ -33,38 +32,26 @@ MATCHED = "matched"
 MISSED = "missed"
 IGNORED = "ignored"
 
-BATCH = 10_000
-"""So many predictions look for overlaps at a time, which bounds the memory."""
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class Objects:
-    """Predicted or reference objects; arrays of one length.
+class Partners:
+    """Who belongs to whom where only objects of one size count, at each IoU threshold.
 
-    ``geometries`` are valid polygons or multipolygons in pixel coordinates; ``categories`` (int)
-    number a list of categories that both sides share; ``scores`` are floats, ones for references;
-    ``ignored`` (bool) marks objects with less than half of their area inside the AOI.
+    ``index`` has shape (thresholds, predictions), int64: the reference that a prediction was
+    matched to, or -1. Predictions of other sizes are ignored only where they have no partner.
     """
 
-    geometries: Geometries
-    categories: Indices
-    scores: Floats
-    ignored: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.geometries)
+    index: Indices
+    predicted_ignored: Flags
+    reference_ignored: Flags
 
     @staticmethod
-    def joined(parts: Sequence[Objects]) -> Objects:
-        """Return the objects of several rasters one after the other."""
-        return Objects(
-            np.concatenate([part.geometries for part in parts]),
-            np.concatenate([part.categories for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.ignored for part in parts]),
+    def joined(parts: Sequence[Partners], starts: Sequence[int]) -> Partners:
+        """Return the partners of several rasters, whose references begin at ``starts``."""
+        return Partners(
+            _together([part.index for part in parts], starts),
+            np.concatenate([part.predicted_ignored for part in parts]),
+            np.concatenate([part.reference_ignored for part in parts]),
         )
 
 
@@ -87,37 +74,54 @@ class Outcome:
 class Matches:
     """Predictions and references with who belongs to whom; made by `match`.
 
-    ``partners`` has shape (thresholds, predictions), int64: the index of the reference that a
-    prediction was matched to, or -1. ``outcome`` is that of ``iou_threshold``.
+    ``partners`` holds who is matched for each size, at the IoU ``thresholds``; ``outcome`` is that
+    of ``iou_threshold`` and all sizes. ``panoptic`` is the outcome of pairs with an IoU above 0.5,
+    whatever their scores; ``panoptic_iou`` (predictions,) is the IoU of each with its partner.
     """
 
     predicted: Objects
     reference: Objects
     categories: int
     thresholds: tuple[float, ...]
-    partners: Indices
+    partners: Mapping[Size, Partners]
     iou_threshold: float
     outcome: Outcome
+    panoptic: Outcome
+    panoptic_iou: Floats
 
-    def average_precision(self, category: int) -> Floats | None:
+    def average_precision(self, category: int, size: Size = ALL) -> Floats | None:
         """Return AP at each threshold, shape (thresholds,); their mean is COCO's AP.
 
-        None for a category of which the reference has no object that counts.
+        None for a category of which the reference has no object of this size that counts.
         """
-        references = np.flatnonzero(self.reference.categories == category)
-        present = int(np.count_nonzero(~self.reference.ignored[references]))
+        partners = self.partners[size]
+        references = self.reference.categories == category
+        present = int(np.count_nonzero(references & ~partners.reference_ignored))
         if present == 0:
             return None
         chosen = np.flatnonzero(self.predicted.categories == category)
         chosen = chosen[_by_score(self.predicted.scores[chosen])]
-        partners = self.partners[:, chosen]  # (thresholds, predictions of the category)
-        found = partners != NOBODY
-        counted = ~_set_aside(partners, self.predicted.ignored[chosen], self.reference.ignored)
+        index = partners.index[:, chosen]  # (thresholds, predictions of the category)
+        found = index != NOBODY
+        ignored = partners.predicted_ignored[chosen]
+        counted = ~_set_aside(index, ignored, partners.reference_ignored)
         return _areas_under(found & counted, ~found & counted, present)
 
     def counts(self, category: int | None = None) -> Counts:
         """Return the object counts at ``iou_threshold``, of one category or of all together."""
-        predicted, reference = self.outcome.predicted, self.outcome.reference
+        return self._counts(self.outcome, category)
+
+    def quality(self, category: int) -> Quality:
+        """Return the panoptic quality of a category whose segments are its objects ("things").
+
+        A reference that is ignored is not missed, and its partner is no false positive.
+        """
+        right = self.panoptic.predicted == TRUE_POSITIVE
+        right &= self.predicted.categories == category
+        return Quality(self._counts(self.panoptic, category), float(self.panoptic_iou[right].sum()))
+
+    def _counts(self, outcome: Outcome, category: int | None) -> Counts:
+        predicted, reference = outcome.predicted, outcome.reference
         if category is not None:
             predicted = predicted[self.predicted.categories == category]
             reference = reference[self.reference.categories == category]
@@ -135,7 +139,7 @@ def match(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     iou_threshold: float = 0.5,
 ) -> Matches:
-    """Match predictions to references of their own category, at each IoU threshold anew.
+    """Match predictions to references of their own category, at each size and IoU threshold anew.
 
     By descending score (the earlier first where scores are equal), each prediction takes the free
     reference with the highest IoU that reaches the threshold: one that counts before one that is
@@ -143,20 +147,22 @@ def match(
     ignored, and so are ignored ones without partner. Objects must overlap to match, also at an
     ``iou_threshold`` of 0.
 
-    Memory: the overlapping pairs, and eight bytes a prediction and threshold.
+    Memory: the overlapping pairs, and eight bytes a prediction, threshold and size.
     """
-    lowest = min(*thresholds, iou_threshold)
-    pairs = _pairs(predicted, reference, lowest)
-    partners = np.stack([_matched(pairs, t, len(predicted), len(reference)) for t in thresholds])
-    chosen = _matched(pairs, iou_threshold, len(predicted), len(reference))
+    pairs = overlapping(predicted, reference, min(*thresholds, iou_threshold, MAJORITY))
+    ranked = _ranked(pairs, predicted, reference.ignored)
+    chosen = _matched(ranked.reaching(iou_threshold), len(predicted), len(reference))
+    partner, iou = _panoptic(pairs, predicted, reference)
     return Matches(
         predicted=predicted,
         reference=reference,
         categories=categories,
         thresholds=tuple(thresholds),
-        partners=partners,
+        partners={size: _partners(pairs, predicted, reference, thresholds, size) for size in SIZES},
         iou_threshold=iou_threshold,
         outcome=_outcome(predicted, reference, chosen),
+        panoptic=_outcome(predicted, reference, partner),
+        panoptic_iou=iou,
     )
 
 
@@ -167,103 +173,68 @@ def joined(parts: Sequence[Matches]) -> Matches:
     thresholds. Scores are then ranked over all rasters, as COCO does over its pictures.
     """
     starts = np.cumsum([0, *(len(part.reference) for part in parts[:-1])]).tolist()
-    partners, chosen = [], []
-    for part, start in zip(parts, starts, strict=True):
-        partners.append(_moved(part.partners, start))
-        chosen.append(_moved(part.outcome.predicted_partner, start))
     predicted = Objects.joined([part.predicted for part in parts])
     reference = Objects.joined([part.reference for part in parts])
+    chosen = _together([part.outcome.predicted_partner for part in parts], starts)
+    segments = _together([part.panoptic.predicted_partner for part in parts], starts)
     return replace(
         parts[0],
         predicted=predicted,
         reference=reference,
-        partners=np.concatenate(partners, axis=1),
-        outcome=_outcome(predicted, reference, np.concatenate(chosen)),
+        partners={
+            size: Partners.joined([part.partners[size] for part in parts], starts)
+            for size in parts[0].partners
+        },
+        outcome=_outcome(predicted, reference, chosen),
+        panoptic=_outcome(predicted, reference, segments),
+        panoptic_iou=np.concatenate([part.panoptic_iou for part in parts]),
     )
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Overlapping objects of one category, in the order in which they would be matched."""
+def _partners(
+    pairs: Pairs,
+    predicted: Objects,
+    reference: Objects,
+    thresholds: Sequence[float],
+    size: Size,
+) -> Partners:
+    ignored = size.ignored(reference)
+    ranked = _ranked(pairs, predicted, ignored)
+    index = [_matched(ranked.reaching(t), len(predicted), len(reference)) for t in thresholds]
+    return Partners(np.stack(index), size.ignored(predicted), ignored)
 
-    predicted: Indices
-    reference: Indices
-    iou: Floats
 
-
-def _pairs(predicted: Objects, reference: Objects, lowest: float) -> _Pairs:
-    """Return all pairs whose IoU is at least ``lowest`` and above 0."""
-    found = list(_overlaps(predicted, reference, lowest))
-    if not found:
-        nothing = np.empty(0, dtype=np.int64)
-        return _Pairs(nothing, nothing, np.empty(0))
-    i, j, iou = (np.concatenate(parts) for parts in zip(*found, strict=True))
+def _ranked(pairs: Pairs, predicted: Objects, ignored: Flags) -> Pairs:
+    """Return the pairs in the order in which COCO matches them; ``ignored`` is of references."""
     rank = np.empty(len(predicted), dtype=np.int64)
     rank[_by_score(predicted.scores)] = np.arange(len(predicted))
-    order = np.lexsort((-j, -iou, reference.ignored[j], rank[i]))  # the last key weighs most
-    return _Pairs(i[order], j[order], iou[order])
+    i, j = pairs.predicted, pairs.reference
+    return pairs.chosen(np.lexsort((-j, -pairs.iou, ignored[j], rank[i])))  # the last weighs most
 
 
-def _overlaps(
-    predicted: Objects, reference: Objects, lowest: float
-) -> Iterator[tuple[Indices, Indices, Floats]]:
-    """Yield predictions, references and their IoU, batch by batch."""
-    ious = _Ious(predicted.geometries, reference.geometries, lowest)
-    for category in np.intersect1d(predicted.categories, reference.categories):
-        ours = np.flatnonzero(predicted.categories == category)
-        theirs = np.flatnonzero(reference.categories == category)
-        tree = shapely.STRtree(reference.geometries[theirs])
-        for start in range(0, len(ours), BATCH):
-            batch = ours[start : start + BATCH]
-            i, j = tree.query(predicted.geometries[batch])
-            yield ious.of(batch[i], theirs[j])
+def _panoptic(pairs: Pairs, predicted: Objects, reference: Objects) -> tuple[Indices, Floats]:
+    """Return each prediction's partner with an IoU above 0.5, or -1, and the IoU with it, or 0.
+
+    Segments that do not overlap each other have one such partner at most. Annotations may, so the
+    closest pairs go first, and those whose reference counts before all others.
+    """
+    pairs = pairs.chosen(pairs.iou > MAJORITY)
+    i, j = pairs.predicted, pairs.reference
+    pairs = pairs.chosen(np.lexsort((j, i, -pairs.iou, reference.ignored[j])))
+    partner = _matched(pairs, len(predicted), len(reference))
+    kept = partner[pairs.predicted] == pairs.reference
+    iou = np.zeros(len(predicted))
+    iou[pairs.predicted[kept]] = np.minimum(pairs.iou[kept], 1.0)  # rounding may pass 1
+    return partner, iou
 
 
-class _Ious:
-    """IoU of pairs of polygons: intersection over union of areas."""
-
-    def __init__(self, predicted: Geometries, reference: Geometries, lowest: float) -> None:
-        self._predicted, self._reference, self._lowest = predicted, reference, lowest
-        self._areas = shapely.area(predicted), shapely.area(reference)
-        self._bounds = shapely.bounds(predicted), shapely.bounds(reference)
-
-    def of(self, i: Indices, j: Indices) -> tuple[Indices, Indices, Floats]:
-        """Return those of the pairs (i, j) that reach the lowest IoU, and their IoU.
-
-        Most pairs are settled by their boxes and areas. That is more than speed: one road network
-        overlaps the box of every small road, and each such intersection would walk all of it.
-        """
-        possible = self._iou(i, j, self._most_shared(i, j)) >= self._lowest * (1.0 - 1e-9)
-        i, j = i[possible], j[possible]
-        shared = shapely.area(shapely.intersection(self._predicted[i], self._reference[j]))
-        iou = self._iou(i, j, shared)
-        enough = (iou >= min(self._lowest, PERFECT)) & (iou > 0.0)
-        return i[enough], j[enough], iou[enough]
-
-    def _most_shared(self, i: Indices, j: Indices) -> Floats:
-        """Return an upper bound of the shared area: that of the boxes, and of each object."""
-        ours, theirs = self._bounds[0][i], self._bounds[1][j]
-        sides = np.minimum(ours[:, 2:], theirs[:, 2:]) - np.maximum(ours[:, :2], theirs[:, :2])
-        most: Floats = np.prod(np.maximum(sides, 0.0), axis=1)
-        np.minimum(most, self._areas[0][i], out=most)
-        np.minimum(most, self._areas[1][j], out=most)
-        return most
-
-    def _iou(self, i: Indices, j: Indices, shared: Floats) -> Floats:
-        union = self._areas[0][i] + self._areas[1][j] - shared
-        iou: Floats = np.zeros_like(shared)
-        np.divide(shared, union, out=iou, where=union > 0.0)
-        return iou
-
-
-def _matched(pairs: _Pairs, threshold: float, predictions: int, references: int) -> Indices:
+def _matched(pairs: Pairs, predictions: int, references: int) -> Indices:
     """Return each prediction's reference, or -1.
 
     The pairs come in the order of preference, so a pair whose two sides are free is a match. Pairs
     without rivals on either side, which are nearly all, need no loop.
     """
-    usable = pairs.iou >= min(threshold, PERFECT)
-    i, j = pairs.predicted[usable], pairs.reference[usable]
+    i, j = pairs.predicted, pairs.reference
     partner = np.full(predictions, NOBODY, dtype=np.int64)
     alone = (np.bincount(i, minlength=predictions)[i] == 1) & (
         np.bincount(j, minlength=references)[j] == 1
@@ -279,8 +250,13 @@ def _matched(pairs: _Pairs, threshold: float, predictions: int, references: int)
     return partner
 
 
-def _moved(partner: Indices, start: int) -> Indices:
-    return np.where(partner == NOBODY, NOBODY, partner + start)
+def _together(partners: Sequence[Indices], starts: Sequence[int]) -> Indices:
+    """Return partners of several rasters, (…, predictions), as of one with all references."""
+    moved = [
+        np.where(partner == NOBODY, NOBODY, partner + start)
+        for partner, start in zip(partners, starts, strict=True)
+    ]
+    return np.concatenate(moved, axis=-1)
 
 
 def _outcome(predicted: Objects, reference: Objects, partner: Indices) -> Outcome:
@@ -296,9 +272,7 @@ def _outcome(predicted: Objects, reference: Objects, partner: Indices) -> Outcom
     )
 
 
-def _set_aside(
-    partner: Indices, ours: NDArray[np.bool_], theirs: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _set_aside(partner: Indices, ours: Flags, theirs: Flags) -> Flags:
     """Return which predictions do not count: by their partner, or without one by themselves."""
     of_partner = np.append(theirs, False)[partner]  # -1 is the last one
     return np.where(partner == NOBODY, ours, of_partner)
@@ -309,7 +283,7 @@ def _by_score(scores: Floats) -> Indices:
     return np.argsort(-scores, kind="stable")
 
 
-def _areas_under(hits: NDArray[np.bool_], misses: NDArray[np.bool_], present: int) -> Floats:
+def _areas_under(hits: Flags, misses: Flags, present: int) -> Floats:
     """Return the areas under the precision-recall curves, shape (thresholds,).
 
     ``hits`` and ``misses`` have shape (thresholds, predictions) and are sorted by score. Precision

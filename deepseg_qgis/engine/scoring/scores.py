@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deepseg_qgis.engine.scoring import confusion, panoptic
 from deepseg_qgis.engine.scoring.confusion import Confusion, mean_of_known
 from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches
+from deepseg_qgis.engine.scoring.objects import LARGE, MEDIUM, SMALL
+from deepseg_qgis.engine.scoring.panoptic import Quality
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError
 
 BACKGROUND = "background"
+
+AVERAGED = ("ap_small", "ap_medium", "ap_large", "pq", "sq", "rq")
+"""Scores that stand for all categories as the mean of those that have them."""
 
 Evaluation = dict[str, Any]
 """See `evaluation`."""
@@ -19,50 +25,64 @@ Evaluation = dict[str, Any]
 def evaluation(
     categories: Sequence[Category],
     thresholds: Sequence[float | None],
-    confusion: Confusion,
+    countable: Sequence[bool],
+    confusions: Sequence[Confusion],
     matches: Matches,
 ) -> Evaluation:
     """Return every score, JSON-able: numbers are finite, and what does not exist is None.
 
-    ``categories`` are numbered as in ``confusion`` and ``matches``: those of the model, then those
-    that only the reference has. ``thresholds`` are the probabilities used for each category, None
-    where there is none. Keys of the result:
+    ``categories`` are numbered as in ``confusions``, one for each raster, and ``matches``: those
+    of the model, then those that only the reference has. ``thresholds`` are the probabilities used
+    for each category, None where there is none. A category that is ``countable`` has its objects
+    as the segments of panoptic quality, any other all its ground in a raster as one. Keys of the
+    result:
 
-    - ``map``, ``ap50``: means over the categories that the reference has
+    - ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the categories that
+      the reference has, of all objects and of those up to 32², up to 96² and from 96² px²
+    - ``pq``, ``sq``, ``rq``: panoptic quality and its two factors, means over the categories that
+      occur; ``pq_things`` and ``pq_stuff`` over the countable ones, and the others
     - ``precision``, ``recall``, ``f1``: of all objects together at ``iou_threshold``
     - ``tp``, ``fp``, ``fn``, ``reference_count``, ``predicted_count``: objects that count, that is,
-      without the ignored ones
+      without the ignored ones; ``count_error``: by which share of the reference's there are more
+      predicted, below 0 where there are fewer
     - ``mean_iou``, ``pixel_accuracy``: of pixels
-    - ``categories``: a list of the same for each category, with ``iou``, ``dice``,
-      ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px``, ``threshold``
+    - ``categories``: a list of the same for each category (``ap`` for ``map``), with ``iou``,
+      ``dice``, ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px``,
+      ``threshold``, ``countable``
     - ``confusion``: ``labels`` (background first) and ``matrix`` (rows: reference)
 
     Raises:
         ParameterError: the parts do not belong to the same categories.
     """
-    _check(len(categories), len(thresholds), confusion.categories, matches.categories)
+    pixels = confusion.joined(confusions)
+    _check(len(categories), len(thresholds), len(countable), pixels.categories, matches.categories)
     described: list[dict[str, Any]] = [
         {
             "name": category.name,
             "colour": category.colour,
-            "threshold": threshold,
+            "threshold": thresholds[i],
+            "countable": bool(countable[i]),
             **_precisions(matches, i),
             **_objects(matches, i),
-            **_pixels(confusion, i),
+            **_panoptic(matches.quality(i) if countable[i] else panoptic.of_regions(confusions, i)),
+            **_pixels(pixels, i),
         }
-        for i, (category, threshold) in enumerate(zip(categories, thresholds, strict=True))
+        for i, category in enumerate(categories)
     ]
     return {
-        "map": mean_of_known([entry["ap"] for entry in described]),
-        "ap50": mean_of_known([entry["ap50"] for entry in described]),
+        "map": _mean("ap", described),
+        "ap50": _mean("ap50", described),
+        **{name: _mean(name, described) for name in AVERAGED},
+        "pq_things": _mean("pq", [entry for entry in described if entry["countable"]]),
+        "pq_stuff": _mean("pq", [entry for entry in described if not entry["countable"]]),
         **_objects(matches, None),
-        "mean_iou": confusion.mean_iou,
-        "pixel_accuracy": confusion.pixel_accuracy,
+        "mean_iou": pixels.mean_iou,
+        "pixel_accuracy": pixels.pixel_accuracy,
         "iou_threshold": matches.iou_threshold,
         "categories": described,
         "confusion": {
             "labels": [BACKGROUND, *(category.name for category in categories)],
-            "matrix": confusion.matrix.tolist(),
+            "matrix": pixels.matrix.tolist(),
         },
     }
 
@@ -70,22 +90,33 @@ def evaluation(
 def _check(*counts: int) -> None:
     if len(set(counts)) != 1:
         raise ParameterError(
-            "Categories, thresholds, pixels and objects of an evaluation must be of one list of "
-            f"categories, but there are {', '.join(str(count) for count in counts)} of them."
+            "Categories, thresholds, what is countable, pixels and objects of an evaluation must "
+            "be of one list of categories, but there are "
+            f"{', '.join(str(count) for count in counts)} of them."
         )
 
 
+def _mean(name: str, entries: Sequence[dict[str, Any]]) -> float | None:
+    return mean_of_known([entry[name] for entry in entries])
+
+
 def _precisions(matches: Matches, category: int) -> dict[str, float | None]:
-    """Return AP and AP50; AP50 is None where the objects were not matched at an IoU of 0.50."""
+    """Return the APs; AP50 is None where the objects were not matched at an IoU of 0.50."""
+    found: dict[str, float | None] = {"ap": None, "ap50": None}
     precision = matches.average_precision(category)
-    if precision is None:
-        return {"ap": None, "ap50": None}
-    at = dict(zip(matches.thresholds, precision.tolist(), strict=True))
-    return {"ap": float(precision.mean()), "ap50": at.get(COCO_THRESHOLDS[0])}
+    if precision is not None:
+        at = dict(zip(matches.thresholds, precision.tolist(), strict=True))
+        found = {"ap": float(precision.mean()), "ap50": at.get(COCO_THRESHOLDS[0])}
+    for size in (SMALL, MEDIUM, LARGE):
+        precision = matches.average_precision(category, size)
+        found[f"ap_{size.name}"] = None if precision is None else float(precision.mean())
+    return found
 
 
 def _objects(matches: Matches, category: int | None) -> dict[str, float | int | None]:
     counts = matches.counts(category)
+    there = counts.true_positive + counts.false_negative
+    said = counts.true_positive + counts.false_positive
     return {
         "precision": counts.precision,
         "recall": counts.recall,
@@ -93,9 +124,14 @@ def _objects(matches: Matches, category: int | None) -> dict[str, float | int | 
         "tp": counts.true_positive,
         "fp": counts.false_positive,
         "fn": counts.false_negative,
-        "reference_count": counts.true_positive + counts.false_negative,
-        "predicted_count": counts.true_positive + counts.false_positive,
+        "reference_count": there,
+        "predicted_count": said,
+        "count_error": (said - there) / there if there else None,
     }
+
+
+def _panoptic(quality: Quality) -> dict[str, float | None]:
+    return {"pq": quality.pq, "sq": quality.sq, "rq": quality.rq}
 
 
 def _pixels(confusion: Confusion, category: int) -> dict[str, float | int | None]:

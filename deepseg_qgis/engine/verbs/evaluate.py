@@ -28,11 +28,13 @@ from deepseg_qgis.errors import ParameterError, VectorError
 from deepseg_qgis.jobs import EvaluateJob
 
 MOST_PICTURES = 6
-HEADLINES = ("map", "ap50", "precision", "recall", "f1", "mean_iou")
+HEADLINES = ("map", "ap50", "precision", "recall", "f1", "mean_iou", "pq", "count_error")
 
 
 def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
-    """Evaluate a model; return the outputs and the numbers of `HEADLINES`, each 0 to 1 or None.
+    """Evaluate a model; return the outputs and the numbers of `HEADLINES`.
+
+    Numbers are from 0 to 1, the count error is at least -1; None is what does not exist.
 
     Raises:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
@@ -49,9 +51,10 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         annotated.require_touching(layer, rasters)
         areas = _areas(job, layer, rasters, control)
         inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
-        comparison = Comparison(
-            layer, _all_categories(model.card, layer, control), job.iou_threshold
-        )
+        categories = _all_categories(model.card, layer, control)
+        # the objects of a semantic model, connected pieces of one category, are counted in all
+        countable = (True,) * len(categories)
+        comparison = Comparison(layer, categories, countable, job.iou_threshold)
         compared = []
         for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
             part = control.part(number / len(rasters), (number + 1) / len(rasters))
@@ -129,7 +132,14 @@ def _result(
         evaluation.trained_share(card, raster, area) * area.size_px
         for raster, area in zip(rasters, areas, strict=True)
     )
-    return scored(comparison.categories, used, comparison.confusion, comparison.matches) | {
+    scores = scored(
+        comparison.categories,
+        used,
+        comparison.countable,
+        comparison.confusions,
+        comparison.matches,
+    )
+    return scores | {
         "model": Path(job.model).name,
         "rasters": [raster.name for raster in rasters],
         "aoi_px": total,
