@@ -7,7 +7,7 @@ Memory: one core, and strips of two halos along its left side and above, over th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,36 +45,41 @@ class Block:
         )
 
 
-class Blocks:
-    """Turns cores, given row by row of a complete grid over a region, into blocks."""
+class Lagging:
+    """Turns cores of some planes into windows that lag by the halo, with the halo around them.
 
-    def __init__(self, region: Window, halo: int) -> None:
-        self._region, self._halo = region, halo
+    Cores are given row by row of a complete grid over a region; so come the windows, some of which
+    may be empty.
+    """
+
+    def __init__(self, region: Window, halo: int, planes: int) -> None:
+        self._region, self._halo, self._planes = region, halo, planes
         self._strip = 2 * halo
-        shape = (2, self._strip, region.width + self._strip)
+        shape = (planes, self._strip, region.width + self._strip)
         self._above = np.zeros(shape, dtype=np.uint8)
         self._next_above = np.zeros(shape, dtype=np.uint8)
-        self._left = np.zeros((2, 0, self._strip), dtype=np.uint8)
+        self._left = np.zeros((planes, 0, self._strip), dtype=np.uint8)
 
-    def block(self, core: Window, classes: Pixels | None, probabilities: Pixels | None) -> Block:
-        """Return the block that the next core completes; without classes all of it is 0."""
+    def window(self, core: Window, planes: Sequence[Pixels] | None) -> tuple[Window, Pixels]:
+        """Return the window that the next core completes; without planes all of the core is 0.
+
+        Its pixels are (planes, rows + 2 halo, columns + 2 halo); beyond the region all is 0.
+        """
         region, halo, strip = self._region, self._halo, self._strip
         at = core.column - region.column
         if at == 0:
-            self._left = np.zeros((2, core.height, strip), dtype=np.uint8)
+            self._left = np.zeros((self._planes, core.height, strip), dtype=np.uint8)
             if core.row > region.row:
                 self._above, self._next_above = self._next_above, self._above
         last_row, last_column = core.row_end == region.row_end, core.column_end == region.column_end
         below, right = (halo if last_row else 0), (halo if last_column else 0)
         known = np.zeros(
-            (2, strip + core.height + below, strip + core.width + right), dtype=np.uint8
+            (self._planes, strip + core.height + below, strip + core.width + right), dtype=np.uint8
         )
         known[:, :strip, : strip + core.width] = self._above[:, :, at : at + strip + core.width]
         known[:, strip : strip + core.height, :strip] = self._left
-        if classes is not None and probabilities is not None:
-            inner = (slice(strip, strip + core.height), slice(strip, strip + core.width))
-            known[0][inner] = classes
-            known[1][inner] = probabilities
+        for number, plane in enumerate(planes or ()):
+            known[number, strip : strip + core.height, strip : strip + core.width] = plane
         bottom = strip + core.height
         self._next_above[:, :, at + strip : at + strip + core.width] = known[
             :, bottom - strip : bottom, strip : strip + core.width
@@ -84,7 +89,9 @@ class Blocks:
         self._left = known[:, strip:bottom, core.width : core.width + strip].copy()
         return self._cut(core, known, last_row, last_column)
 
-    def _cut(self, core: Window, known: Pixels, last_row: bool, last_column: bool) -> Block:
+    def _cut(
+        self, core: Window, known: Pixels, last_row: bool, last_column: bool
+    ) -> tuple[Window, Pixels]:
         region, halo = self._region, self._halo
         top = max(region.row, core.row - halo)
         left = max(region.column, core.column - halo)
@@ -92,17 +99,27 @@ class Blocks:
         right = core.column_end if last_column else max(region.column, core.column_end - halo)
         window = Window(top, left, bottom - top, right - left)
         # `known` begins two halos above and left of the core
-        row, column = top - core.row + 2 * halo, left - core.column + 2 * halo
-        return Block(
-            window,
-            halo,
-            known[
-                0,
-                row - halo : row + window.height + halo,
-                column - halo : column + window.width + halo,
-            ],
-            known[1, row : row + window.height, column : column + window.width],
-        )
+        row, column = top - core.row + halo, left - core.column + halo
+        return window, known[
+            :, row : row + window.height + 2 * halo, column : column + window.width + 2 * halo
+        ]
+
+
+class Blocks:
+    """Turns cores, given row by row of a complete grid over a region, into blocks."""
+
+    def __init__(self, region: Window, halo: int) -> None:
+        self._halo = halo
+        self._lagging = Lagging(region, halo, 2)
+
+    def block(self, core: Window, classes: Pixels | None, probabilities: Pixels | None) -> Block:
+        """Return the block that the next core completes; without classes all of it is 0."""
+        planes = None
+        if classes is not None and probabilities is not None:
+            planes = (classes, probabilities)
+        window, known = self._lagging.window(core, planes)
+        halo = self._halo
+        return Block(window, halo, known[0], known[1, halo:-halo, halo:-halo])
 
 
 def in_cells(block: Block, cell_px: int) -> Iterator[Block]:

@@ -1,14 +1,26 @@
-"""Parts of outlines that wait for the rest of their object: in memory, or in a file if too many."""
+"""What waits for later blocks, such as parts of outlines: in memory, or in a file if too much."""
 
 from __future__ import annotations
 
 import tempfile
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST_BYTES = 200_000_000
+SMALLEST_SEGMENT_BYTES = 64_000_000
+
+
+class Waiting(Protocol):
+    """Something that a spool can move out of memory."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+
+    def spill(self) -> None:
+        """Move it out of memory, by `Spool.write`."""
 
 
 class Chunk:
@@ -17,7 +29,7 @@ class Chunk:
     ``lengths`` (int32) are negative for open fragments. 8 bytes a vertex and 4 a fragment.
     """
 
-    __slots__ = ("_at", "_count", "_spool", "_vertices", "lengths")
+    __slots__ = ("_count", "_place", "_spool", "_vertices", "lengths")
 
     def __init__(
         self, vertices: NDArray[np.int64], lengths: NDArray[np.int32], spool: Spool
@@ -25,7 +37,7 @@ class Chunk:
         self._vertices: NDArray[np.int64] | None = vertices
         self.lengths = lengths
         self._count = len(vertices)
-        self._at = -1
+        self._place: Place | None = None
         self._spool = spool
         spool.hold(self)
 
@@ -36,62 +48,102 @@ class Chunk:
 
     def vertices(self) -> NDArray[np.int64]:
         """Return the vertices, for the last time."""
+        if self._place is not None:
+            return np.frombuffer(self._spool.read(self._place), dtype=np.int64)
         self._spool.release(self)
-        if self._vertices is None:
-            return self._spool.read(self._at, self._count)
+        assert self._vertices is not None
         return self._vertices
 
-    def spill(self, file: IO[bytes]) -> None:
-        """Move the vertices into a file, at its end."""
+    def spill(self) -> None:
+        """Move the vertices into a file."""
         assert self._vertices is not None
-        self._at = file.seek(0, 2)
-        file.write(self._vertices.tobytes())
+        self._place = self._spool.write(self._vertices.tobytes())
         self._vertices = None
 
 
+class Segment:
+    """A temporary file: its size, and how many parts (and bytes) of it are still to be read."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="deepseg-waiting-")  # noqa: SIM115
+        self.size_bytes = 0
+        self.unread = 0
+        self.unread_bytes = 0
+
+
+Place = tuple[Segment, int, int]
+"""The segment, where in it, and how many bytes."""
+
+
 class Spool:
-    """Counts what chunks hold in memory, and moves the oldest into a file beyond a bound.
+    """Counts what waits in memory, and moves the oldest into a file beyond a bound.
 
     The file lies in the temporary folder, has no name there where the system allows that, and
-    vanishes with the process. Raises OSError when the disk is full.
+    vanishes with the process. It is a few files in truth, the segments: each goes when all of it
+    was read, so that the disk holds little more than what waits. Raises OSError when the disk is
+    full.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._held: dict[int, Chunk] = {}
+        self._held: dict[int, Waiting] = {}
         self.held_bytes = 0
-        self._file: IO[bytes] | None = None
+        self._segments: list[Segment] = []
         self.spilled_bytes = 0
 
-    def hold(self, chunk: Chunk) -> None:
-        """Count a new chunk, and make room if there is too much."""
-        self._held[id(chunk)] = chunk
-        self.held_bytes += chunk.size_bytes
+    def hold(self, waiting: Waiting) -> None:
+        """Count what is new, and make room if there is too much."""
+        self._held[id(waiting)] = waiting
+        self.held_bytes += waiting.size_bytes
         if self.held_bytes > self._most_bytes:
             self._make_room()
 
-    def release(self, chunk: Chunk) -> None:
-        """Count a chunk no more."""
-        if self._held.pop(id(chunk), None) is not None:
-            self.held_bytes -= chunk.size_bytes
+    def release(self, waiting: Waiting) -> None:
+        """Count no more what is in memory."""
+        if self._held.pop(id(waiting), None) is not None:
+            self.held_bytes -= waiting.size_bytes
 
-    def read(self, at: int, count: int) -> NDArray[np.int64]:
-        """Return the vertices of a chunk that was moved into the file."""
-        assert self._file is not None
-        self._file.seek(at)
-        return np.frombuffer(self._file.read(8 * count), dtype=np.int64)
+    def write(self, data: bytes) -> Place:
+        """Write into the file; return where it lies."""
+        if not self._segments or self._segments[-1].size_bytes > self._segment_bytes():
+            self._segments.append(Segment())
+        segment = self._segments[-1]
+        at = segment.file.seek(0, 2)
+        segment.file.write(data)
+        segment.size_bytes += len(data)
+        segment.unread += 1
+        segment.unread_bytes += len(data)
+        return segment, at, len(data)
+
+    def read(self, place: Place) -> bytes:
+        """Return what was written, for the last time."""
+        segment, at, size = place
+        segment.file.seek(at)
+        data = segment.file.read(size)
+        segment.unread -= 1
+        segment.unread_bytes -= size
+        if segment.unread == 0:
+            segment.file.close()
+            self._segments.remove(segment)
+        return data
 
     def close(self) -> None:
         """Remove the file."""
-        if self._file is not None:
-            self._file.close()
+        for segment in self._segments:
+            segment.file.close()
+        self._segments = []
+
+    def _segment_bytes(self) -> int:
+        """Return how long a segment may be: the more waits, the longer, so that they stay few."""
+        waiting = sum(each.unread_bytes for each in self._segments)
+        return max(SMALLEST_SEGMENT_BYTES, waiting // 8)
 
     def _make_room(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="deepseg-outlines-")  # noqa: SIM115
-        for chunk in list(self._held.values()):
+        for waiting in list(self._held.values()):
             if self.held_bytes <= self._most_bytes // 2:
                 break
-            chunk.spill(self._file)
-            self.spilled_bytes += chunk.size_bytes
-            self.release(chunk)
+            size = waiting.size_bytes
+            waiting.spill()
+            self.spilled_bytes += size
+            del self._held[id(waiting)]
+            self.held_bytes -= size
