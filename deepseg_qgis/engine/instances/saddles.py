@@ -38,39 +38,58 @@ def saddles(counted, heights, labels):
 
     Sorted by counting: pixels are met row by row, so equal heights stay in the order of places.
     """
-    width = counted.shape[1]
-    kinds, high, flat = counted.ravel(), heights.ravel(), labels.ravel()
-    first, stop = width + 1, (counted.shape[0] - 1) * width - 1
     ends = np.zeros(LEVELS + 1, dtype=np.int64)
-    for at in range(first, stop):
-        for side in range(2):
-            other = at + (width if side == DOWN else 1)
-            if flat[at] != flat[other] and _touch(kinds, flat, at, other):
-                ends[LEVELS - min(high[at], high[other])] += 1
+    _scan(counted, heights, labels, ends, _space(0))
     ends = np.cumsum(ends)
-    count = ends[LEVELS]
-    found = Saddles(
+    found = _space(ends[LEVELS])
+    _scan(counted, heights, labels, ends, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _space(count):
+    return Saddles(
         np.empty(count, dtype=np.int32),
         np.empty(count, dtype=np.int32),
         np.empty(count, dtype=np.uint8),
         np.empty(count, dtype=np.int64),
     )
-    for at in range(first, stop):
-        for side in range(2):
-            other = at + (width if side == DOWN else 1)
-            if flat[at] != flat[other] and _touch(kinds, flat, at, other):
-                height = min(high[at], high[other])
-                k = ends[LEVELS - 1 - height]
-                ends[LEVELS - 1 - height] += 1
-                found.ones[k], found.others[k] = flat[at], flat[other]
-                found.heights[k] = height
-                found.places[k] = 2 * at + (RIGHT if side == RIGHT else DOWN)
-    return found
+
+
+@njit(cache=True, nogil=True)
+def _scan(counted, heights, labels, ends, found):
+    """Count the saddles of each height, if there is no space for them; else put them there."""
+    rows, columns = counted.shape
+    filling = len(found.ones) > 0
+    for i in range(1, rows - 1):
+        for j in range(1, columns - 1):
+            here = labels[i, j]
+            if here < 0:
+                continue
+            there = labels[i, j + 1]
+            if there != here and there >= 0 and counted[i, j] == counted[i, j + 1]:
+                height = min(heights[i, j], heights[i, j + 1])
+                if filling:
+                    _put(found, ends, height, here, there, 2 * (i * columns + j) + RIGHT)
+                else:
+                    ends[LEVELS - height] += 1
+            there = labels[i + 1, j]
+            if there != here and there >= 0 and counted[i, j] == counted[i + 1, j]:
+                height = min(heights[i, j], heights[i + 1, j])
+                if filling:
+                    _put(found, ends, height, here, there, 2 * (i * columns + j) + DOWN)
+                else:
+                    ends[LEVELS - height] += 1
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _touch(kinds, labels, one, other):
-    return labels[one] >= 0 and labels[other] >= 0 and kinds[one] == kinds[other]
+def _put(found, ends, height, one, other, place):
+    k = ends[LEVELS - 1 - height]
+    ends[LEVELS - 1 - height] += 1
+    found.ones[k] = one
+    found.others[k] = other
+    found.heights[k] = height
+    found.places[k] = place
 
 
 @njit(cache=True, nogil=True, inline="always")

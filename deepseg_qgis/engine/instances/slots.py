@@ -1,0 +1,91 @@
+"""Slots: numbers for instances, different wherever two of one category touch. No I/O."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.errors import ParameterError
+
+MOST_SLOTS = 255
+
+
+class Slots:
+    """Which category each slot is of.
+
+    Category c has slot c; more are taken as they are needed. Some four to eight for each category
+    are enough for any picture of objects on a plane.
+    """
+
+    def __init__(self, categories: int) -> None:
+        self.categories = np.zeros(MOST_SLOTS + 1, dtype=np.uint8)
+        self.categories[1 : categories + 1] = np.arange(1, categories + 1)
+        self._used = categories
+
+    def give(
+        self,
+        clusters: NDArray[np.int32],
+        pairs: NDArray[np.int32],
+        categories: Pixels,
+        given: Pixels,
+    ) -> None:
+        """Give each cluster the lowest slot of its category that none of its neighbours has.
+
+        Args:
+            clusters: numbers of those who get one, in order.
+            pairs: (pairs, 2), clusters that touch.
+            categories: of all clusters.
+            given: slots of all clusters, 0 for none yet. Changed.
+
+        Raises:
+            ParameterError: there are not enough slots.
+        """
+        used = _give(clusters, pairs, categories, given, self.categories, self._used)
+        if used > MOST_SLOTS:
+            count = len(set(self.categories.tolist()) - {0})
+            raise ParameterError(
+                f"Keeping the touching objects of {count} categories apart takes more than "
+                f"{MOST_SLOTS} numbers, and there are no more. Use a model with fewer categories "
+                f"that have instances, or make more of them stuff categories."
+            )
+        self._used = used
+
+
+@njit(cache=True, nogil=True)
+def _give(clusters, pairs, categories, given, owners, used):
+    """Give slots; return how many are in use, too many if there were not enough."""
+    starts, neighbours = _neighbours(pairs, len(given))
+    taken = np.full(MOST_SLOTS + 1, -1, dtype=np.int64)
+    for k in range(len(clusters)):
+        cluster = clusters[k]
+        for n in range(starts[cluster], starts[cluster + 1]):
+            taken[given[neighbours[n]]] = k
+        slot = 1
+        while slot <= used and (owners[slot] != categories[cluster] or taken[slot] == k):
+            slot += 1
+        if slot > MOST_SLOTS:
+            return slot
+        if slot > used:
+            used = slot
+            owners[slot] = categories[cluster]
+        given[cluster] = slot
+    return used
+
+
+@njit(cache=True, nogil=True)
+def _neighbours(pairs, count):
+    """Return the neighbours of cluster i as ``neighbours[starts[i]:starts[i + 1]]``."""
+    starts = np.zeros(count + 2, dtype=np.int64)
+    for number in pairs.ravel():
+        starts[number + 2] += 1
+    starts = np.cumsum(starts)
+    neighbours = np.empty(2 * len(pairs), dtype=np.int32)
+    for k in range(len(pairs)):
+        one, other = pairs[k, 0], pairs[k, 1]
+        neighbours[starts[one + 1]] = other
+        starts[one + 1] += 1
+        neighbours[starts[other + 1]] = one
+        starts[other + 1] += 1
+    return starts[:-1], neighbours
