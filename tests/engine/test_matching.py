@@ -211,6 +211,15 @@ def test_an_object_of_another_size_is_neither_found_nor_a_false_alarm():
     np.testing.assert_allclose([by_size[0], by_size[2]], 0.5)
 
 
+def test_at_each_size_a_reference_of_it_goes_first():
+    """Where annotations overlap, one of another size may be the closer one."""
+    predicted = make(boxes((0, 0, 1, 5)))  # 5 × 16² px², medium
+    reference = make(boxes((0, 0, 1, 6), (0, 0, 1, 4)))  # medium, and small
+    matches = match(enlarged(predicted), enlarged(reference), CATEGORIES)
+    assert [matches.partners[size].index[0, 0] for size in SIZES] == [0, 1, 0, 0]
+    assert_equal(matches, pycocotools([(predicted, reference)]))
+
+
 def test_an_area_on_the_bound_is_of_both_sizes():
     square = boxes((0, 0, 32, 32))
     matches = match(make(square), make(square), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -127,9 +129,16 @@ def boxes(*corners, scores=None):
 def test_the_closest_pair_goes_first_whatever_the_scores():
     """Annotations that overlap may each share more than half with a prediction."""
     predicted = boxes((0, 0, 10, 8), (0, 0, 10, 10), scores=[0.9, 0.1])
-    quality = match(predicted, boxes((0, 0, 10, 10), (0, 0, 10, 7)), 1).quality(0)
+    quality = match(predicted, boxes((0, 0, 10, 10), (0, 0, 10, 6)), 1).quality(0)
     assert quality.counts == Counts(2, 0, 0)
-    assert quality.iou_sum == pytest.approx(1.0 + 7 / 8)
+    assert quality.iou_sum == pytest.approx(1.0 + 6 / 8)
+
+
+def test_a_reference_that_counts_goes_before_a_closer_one_that_does_not():
+    reference = replace(boxes((0, 0, 10, 10), (0, 0, 10, 8)), ignored=np.array([True, False]))
+    quality = match(boxes((0, 0, 10, 10)), reference, 1).quality(0)
+    assert quality.counts == Counts(1, 0, 0)
+    assert quality.iou_sum == pytest.approx(0.8)
 
 
 def test_half_is_not_enough():
