@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.errors import DeepSegError
 
 GRIDS = {
     "north-up": Grid(3000, 2000, Affine(0.2, 0, 352_000, 0, -0.2, 5_804_000), pyproj.CRS(32633)),
@@ -115,3 +116,24 @@ def test_polygons_stay_polygons_beside_multipolygons():
     double = shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(10, 10, 15, 15)])
     found = grid.to_crs(np.array([single, double], dtype=object), WGS84)
     assert [each.geom_type for each in found] == ["Polygon", "MultiPolygon"]
+
+
+def test_what_begins_beyond_the_projection_is_infinite():
+    grid = Grid(900, 900, Affine(0.2, 0, 700_000, 0, -0.2, 6_600_000), pyproj.CRS(2154))
+    world = shapely.Polygon([(-180, -90), (180, -90), (180, 80), (-180, 80)])
+    (found,) = grid.from_crs(np.array([world], dtype=object), WGS84)
+    (first, *_, last) = shapely.get_coordinates(found).tolist()
+    assert first == last == [np.inf, np.inf]
+
+
+def test_measures_do_not_count():
+    measured = shapely.from_wkt("POLYGON ZM ((0 0 7 1, 4 0 7 2, 4 4 7 3, 0 0 7 1))")
+    areas, _ = area_and_perimeter_m(np.array([measured], dtype=object), pyproj.CRS(32633))
+    assert areas[0] == pytest.approx(8, rel=0.01)
+
+
+def test_from_the_moon_there_is_no_way():
+    moon = pyproj.CRS("+proj=longlat +R=1737400 +no_defs +type=crs")
+    grid = GRIDS["north-up"]
+    with pytest.raises(DeepSegError, match=r"cannot be brought to .*name the output \.gpkg"):
+        grid.from_crs(np.array([shapely.box(0, 0, 1, 1)], dtype=object), moon)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.truth import annotations
 from deepseg_qgis.engine.truth.annotations import placed, repair
 from deepseg_qgis.errors import VectorError
@@ -266,3 +268,16 @@ def test_on_a_raster_of_the_world_both_ends_are_one_place():
     assert found.bounds[0] == pytest.approx(0, abs=1e-3)
     assert found.bounds[2] == pytest.approx(3600, abs=1e-3)
     assert found.intersection(shapely.box(0, 0, 3600, 1800)).area > 6_000_000
+
+
+@pytest.mark.parametrize("far", [1e6, 1e10, 1e200])
+def test_what_reaches_far_out_is_in_the_mask(far):
+    shapes = [
+        shapely.box(-far, 10, far, 20),
+        shapely.Polygon([(30, -far), (50, -far), (50, far), (30, far)]),
+    ]
+    classes = np.array([1, 2], dtype=np.uint8)
+    mask = AnnotatedArea(as_array(shapes), classes).mask(Window(0, 0, 40, 60))
+    assert (mask > 0).sum() == 10 * 60 + 20 * 40 - 10 * 20
+    assert mask[15, 5] == 1
+    assert mask[5, 35] == 2

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid, Placing
-from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, Ruler, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.measures import (
+    MOST_STEPS,
+    STRAIGHT_WITHIN_M,
+    Ellipsoid,
+    Ruler,
+    area_and_perimeter_m,
+)
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84
 
@@ -211,3 +217,27 @@ def test_nothing_is_known_without_a_crs():
     areas, lengths = Placing(grid, WGS84).placed(square).sizes()
     assert np.isnan([areas, lengths]).all()
     assert len(Ruler(WGS84).sizes(PolygonArrays.of(square[:0]))[0]) == 0
+
+
+def test_beyond_the_poles_nothing_is_known():
+    shapes = np.array([shapely.box(0, 0, 1, 1e9), shapely.box(0, 89, 1, 90.125)], dtype=object)
+    areas, lengths = area_and_perimeter_m(shapes, WGS84)
+    assert np.isnan(areas).tolist() == np.isnan(lengths).tolist() == [True, False]
+
+
+def test_a_comb_over_half_the_world_takes_bounded_memory(monkeypatch):
+    columns = np.repeat(np.linspace(0, 1, 2000), 2)
+    rows = np.tile([80, -80, -80, 80], 1000)
+    comb = shapely.Polygon([*zip(columns, rows, strict=True), (1, 85), (0, 85)])
+    lengths = []
+    at = Ellipsoid._at
+    monkeypatch.setattr(
+        Ellipsoid, "_at", lambda self, latitude: lengths.append(len(latitude)) or at(self, latitude)
+    )
+    areas, _ = area_and_perimeter_m(np.array([comb], dtype=object), WGS84)
+    assert max(lengths) < 2 * MOST_STEPS
+    monkeypatch.undo()
+    teeth = [shapely.box(columns[i], -80, columns[i + 2], 80) for i in range(1, 3999, 4)]
+    teeth.append(shapely.box(0, 80, 1, 85))
+    expected, _ = area_and_perimeter_m(np.array(teeth, dtype=object), WGS84)
+    assert areas[0] == pytest.approx(expected.sum(), rel=1e-9)

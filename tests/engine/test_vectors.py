@@ -6,7 +6,6 @@ import warnings
 import geopandas
 import numpy as np
 import pyarrow as pa
-import pyogrio
 import pyproj
 import pytest
 import shapely
@@ -15,11 +14,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from deepseg_qgis.engine.files import geojson_text, vectors
-from deepseg_qgis.engine.files.vectors import Features, read_features, write_features
+from deepseg_qgis.engine.files.vectors import Features, write_features
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84
-from deepseg_qgis.errors import OutputError, Stopped, VectorError
-from deepseg_qgis.jobs import VectorSource
+from deepseg_qgis.errors import OutputError, Stopped
 
 UTM = pyproj.CRS.from_epsg(32633)
 FIELDS = {
@@ -187,19 +185,3 @@ def test_a_shapefile_ends_at_two_gigabytes(tmp_path, monkeypatch):
 def test_an_unknown_format_is_told(tmp_path):
     with pytest.raises(OutputError, match="not known by its extension"):
         write_features(str(tmp_path / "x.xyzzy"), [features(1)], FIELDS, UTM)
-
-
-def test_layers_are_read_with_their_gaps(tmp_path):
-    path = tmp_path / "layer.gpkg"
-    frame = geopandas.GeoDataFrame(
-        {"category": ["a", None, "c"], "other": [1, 2, 3]},
-        geometry=[shapely.box(0, 0, 1, 1), None, HOLED],
-        crs=UTM,
-    )
-    pyogrio.write_dataframe(frame, path, layer="here")
-    found = read_features(VectorSource(str(path), "here", "layer", "", "category", {}))
-    assert found.columns == {"category": ["a", None, "c"], "source": [None] * 3}
-    assert found.geometries[1] is None
-    assert found.geometries[2].equals(HOLED)
-    with pytest.raises(VectorError, match="could not be read"):
-        read_features(VectorSource(str(path), "elsewhere", "layer", "", None, {}))

@@ -1,6 +1,6 @@
-"""The one module that reads and writes vector files and tables.
+"""The one module that writes vector files and tables; `layers` reads them.
 
-Writing streams: features pass through in batches, in the format that the file name's extension
+Features pass through in batches, in the format that the file name's extension
 chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
 """
 
@@ -21,10 +21,10 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files import geojson_text, geoparquet
+from deepseg_qgis.engine.geometry.antimeridian import cut_at_antimeridian
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84
-from deepseg_qgis.errors import OutputError, VectorError
-from deepseg_qgis.jobs import VectorSource
+from deepseg_qgis.errors import OutputError
 
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
 """The newest version that QGIS 3.22 reads without a warning."""
@@ -74,39 +74,6 @@ class Batch:
 
     shapes: PolygonArrays
     columns: Mapping[str, NDArray[Any]]
-
-
-def read_features(source: VectorSource) -> Features:
-    """Return all features of a layer; ``columns`` are ``category`` and ``source`` (text or None).
-
-    Geometries come as they are, None and invalid ones included. Memory: the layer.
-
-    Raises:
-        VectorError: the layer cannot be read.
-    """
-    pyogrio = _pyogrio()
-    names = ("category", "source")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rings that are not closed; they are repaired
-            meta, table = pyogrio.read_arrow(source.path, layer=source.layer, columns=list(names))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise VectorError(f"The layer '{source.name}' could not be read ({error}).") from error
-    columns = {
-        name: [value if isinstance(value, str) else None for value in table[name].to_pylist()]
-        if name in table.column_names
-        else [None] * len(table)
-        for name in names
-    }
-    wkb = table[meta["geometry_name"] or "wkb_geometry"].to_numpy()
-    # what begins with NaN is no ring to GEOS, and would end the reading of all others
-    shapes = shapely.from_wkb(wkb, on_invalid="fix")
-    return Features(np.asarray(shapes, dtype=object), columns)
-
-
-def crs_of(source: VectorSource) -> pyproj.CRS | None:
-    """Return the CRS of a layer, or None where it has none."""
-    return pyproj.CRS.from_wkt(source.crs_wkt) if source.crs_wkt else None
 
 
 def crs_for(path: str, crs: pyproj.CRS | None) -> pyproj.CRS | None:
@@ -295,26 +262,6 @@ def write_table(
         for name, kind in fields.items()
     ]
     _write(path, pa.table(dict(zip(fields, arrays, strict=True))))
-
-
-def cut_at_antimeridian(geometries: Geometries) -> Geometries:
-    """Return polygons in degrees with those that cross ±180° cut there (RFC 7946, 3.1.9).
-
-    A polygon more than 180° wide is taken for one that crosses: its western half is moved east by
-    360°, cut at 180°, and moved back.
-    """
-    bounds = shapely.bounds(geometries)
-    crossing = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180.0)
-    result: Geometries = geometries.copy()
-    for i in crossing:
-        turned = shapely.transform(
-            geometries[i], lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])
-        )
-        west = shapely.intersection(turned, shapely.box(0, -90, 180, 90))
-        east = shapely.intersection(turned, shapely.box(180, -90, 360, 90))
-        back = shapely.transform(east, lambda xy: xy - [360.0, 0.0])
-        result[i] = shapely.union(west, back)
-    return result
 
 
 def _may_cross(shapes: Shapes) -> bool:

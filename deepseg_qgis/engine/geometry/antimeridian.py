@@ -47,6 +47,26 @@ def near_grid(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geo
     return _together(pixels, np.concatenate(whose), len(geometries))
 
 
+def cut_at_antimeridian(geometries: Geometries) -> Geometries:
+    """Return polygons in degrees with those that cross ±180° cut there (RFC 7946, 3.1.9).
+
+    A polygon more than 180° wide is taken for one that crosses: its western half is moved east by
+    360°, cut at 180°, and moved back.
+    """
+    bounds = shapely.bounds(geometries)
+    crossing = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180.0)
+    result: Geometries = geometries.copy()
+    for i in crossing:
+        turned = shapely.transform(
+            geometries[i], lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]])
+        )
+        west = shapely.intersection(turned, shapely.box(0, -90, 180, 90))
+        east = shapely.intersection(turned, shapely.box(180, -90, 360, 90))
+        back = shapely.transform(east, lambda xy: xy - [360.0, 0.0])
+        result[i] = shapely.union(west, back)
+    return result
+
+
 def _centres(parts: Geometries, crs: pyproj.CRS | None, grid: Grid) -> NDArray[np.float64]:
     """Return the longitude of each part's centre."""
     xmin, ymin, xmax, ymax = shapely.bounds(parts).T

@@ -6,7 +6,9 @@ centre; where annotations overlap, the smaller one lies on top.
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import TypeVar
 
 import numpy as np
 import shapely
@@ -16,6 +18,13 @@ from rasterio.features import rasterize
 
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
+
+FARTHEST = 2.0**30
+"""In px: GDAL rasterises in 32 bits, and what lies beyond comes back on the other side."""
+
+RADIUS_TOLERANCE_PX = 0.25
+
+Value = TypeVar("Value", np.uint8, np.int32)
 
 
 class Area:
@@ -90,22 +99,45 @@ class AnnotatedArea:
         near = self.near(window)
         return burnt(self.geometries[near], self.classes[near], window)
 
+    def objects(self, window: Window) -> NDArray[np.int32]:
+        """Return (rows, columns) with the number of each pixel's annotation, from 1, 0 for none."""
+        near = self.near(window)
+        return burnt(self.geometries[near], (near + 1).astype(np.int32), window)
+
+    @functools.cached_property
+    def radii(self) -> NDArray[np.float64]:
+        """The radius of the largest circle inside each annotation, in px."""
+        circles = shapely.maximum_inscribed_circle(self.geometries, tolerance=RADIUS_TOLERANCE_PX)
+        lengths: NDArray[np.float64] = shapely.length(circles)
+        return lengths
+
 
 def box(window: Window) -> shapely.Polygon:
     """Return the window as a polygon in pixel coordinates."""
     return shapely.box(window.column, window.row, window.column_end, window.row_end)
 
 
-def burnt(geometries: Geometries, values: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-    """Return (rows, columns) uint8 with the value of the last geometry over each pixel's centre."""
+def burnt(geometries: Geometries, values: NDArray[Value], window: Window) -> NDArray[Value]:
+    """Return (rows, columns) with the value of the last geometry over each pixel's centre, or 0."""
     shape = (window.height, window.width)
     if len(geometries) == 0:
-        return np.zeros(shape, dtype=np.uint8)
+        return np.zeros(shape, dtype=values.dtype)
+    geometries = _within_reach(geometries, window)
     return np.asarray(
         rasterize(
             zip(geometries, values.tolist(), strict=True),
             out_shape=shape,
             transform=Affine.translation(window.column, window.row),
-            dtype=np.uint8,
+            dtype=values.dtype,
         )
     )
+
+
+def _within_reach(geometries: Geometries, window: Window) -> Geometries:
+    """Return geometries with those that reach far out cut off near the window."""
+    far = (np.abs(shapely.bounds(geometries)) > FARTHEST).any(axis=1)
+    if not far.any():
+        return geometries
+    result: Geometries = geometries.copy()
+    result[far] = shapely.intersection(geometries[far], shapely.buffer(box(window), 1.0))
+    return result

@@ -96,7 +96,14 @@ class Grid:
         if self.crs is None or crs is None or crs == self.crs:
             return mapped(geometries, lambda xy: affine(inverse, xy))
         project = projection(crs, self.crs)
-        return reprojected(geometries, lambda xy: affine(inverse, project(xy)), STRAIGHT_WITHIN_PX)
+
+        def to_pixels(xy: Coordinates) -> Coordinates:
+            with np.errstate(invalid="ignore"):  # 0 × infinity
+                pixels = affine(inverse, project(xy))
+            pixels[np.isnan(pixels)] = np.inf  # a ring of NaN would not be closed
+            return pixels
+
+        return reprojected(geometries, to_pixels, STRAIGHT_WITHIN_PX)
 
 
 class Placing:

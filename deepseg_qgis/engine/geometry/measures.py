@@ -24,6 +24,10 @@ STRAIGHT_WITHIN_M = 1e-4
 """Edges are measured along their course in the CRS to within this."""
 LONGEST_STEP_DEG = 2e-3
 """Edges are cut to this in latitude: the sums below then err by less than 1e-10."""
+MOST_STEPS = 1 << 20
+"""In a batch whose edges go up and down for more than that, they are cut less finely."""
+BEYOND_THE_POLES = np.pi
+"""Latitudes (radians) that are none; pixels around a pole may stick out beyond 90°."""
 TERMS = 9
 """Of the series in the squared eccentricity: the next one is below 1e-18 on the Earth."""
 NEAR = 5e-3
@@ -63,9 +67,10 @@ class Ruler:
                 course = some
                 if not self._straight:
                     course = on_course(some, self._project, self._tolerance, self._period)
-                radians = course.moved(course.coordinates * self._radians)
+                radians = course.coordinates * self._radians
+                radians[np.abs(radians[:, 1]) > BEYOND_THE_POLES] = np.nan
                 part = slice(start, start + len(some))
-                areas[part], perimeters[part] = self._ellipsoid.sizes(radians)
+                areas[part], perimeters[part] = self._ellipsoid.sizes(course.moved(radians))
         return areas, perimeters
 
 
@@ -166,9 +171,11 @@ def _short_steps(polygons: PolygonArrays) -> tuple[PolygonArrays, Coordinates]:
     Steps go the short way round the world.
     """
     step = _steps(polygons.coordinates)
-    most = np.radians(LONGEST_STEP_DEG)
+    inside = polygons.steps() & np.isfinite(step).all(axis=1)
+    way = np.abs(step[inside, 1]).sum()
+    most = max(np.radians(LONGEST_STEP_DEG), way / MOST_STEPS)
     with np.errstate(invalid="ignore"):
-        long = polygons.steps() & (np.abs(step[:, 1]) > most) & np.isfinite(step).all(axis=1)
+        long = inside & (np.abs(step[:, 1]) > most)
     if not long.any():
         return polygons, step
     pieces = np.ones(len(polygons.coordinates), dtype=np.int64)

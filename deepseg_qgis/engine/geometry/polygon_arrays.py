@@ -38,11 +38,13 @@ class PolygonArrays:
 
     @classmethod
     def of(cls, geometries: Geometries) -> PolygonArrays:
-        """Return shapely polygons and multipolygons as arrays; z is left out."""
+        """Return shapely polygons and multipolygons as arrays; z and m are left out."""
         if len(geometries) == 0:
             nothing = np.zeros(1, dtype=np.int64)
             return cls(np.empty((0, 2)), nothing, nothing)
-        kind, coordinates, offsets = shapely.to_ragged_array(geometries, include_z=False)
+        kind, coordinates, offsets = shapely.to_ragged_array(
+            geometries, include_z=False, include_m=False
+        )
         levels = [np.asarray(each, dtype=np.int64) for each in offsets]
         if kind == shapely.GeometryType.POLYGON:
             return cls(coordinates, levels[0], levels[1])

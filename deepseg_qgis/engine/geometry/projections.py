@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, PolygonArrays
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries as Geometries
+from deepseg_qgis.errors import DeepSegError
 
 WGS84 = pyproj.CRS.from_epsg(4326)
 
@@ -159,10 +160,20 @@ def projection(source: pyproj.CRS, target: pyproj.CRS) -> Project:
     """Return the function that takes coordinates of one CRS to another; x is always east.
 
     Making one takes milliseconds: it is kept for the next call. Threads may share it.
+
+    Raises:
+        DeepSegError: there is no way between them, as from the Moon to the Earth.
     """
     if source == target:
         return _same
-    transformer = _transformer(source, target)
+    try:
+        transformer = _transformer(source, target)
+    except pyproj.exceptions.ProjError as error:
+        raise DeepSegError(
+            f"Coordinates in '{source.name}' cannot be brought to '{target.name}'. Check that "
+            "every layer has the CRS that it was made in. A GeoJSON is always in WGS 84: if that "
+            "is not wanted, name the output .gpkg (GeoPackage)."
+        ) from error
 
     def project(xy: Coordinates) -> Coordinates:
         result = np.empty((len(xy), 2))

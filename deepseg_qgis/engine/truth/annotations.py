@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files import layers
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.antimeridian import near_grid
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
@@ -87,7 +87,7 @@ def load(source: VectorSource, control: Control) -> Annotations:
     Raises:
         VectorError: none is usable, or there are more categories than a byte can count.
     """
-    features = vectors.read_features(source)
+    features = layers.read_features(source)
     geometries, usable, repaired = repair(features.geometries)
     if source.category_field is None:
         names = np.full(len(geometries), source.name, dtype=object)
@@ -109,7 +109,7 @@ def load(source: VectorSource, control: Control) -> Annotations:
             f"'{source.category_field}' of '{source.name}'. Choose the field that holds the "
             "category, not an identifier."
         )
-    return Annotations(source, geometries[keep], names[keep], vectors.crs_of(source))
+    return Annotations(source, geometries[keep], names[keep], layers.crs_of(source))
 
 
 def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
@@ -118,14 +118,14 @@ def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
     Raises:
         VectorError: the layer holds no polygon.
     """
-    geometries, usable, repaired = repair(vectors.read_features(source).geometries)
+    geometries, usable, repaired = repair(layers.read_features(source).geometries)
     _tell(source, control, repaired, int((~usable).sum()), 0)
     if not usable.any():
         raise VectorError(
             f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
             "one, or leave the area empty."
         )
-    placed_areas = placed(geometries[usable], vectors.crs_of(source), raster.grid)
+    placed_areas = placed(geometries[usable], layers.crs_of(source), raster.grid)
     return Area.of(placed_areas).within(Area(box(raster.grid.window)))
 
 

@@ -9,7 +9,7 @@ import pyproj
 import shapely
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files import layers, vectors
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.projections import Geometries, projection, reprojected
@@ -35,8 +35,8 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         path = outputs.path(job.output)
         html = outputs.optional(job.output_html)
         control.progress(0.1, "Reading polygons")
-        features = vectors.read_features(job.polygons)
-        crs = vectors.crs_of(job.polygons)
+        features = layers.read_features(job.polygons)
+        crs = layers.crs_of(job.polygons)
         shapes, usable, repaired = repair(features.geometries)
         if repaired or not usable.all():
             control.warn(
@@ -91,14 +91,14 @@ def _table(
 
 def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
     """Return the AOI as one geometry in the polygons' CRS."""
-    geometries, usable, _ = repair(vectors.read_features(source).geometries)
+    geometries, usable, _ = repair(layers.read_features(source).geometries)
     if not usable.any():
         raise VectorError(
             f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
             "one, or leave the area empty."
         )
     area = geometries[usable]
-    own = vectors.crs_of(source)
+    own = layers.crs_of(source)
     if own is not None and crs is not None and own != crs:
         size = float(np.ptp(shapely.total_bounds(area)))
         area, usable, _ = repair(reprojected(area, projection(own, crs), size * STRAIGHT_SHARE))
