@@ -1,12 +1,14 @@
-"""Fuzz the readers of model files, of rasters, and of what probability rasters say of themselves.
+"""Fuzz the readers of model files, rasters, polygons, and what probability rasters say.
 
     .venv/bin/python benchmarks/fuzz_files.py models --seed 1 --seconds 600
     .venv/bin/python benchmarks/fuzz_files.py rasters --seed 1 --seconds 600
     .venv/bin/python benchmarks/fuzz_files.py tags --seed 1 --seconds 600
+    .venv/bin/python benchmarks/fuzz_files.py vectors --seed 1 --seconds 600
 
-Good files are damaged as in fuzz_coco.py. Each must be read rightly or end in one of DeepSeg's own
-errors. Each 200 cases run in a process of their own, so that a crash of a library counts too. At
-the end: cases, how they ended, and the peak of memory.
+Good files are damaged as in fuzz_coco.py and fuzz_vectors.py. Each must be read rightly or end in
+one of DeepSeg's own errors, soon and in little memory. Each 200 cases run in a process of their
+own, so that a crash of a library counts too. At the end: cases, how they ended, and the peak of
+memory.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ from deepseg_qgis.jobs import RasterSource
 
 CASES = 200
 MOST_PX = 4096
+MOST_SECONDS = 20.0
+MOST_MB = 1000.0
+"""A case may not take more; a batch of them gets 300 s."""
 CARD = {
     "format_version": 1,
     "architecture": "linknet",
@@ -138,6 +143,13 @@ def tags(_folder: Path) -> Callable[[random.Random, Path], None]:
     return case
 
 
+def vectors(folder: Path) -> Callable[[random.Random, Path], None]:
+    """Return what makes, damages and reads layers of polygons."""
+    import fuzz_vectors
+
+    return fuzz_vectors.made(folder)
+
+
 def batch(what: str, seed: int, until: float, answer: multiprocessing.Queue) -> None:
     """Run some cases in this process."""
     ended: Counter[str] = Counter()
@@ -150,19 +162,31 @@ def batch(what: str, seed: int, until: float, answer: multiprocessing.Queue) -> 
         for number in range(CASES):
             if time.monotonic() > until:
                 break
+            started, before = time.monotonic(), peak_mb()
             try:
                 case(rng, folder / "case")
+                check_cost(time.monotonic() - started, peak_mb() - before)
                 ended["read"] += 1
             except DeepSegError as error:
                 ended[type(error).__name__] += 1
             except Exception:  # noqa: BLE001 - that is what is looked for
                 ended["FAILED"] += 1
                 failures.append(f"seed {seed}, case {number}\n{traceback.format_exc()}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    answer.put((dict(ended), failures[:3], peak))
+    answer.put((dict(ended), failures[:3], peak_mb()))
 
 
-KINDS = {"models": models, "rasters": rasters, "tags": tags}
+def peak_mb() -> float:
+    """Return the most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def check_cost(seconds: float, more_mb: float) -> None:
+    """Check that a small file neither hung nor took the memory of a large one."""
+    if seconds > MOST_SECONDS or more_mb > MOST_MB:
+        raise RuntimeError(f"took {seconds:.1f} s and {more_mb:.0f} MB")
+
+
+KINDS = {"models": models, "rasters": rasters, "tags": tags, "vectors": vectors}
 
 
 def main() -> None:
