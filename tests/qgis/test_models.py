@@ -123,4 +123,6 @@ def test_the_chain_runs_from_its_file(
     children = results["CHILD_RESULTS"]
     assert children["train"]["EPOCHS_RUN"] == 1
     assert 0.0 <= children["evaluate"]["MEAN_IOU"] <= 1.0
+    assert 0.0 <= children["evaluate"]["PQ"] <= 1.0
+    assert children["evaluate"]["COUNT_ERROR"] >= -1.0
     assert children["statistics"]["COUNT"] <= children["predict"]["COUNT"]
