@@ -8,6 +8,8 @@ larger than a window is ever held.
 - ``comb``: one polygon as large as the raster: a spine along the top with a tooth every 16 px.
 - ``sheet``: one polygon with about a million holes, whatever the size.
 
+`town` makes rows of houses that touch, with the heights that tell them apart.
+
     python benchmarks/class_fields.py            # polygons per Mpx and speed of each
 """
 
@@ -31,6 +33,11 @@ SHARE = 0.88
 TOOTH = 16
 HOLES = 1_000_000
 SMALLEST_CELL = 4
+PLOT = 80
+"""A plot of the town in px; 0.83 of them hold a house: 130 a million pixels, with 45 % cover."""
+BUILT = 0.83
+NOISE = 4
+"""Heights waver by a lattice of so many px, as those of a network do."""
 
 
 def field(kind: str, width: int, height: int) -> Field:
@@ -41,6 +48,18 @@ def field(kind: str, width: int, height: int) -> Field:
         return lambda window: _made(_comb, window, TOOTH)
     cell = max(SMALLEST_CELL, math.floor(math.sqrt(width * height / HOLES)))
     return lambda window: _made(_sheet, window, cell)
+
+
+def town(window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return classes, probabilities and heights of a window, all (rows, columns) uint8.
+
+    Houses of one class stand in rows, wall to wall but for the plots left empty. Heights grow from
+    0 at the walls to the full in a house's middle, and waver.
+    """
+    classes = np.zeros((window.height, window.width), dtype=np.uint8)
+    probabilities, heights = np.zeros_like(classes), np.zeros_like(classes)
+    _town(classes, probabilities, heights, window.row, window.column)
+    return classes, probabilities, heights
 
 
 def _made(make: Callable[..., None], window: Window, cell: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +149,43 @@ def _sheet(classes, probabilities, top, left, cell) -> None:
             if not hole:
                 classes[row, column] = 1
                 probabilities[row, column] = 128 + ((top + row + left + column) & 127)
+
+
+@numba.njit(cache=True, nogil=True)
+def _wall(i: int, j: int) -> int:
+    """Return the column of the wall between two plots of a row."""
+    return j * PLOT + _mixed(i, j, 1) % (PLOT // 4)
+
+
+@numba.njit(cache=True, nogil=True)
+def _wavering(row: int, column: int) -> float:
+    """Return a number from −1 to 1 that changes smoothly with the place, and a little roughly."""
+    i, j = row // NOISE, column // NOISE
+    y, x = (row % NOISE) / NOISE, (column % NOISE) / NOISE
+    upper = _mixed(i, j, 5) * (1.0 - x) + _mixed(i, j + 1, 5) * x
+    lower = _mixed(i + 1, j, 5) * (1.0 - x) + _mixed(i + 1, j + 1, 5) * x
+    smooth = (upper * (1.0 - y) + lower * y) / 2**31 - 1.0
+    return 0.9 * smooth + 0.1 * (_mixed(row, column, 6) / 2**31 - 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _town(classes, probabilities, heights, top, left) -> None:
+    """Draw the houses: each from wall to wall of its plot, some shallow and some deep."""
+    rows, columns = classes.shape
+    for i in range(top // PLOT, (top + rows - 1) // PLOT + 1):
+        for j in range(left // PLOT - 1, (left + columns - 1) // PLOT + 1):
+            if _mixed(i, j, 2) / 2**32 > BUILT:
+                continue
+            first, last = _wall(i, j), _wall(i, j + 1) - 1
+            front = i * PLOT + 8 + _mixed(i, j, 3) % 12
+            back = front + 36 + _mixed(i, j, 4) % 16
+            for row in range(max(front, top), min(back + 1, top + rows)):
+                for column in range(max(first, left), min(last + 1, left + columns)):
+                    inside = min(row - front, back - row, column - first, last - column)
+                    height = 255.0 * min(1.0, (inside + 0.5) / 20.0) + 12.0 * _wavering(row, column)
+                    classes[row - top, column - left] = 1
+                    heights[row - top, column - left] = max(1.0, min(255.0, height))
+                    probabilities[row - top, column - left] = 128 + ((row * 7 + column * 13) & 127)
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ import pyarrow as pa
 from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
+from deepseg_qgis.engine.instances.basins import instances_of
+from deepseg_qgis.engine.instances.edge_distances import edge_distances
+from deepseg_qgis.engine.instances.splitter import Splitter
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
@@ -29,6 +32,13 @@ def prepare() -> None:
         with Vectoriser(Window(0, 0, 8, 16), shaping, limits) as vectoriser:
             for column in (0, 8):
                 found = vectoriser.add(Window(0, column, 8, 8), classes, chosen)
+    heights = (np.arange(64, dtype=np.uint8) * 37).reshape(8, 8)  # rugged: all steps are taken
+    countable = np.ones(2, dtype=np.bool_)
+    with Splitter(Window(0, 0, 8, 16), countable, 90) as splitter:
+        for column in (0, 8):
+            list(splitter.add(Window(0, column, 8, 8), classes, chosen, heights))
+    instances_of(classes, heights, countable, 90)
+    edge_distances(classes.astype(np.int32))
     geojson_text.features(found.polygons, {"id": pa.array(found.first_rows)})
     if found.exact is not None:
         masks(found.exact, 8, 16)

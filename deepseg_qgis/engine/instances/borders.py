@@ -50,28 +50,37 @@ class Borders:
         return self._above, self._next_above, self._left
 
     def of(
-        self, counted: Pixels, heights: Pixels, clusters: Line, row: int, column: int
+        self, counted: Pixels, heights: Pixels, labels: Line, first: int, at: tuple[int, int]
     ) -> tuple[Border, Border]:
         """Return the upper and the left side of the next block, and remember the other two.
 
         Args:
             counted: (rows + 2, columns + 2), classes with one pixel around.
             heights: the same shape.
-            clusters: (rows, columns), −1 where there is none.
-            row: the block's first, from the region's.
-            column: the block's first, from the region's.
+            labels: the same shape, clusters of the block from 0; −1 where there is none.
+            first: the number of its cluster 0 among all.
+            at: the block's first row and column, from the region's.
         """
-        rows, columns = clusters.shape
+        column, inner = at[1], labels[1:-1, 1:-1]
+        rows, columns = inner.shape
+        upper, lower = _numbers(inner[0], first), _numbers(inner[-1], first)
+        before, last = _numbers(inner[:, 0], first), _numbers(inner[:, -1], first)
         if column == 0:
             self._above, self._next_above = self._next_above, self._above
             self._left = np.full(rows, -1, dtype=np.int32)
         above = self._above[column : column + columns + 2].copy()
         left = np.pad(self._left, 1, constant_values=-1)
-        self._next_above[column + 1 : column + 1 + columns] = clusters[-1]
-        self._left = clusters[:, -1].copy()
-        upper = _border(clusters[0], above, counted[:2], heights[:2], (row, column), False)
+        self._next_above[column + 1 : column + 1 + columns] = lower
+        self._left = last
         sides = counted[:, :2].T, heights[:, :2].T
-        return upper, _border(clusters[:, 0], left, *sides, (row, column), True)
+        return (
+            _border(upper, above, counted[:2], heights[:2], at, False),
+            _border(before, left, *sides, at, True),
+        )
+
+
+def _numbers(labels: Line, first: int) -> Line:
+    return np.where(labels >= 0, labels + np.int32(first), np.int32(-1))
 
 
 def _border(
@@ -83,9 +92,9 @@ def _border(
     downwards: bool,
 ) -> Border:
     """Return a border of two lines of classes and heights, (2, n + 2), across and here."""
-    # a copy each, since numba compiles again for lines with gaps
+    # copies, since numba compiles again for lines with gaps
     return Border(
-        here.copy(),
+        here,
         across,
         kinds[1, 1:-1].copy(),
         kinds[0].copy(),

@@ -15,8 +15,8 @@ from deepseg_qgis.engine.instances.borders import Border, Line
 from deepseg_qgis.engine.instances.ordering import (
     DOWN,
     RIGHT,
+    SADDLE_HEIGHT_SHIFT,
     pixel_rank,
-    saddle_height,
     saddle_rank,
 )
 from deepseg_qgis.engine.instances.saddles import merged, root_of
@@ -112,7 +112,7 @@ class Clusters:
         if len(self._saddles) == 0:
             return
         saddles, ranks = _first_of_pairs(self._saddles, self._saddle_ranks, self._parents)
-        heights = saddle_height(ranks).astype(np.uint8)
+        heights = (ranks >> SADDLE_HEIGHT_SHIFT).astype(np.uint8)
         ones, others = np.ascontiguousarray(saddles.T)
         kept = merged(ones, others, heights, self._parents, self._ranks, self._waiting, self._depth)
         self._saddles, self._saddle_ranks = saddles[kept], ranks[kept]

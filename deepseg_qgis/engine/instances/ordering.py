@@ -41,9 +41,3 @@ def saddle_rank(height, row, column, side):
     """Return a number that is the greater the earlier a saddle comes."""
     place = (((row << COLUMN_BITS) | column) << 1) | side
     return (height << SADDLE_HEIGHT_SHIFT) | (LAST_PLACE - place)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def saddle_height(rank):
-    """Return the height of the saddle that has this rank."""
-    return rank >> SADDLE_HEIGHT_SHIFT

@@ -138,9 +138,7 @@ class Splitter:
         heights = np.ascontiguousarray(known[2])
         found = block_clusters(counted, heights, *at, self._depth)
         first = self._clusters.add(found)
-        labels = found.labels[1:-1, 1:-1]
-        numbers = np.where(labels >= 0, labels + np.int32(first), np.int32(-1))
-        for border in self._borders.of(counted, heights, numbers, *at):
+        for border in self._borders.of(counted, heights, found.labels, first, at):
             self._clusters.link(border)
         self._clusters.settle()
         planes = known[0, 1:-1, 1:-1], known[1, 1:-1, 1:-1]

@@ -87,7 +87,8 @@ class WaitingCore:
             assert self._parts is not None
             parts, self._parts = self._parts, None
             return parts
-        data = self._spool.read(self._place)
+        # a copy, since numba compiles again for arrays that cannot be written
+        data = bytearray(self._spool.read(self._place))
         bounds = np.cumsum(self._lengths[:2])
         ends = np.frombuffer(data[: bounds[0]], dtype=np.int32)
         values = np.frombuffer(data[bounds[0] : bounds[1]], dtype=np.int32)
@@ -103,21 +104,20 @@ def _packed(classes, probabilities, labels):
     rows, columns = classes.shape
     ends = np.empty(1024, dtype=np.int32)
     values = np.empty(1024, dtype=np.int32)
-    found = np.empty(rows * columns, dtype=np.uint8)
+    found = np.empty(rows * columns + 1, dtype=np.uint8)  # the last is written to before it counts
     runs = pixels = 0
     last = np.int32(NOTHING)
     for i in range(rows):
+        if runs + columns + 1 > len(ends):
+            ends = np.append(ends, np.empty(len(ends) + columns, dtype=np.int32))
+            values = np.append(values, np.empty(len(values) + columns, dtype=np.int32))
         for j in range(columns):
-            value = labels[i + 1, j + 1]
-            if classes[i, j] > 0:
-                found[pixels] = probabilities[i, j]
-                pixels += 1
-                if value < 0:
-                    value = np.int32(NOTHING) - np.int32(classes[i, j])
+            found[pixels] = probabilities[i, j]
+            pixels += classes[i, j] > 0
+        for j in range(columns):
+            label = labels[i + 1, j + 1]
+            value = label if label >= 0 else np.int32(NOTHING) - np.int32(classes[i, j])
             if value != last:
-                if runs + 1 >= len(ends):
-                    ends = np.append(ends, np.empty_like(ends))
-                    values = np.append(values, np.empty_like(values))
                 ends[runs], values[runs] = i * columns + j, last
                 runs += 1
                 last = value
