@@ -118,7 +118,11 @@ class TileJob(_Job):
 
 @dataclass(frozen=True)
 class TrainJob(_Job):
-    """Train a model from annotations."""
+    """Train a model from annotations.
+
+    ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
+    whose objects are not told apart.
+    """
 
     verb: ClassVar[str] = "train"
     rasters: tuple[RasterSource, ...]
@@ -127,6 +131,7 @@ class TrainJob(_Job):
     validation_aoi: Optional[VectorSource]
     validation_fraction: float
     task: str
+    stuff_categories: tuple[str, ...]
     architecture: str
     encoder: str
     epochs: int

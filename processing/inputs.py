@@ -187,6 +187,11 @@ class Inputs:
         value = self._algorithm.parameterAsString(self._parameters, name, self._context)
         return value.strip() or None
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the entries of a line of text that commas separate; none where it is empty."""
+        entries = (self.optional_text(name) or "").split(",")
+        return tuple(entry.strip() for entry in entries if entry.strip())
+
     def extent(self, name: str) -> Extent | None:
         """Return a rectangle with its CRS, or None."""
         if self._is_empty(name):

@@ -35,6 +35,15 @@ class Relay:
         self._second = 0
         self._lines = 0
         self._left_out = 0
+        self._stopping = False
+
+    def stop_wanted(self) -> bool:
+        """Return whether the user pressed Cancel; say so the first time."""
+        wanted = self._feedback.isCanceled()
+        if wanted and not self._stopping:
+            self._stopping = True
+            self._feedback.pushInfo("Stopping. What can be kept is finished and written now.")
+        return wanted
 
     def take(self, event: Event) -> None:
         """Tell the user about an event."""
@@ -92,7 +101,7 @@ def epoch_line(epoch: Epoch) -> str:
         known = {name: iou for name, iou in epoch.category_iou.items() if iou is not None}
         each = ", ".join(f"{name} {iou:.2f}" for name, iou in known.items())
         parts.append(
-            f"validation IoU {epoch.validation_score:.3f}"
+            f"validation score {epoch.validation_score:.3f}"
             + (f" ({each})" if len(known) > 1 else "")
         )
     parts.append(f"{epoch.seconds:.0f} s")

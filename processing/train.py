@@ -21,6 +21,7 @@ from deepseg_qgis.processing.parameters import (
     number,
     polygons,
     rasters,
+    text,
     vector_output,
     whole_number,
 )
@@ -29,7 +30,7 @@ from deepseg_qgis.processing.styles import VALIDATION_COLOUR, outlined
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.jobs import TrainJob
 
-TASKS = ("semantic",)
+TASKS = ("auto", "semantic", "instance", "panoptic")
 
 
 class Train(EngineAlgorithm):
@@ -52,8 +53,17 @@ class Train(EngineAlgorithm):
     areas that were kept from training to choose the best epoch, a report with the learning
     curve, and the curve as a table.
 
-    The validation score is the mean IoU (overlap divided by union, 0 to 1) over the areas kept
-    from training. For an honest figure run 'Evaluate a model' on a third area.
+    The task says what becomes one polygon. 'Semantic': all ground of a category that hangs
+    together; right for water or forest. 'Instance': every single object, also where houses
+    stand wall to wall. 'Panoptic': objects for the categories that one counts, connected
+    ground for the others. 'Auto' looks at each category of your polygons: objects are told
+    apart if at least a tenth of them lie within two pixels of another one and most are smaller
+    than a quarter of a tile. The log says what was chosen, and why.
+
+    The validation score goes from 0 to 1, over the areas kept from training: the mean IoU
+    (overlap divided by union), or, where objects are told apart, the panoptic quality, which
+    is the F1 of the objects times the mean IoU of those that were found. For an honest figure
+    run 'Evaluate a model' on a third area.
 
     Stop keeps the best model so far.
 
@@ -61,7 +71,7 @@ class Train(EngineAlgorithm):
     annotate there, and train again. A few hundred polygons often do.
     """
     NUMBERS: ClassVar[Mapping[str, str]] = {
-        "VALIDATION_SCORE": "Validation score (mean IoU)",
+        "VALIDATION_SCORE": "Validation score (mean IoU or panoptic quality)",
         "EPOCHS_RUN": "Epochs run",
     }
     STOP_GRACE_S: ClassVar[float] = 300.0
@@ -82,7 +92,8 @@ class Train(EngineAlgorithm):
                     bounds=(0.01, 0.89),
                 )
             ),
-            choice("TASK", "Task", TASKS, "semantic"),
+            choice("TASK", "Task (auto: by how the annotations lie)", TASKS, "auto"),
+            text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
             choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
             choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
             whole_number("EPOCHS", "Epochs", 20),
@@ -111,6 +122,7 @@ class Train(EngineAlgorithm):
             validation_aoi=inputs.optional_polygons("VALIDATION_AOI"),
             validation_fraction=inputs.number("VALIDATION_FRACTION"),
             task=inputs.choice("TASK"),
+            stuff_categories=inputs.texts("STUFF_CATEGORIES"),
             architecture=inputs.choice("ARCHITECTURE"),
             encoder=inputs.choice("ENCODER"),
             epochs=inputs.whole("EPOCHS"),

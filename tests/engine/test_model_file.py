@@ -29,6 +29,7 @@ CARD = ModelCard(
     std=(10.0, 20.0),
     tile_size_px=64,
     thresholds=(0.4, 0.6),
+    countable=(False, False),
 )
 
 

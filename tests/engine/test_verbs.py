@@ -28,6 +28,7 @@ def train_job(raster, layer, folder, **changes):
         validation_aoi=None,
         validation_fraction=0.25,
         task="semantic",
+        stuff_categories=(),
         architecture="unet",
         encoder="resnet18",
         epochs=6,

@@ -246,7 +246,10 @@ def test_stop_that_comes_too_late_raises_too(
     ("values", "said"),
     [
         ({"covered": "a.tif: 40 %.", "resumable": True}, r"covers a.tif: 40 %\..*cut there.*again"),
-        ({"covered": "a.tif: 40 %.", "resumable": False}, r"covers a.tif: 40 %\..*cut there\. $"),
+        (
+            {"covered": "a.tif: 40 %.", "resumable": False},
+            r"covers a.tif: 40 %\..*cut there\..*yourself\. $",
+        ),
         ({"covered": None}, "everything was predicted already"),
     ],
 )
@@ -264,6 +267,9 @@ def test_a_stopped_prediction_keeps_what_it_covers_and_says_so(
     results = run("predict", INPUT=[raster()], MODEL=model)
     assert list(results) == ["OUTPUT"]
     assert any(re.search(said, text) for text in feedback.all("warning"))
+    assert [text for text in feedback.all("info") if "Stopping" in text] == [
+        "Stopping. What can be kept is finished and written now."
+    ]
 
 
 def test_stopped_training_keeps_its_model_and_says_so(
@@ -298,7 +304,7 @@ def test_progress_epochs_and_warnings_are_told(
     assert feedback.all("progress") == ["Training (about 2 min left)"]
     assert feedback.progress() == 25.0
     assert (
-        "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation IoU 0.625 (a 0.50, b 0.75), "
+        "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation score 0.625 (a 0.50, b 0.75), "
         "12 s - best so far" in feedback.all("info")
     )
     assert feedback.all("warning") == ["No AOI."]

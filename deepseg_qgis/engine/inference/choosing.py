@@ -111,6 +111,7 @@ class Choice:
             device,
             fast or self._precision == "bfloat16",
             self._batch_size,
+            smoothing_px=model.card.smoothing,
         )
         engine.sees_whole_window = sees_whole_window(model.network, model.card.bands)
         return engine

@@ -23,26 +23,28 @@ class ClassMap:
 
     Arrays are (rows, columns): ``classes`` uint8 (0 background, or not predicted),
     ``probabilities`` uint8 in 1/255 of each pixel's class, ``known`` bool where there is data
-    inside of the area that was asked for.
+    inside of the area that was asked for; ``heights`` uint8 where the model tells objects apart,
+    else None.
     """
 
     region: Window
     classes: NDArray[np.uint8]
     probabilities: NDArray[np.uint8]
     known: NDArray[np.bool_]
+    heights: NDArray[np.uint8] | None = None
 
 
 def class_map(inference: Inference, raster: Raster, area: Area, control: Control) -> ClassMap:
     """Return the classes inside an area; the region is its bounding box on the raster.
 
-    Memory: 3 bytes a pixel of the region.
+    Memory: 3 bytes a pixel of the region, 4 with heights.
 
     Raises:
         ResourceError: so much memory is not there.
         Stopped: the user asked to.
     """
     region = area.window(raster.grid.window)
-    result = _empty(region, raster.name)
+    result = _empty(region, raster.name, inference.card.objects)
     with contextlib.closing(decided(inference, raster, area, control)) as cores:
         for found in cores:
             place = found.core.within(region)
@@ -50,13 +52,14 @@ def class_map(inference: Inference, raster: Raster, area: Area, control: Control
                 (result.classes, found.classes),
                 (result.probabilities, found.probabilities),
                 (result.known, found.known),
+                (result.heights, found.heights),
             ):
-                if part is not None:
+                if part is not None and whole is not None:
                     whole[place] = part
     return result
 
 
-def _empty(region: Window, name: str) -> ClassMap:
+def _empty(region: Window, name: str, heights: bool) -> ClassMap:
     shape = (region.height, region.width)
     try:
         return ClassMap(
@@ -64,6 +67,7 @@ def _empty(region: Window, name: str) -> ClassMap:
             np.zeros(shape, dtype=np.uint8),
             np.zeros(shape, dtype=np.uint8),
             np.zeros(shape, dtype=bool),
+            np.zeros(shape, dtype=np.uint8) if heights else None,
         )
     except MemoryError as error:
         raise ResourceError(

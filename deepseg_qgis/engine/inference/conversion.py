@@ -89,7 +89,7 @@ def converted(model: Model) -> tuple[openvino.Model, About]:
     card = model.card
     whole = card.dtype in RAW_TYPES
     kind = _Whole if whole else _Centred
-    raw = kind(model.network, card.mean, card.std).eval()
+    raw = kind(model.network, card.mean, card.std, smoothing_px=card.smoothing).eval()
     graph = _graph(raw, card.bands, torch.int32 if whole else torch.float32)
     _check(graph, raw, card.bands)
     about = About(

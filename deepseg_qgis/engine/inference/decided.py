@@ -27,14 +27,16 @@ class Decided:
     Arrays are (rows, columns) of the core: ``classes`` uint8 (0 background or not known, 1 to k),
     ``probabilities`` uint8 in 1/255 of each pixel's class (0 for background), ``known`` bool where
     there is data inside the area. All three are None where the core does not touch the area or
-    holds no data. ``every`` (categories, rows, columns) uint8 are the probabilities of all
-    categories in 1/255, 0 where not known; None unless they were asked for.
+    holds no data. ``heights`` uint8, high in the middle of objects, if the model tells objects
+    apart, else None. ``every`` (planes, rows, columns) uint8 are all that the model says (see
+    `ModelCard.planes`) in 1/255, 0 where not known; None unless it was asked for.
     """
 
     core: Window
     classes: NDArray[np.uint8] | None
     probabilities: NDArray[np.uint8] | None
     known: NDArray[np.bool_] | None
+    heights: NDArray[np.uint8] | None = None
     every: NDArray[np.uint8] | None = None
 
 
@@ -44,7 +46,7 @@ def decided(
     """Yield the cores of an area's bounding box on a raster, row by row of a complete grid.
 
     The cores partition the bounding box; those of one row of the grid have one height, those of
-    one column one width. With ``every`` they carry the probabilities of all categories. Close the
+    one column one width. With ``every`` they carry all that the model says. Close the
     generator (or exhaust it) to have its threads ended. Memory: a few windows.
 
     Raises:
@@ -80,8 +82,9 @@ def computed(
             known = known & area.mask(tile.core)
         inside = found[:, core[0], core[1]]
         classes, chosen = decide_known(inside, levels, known)
+        heights = inside[-1].copy() if inference.card.objects else None
         kept = np.where(known, inside, np.uint8(0)) if every else None
-        return Decided(tile.core, classes, chosen, known, kept)
+        return Decided(tile.core, classes, chosen, known, heights, kept)
 
     with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
         for tile, found in cores:

@@ -31,8 +31,8 @@ from deepseg_qgis.errors import RasterError, Stopped
 
 LEAST_WINDOWS = 10
 """Fewer are predicted again faster than anybody would look for a journal."""
-ARRAYS = 3
-"""So many bytes a pixel a decided core has: class, probability, known or not."""
+ARRAYS = 4
+"""So many bytes a pixel a decided core has at most: class, probability, height, known or not."""
 MOST_WATCHED = 64
 """So many files of a raster are looked at after each window (a VRT may have thousands)."""
 ENGINES = ("openvino", "torch")
@@ -165,7 +165,7 @@ class Interruptible:
             layout=hashlib.sha256(repr(layout.tiles).encode()).hexdigest(),
         )
         pixels = sum(tile.core.height * tile.core.width for tile in layout.tiles)
-        arrays = ARRAYS + (len(self.card.categories) if every else 0)
+        arrays = ARRAYS + (len(self.card.planes) if every else 0)
         return self._journals.open(name, raster.name, arrays * pixels)
 
 

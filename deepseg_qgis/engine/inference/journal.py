@@ -24,7 +24,7 @@ from deepseg_qgis.engine.files.locks import open_locked
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 
-HEAD = b"DeepSeg journal 1\n"
+HEAD = b"DeepSeg journal 2\n"
 RECORD = struct.Struct("<IIQI")
 """Number of the core, length of what describes its arrays, length of the arrays, checksum of both;
 four bytes with the checksum of these follow."""

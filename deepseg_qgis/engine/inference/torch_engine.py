@@ -29,7 +29,8 @@ KEPT_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 class TorchEngine:
     """A network that runs on one device; see `Engine`.
 
-    ``batch_size`` None takes what fits into the device's memory.
+    ``batch_size`` None takes what fits into the device's memory; ``smoothing_px`` is for
+    networks that tell objects apart (see `RawNetwork`).
     """
 
     def __init__(
@@ -39,8 +40,11 @@ class TorchEngine:
         device: torch.device,
         bfloat16: bool,
         batch_size: int | None = None,
+        *,
+        smoothing_px: float | None = None,
     ) -> None:
-        self.raw = networks.RawNetwork(network, *normalisation).to(device).eval()
+        raw = networks.RawNetwork(network, *normalisation, smoothing_px=smoothing_px)
+        self.raw = raw.to(device).eval()
         self.device, self.bfloat16, self._batch_size = device, bfloat16, batch_size
         self.most_window_px = MOST_WINDOW_PX[device.type]
         self.sees_whole_window = False

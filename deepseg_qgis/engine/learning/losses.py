@@ -1,4 +1,4 @@
-"""The training loss: cross entropy and Dice, over pixels that are known.
+"""The training losses, over pixels that are known: of categories, and of single objects.
 
 Source of the soft Dice loss: Milletari, Navab, Ahmadi, V-Net, 3DV 2016 (with plain sums, not
 squares, in the denominator).
@@ -34,6 +34,24 @@ def segmentation_loss(
         share = logits.softmax(dim=1)[:, 1:]
         wanted = functional.one_hot(classes, logits.shape[1]).permute(0, 3, 1, 2)[:, 1:].float()
     return (entropy * weight).sum() / count + _dice(share, wanted, weight[:, None])
+
+
+def object_loss(
+    logits: torch.Tensor, heights: torch.Tensor, edges: torch.Tensor, known: torch.Tensor
+) -> torch.Tensor:
+    """Return cross entropy of heights and edges, plus Dice of edges, a scalar.
+
+    Args:
+        logits: (N, 2, H, W) float, of heights and of edges.
+        heights: (N, H, W) float from 0 to 1.
+        edges: (N, H, W) bool.
+        known: (N, H, W) bool; other pixels do not count.
+    """
+    weight = known.float()[:, None]
+    wanted = torch.stack([heights, edges.float()], dim=1)
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    mean = (entropy * weight).sum() / weight.sum().clamp(min=1.0)
+    return mean + _dice(logits[:, 1:].sigmoid(), wanted[:, 1:], weight)
 
 
 def _dice(share: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.learning.targets import Targets, targets
 from deepseg_qgis.engine.models.networks import network_input
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import RasterError
@@ -39,12 +40,28 @@ class Sample:
     """What the network learns from.
 
     ``values`` (bands, size, size) in the raster's dtype with ``valid`` (size, size), ``classes``
-    (size, size) uint8 with 0 for background, and ``known`` where the classes count.
+    (size, size) uint8 with 0 for background, and ``known`` where the classes count; ``targets`` of
+    single objects, if there are any to be told apart.
     """
 
     pixels: Pixels
     classes: NDArray[np.uint8]
     known: NDArray[np.bool_]
+    targets: Targets | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as one: ``values`` (N, bands, H, W) float32, ``classes`` (N, H, W) int64.
+
+    ``known`` (N, H, W) bool; ``heights`` (N, H, W) float32 and ``edges`` (N, H, W) bool, or None.
+    """
+
+    values: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    heights: NDArray[np.float32] | None = None
+    edges: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,29 +136,38 @@ class _PointSource:
                 return row, column
 
 
-def read(draw: Draw) -> Sample:
-    """Return the sample of a window, turned; nothing of a validation area is in it."""
+def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
+    """Return the sample of a window, turned; nothing of a validation area is in it.
+
+    ``countable`` (categories,) says which categories consist of objects that are told apart.
+    """
     truth, window = draw.truth, draw.window
     pixels = truth.raster.read(window)
     valid = pixels.valid & ~truth.validation.mask(window)
     known = valid & truth.training.mask(window)
     turn = draw.turn
+    found = None
+    if countable is not None and countable.any():
+        plain = targets(truth.annotated, countable, window)
+        found = Targets(turned(plain.heights, turn), turned(plain.edges, turn))
     return Sample(
         Pixels(turned(pixels.values, turn), turned(valid, turn)),
         turned(truth.annotated.mask(window), turn),
         turned(known, turn),
+        found,
     )
 
 
-def arrays(
-    samples: Sequence[Sample], normalisation: Normalisation
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return a batch: (N, bands, H, W) float32, classes (N, H, W) int64, known (N, H, W) bool."""
+def batch(samples: Sequence[Sample], normalisation: Normalisation) -> Batch:
+    """Return the samples as one batch, normalised."""
     mean, std = normalisation.mean, normalisation.std
-    return (
+    found = [each.targets for each in samples if each.targets is not None]
+    return Batch(
         np.stack([network_input(each.pixels, mean, std) for each in samples]),
         np.stack([each.classes.astype(np.int64) for each in samples]),
         np.stack([each.known for each in samples]),
+        np.stack([each.heights for each in found]) if found else None,
+        np.stack([each.edges for each in found]) if found else None,
     )
 
 

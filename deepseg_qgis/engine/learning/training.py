@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from deepseg_qgis.engine.inference.devices import choose_device
 from deepseg_qgis.engine.inference.torch_engine import TorchEngine
 from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning import sampling
-from deepseg_qgis.engine.learning.losses import segmentation_loss
-from deepseg_qgis.engine.learning.sampling import Normalisation, Sampler
+from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
+from deepseg_qgis.engine.learning.sampling import Batch, Normalisation, Sampler
+from deepseg_qgis.engine.learning.targets import smoothing_for
 from deepseg_qgis.engine.learning.validation import Validation, validate
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.streams import ahead
@@ -67,6 +69,8 @@ class Trained:
 class Trainer:
     """Trains one network; `train` does all of it.
 
+    ``countable`` says for each category whether its objects are told apart.
+
     Source of the schedule: Smith, Topin, Super-Convergence, 2018 (one cycle); of the optimiser:
     Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019 (AdamW).
     """
@@ -76,11 +80,13 @@ class Trainer:
         settings: Settings,
         truths: Sequence[GroundTruth],
         categories: tuple[Category, ...],
+        countable: Sequence[bool],
         sampler: Sampler,
         control: Control,
     ) -> None:
         self._settings, self._truths, self._sampler = settings, truths, sampler
         self._categories, self._control = categories, control
+        self._countable = np.array(countable, dtype=bool)
         self.normalisation: Normalisation = sampling.measure(sampler)
         device = torch.device(choose_device(settings.device))
         self._bfloat16 = networks.has_fast_bfloat16(device)
@@ -90,8 +96,13 @@ class Trainer:
             precision="bf16-mixed" if self._bfloat16 else "32-true",
         )
         self._device = device
+        self.smoothing_px = smoothing_for(truths, self._countable)
         network = networks.build(
-            settings.architecture, settings.encoder, truths[0].raster.bands, len(categories)
+            settings.architecture,
+            settings.encoder,
+            truths[0].raster.bands,
+            len(categories),
+            objects=bool(self._countable.any()),
         )
         networks.check_takes(network, truths[0].raster.bands, settings.tile_size_px)
         self._optimiser: torch.optim.Optimizer
@@ -152,8 +163,8 @@ class Trainer:
         """Learn from one epoch's batches; return the mean loss. Ends early when stopped."""
         self._network.train()
         losses = []
-        for values, classes, known in self._batches():
-            loss = self._step(values, classes, known)
+        for batch in self._batches():
+            loss = self._step(batch)
             losses.append(loss)
             done = number + len(losses) / self._steps
             self._control.progress(
@@ -164,29 +175,33 @@ class Trainer:
                 break
         return losses[-1] if not math.isfinite(losses[-1]) else float(np.mean(losses))
 
-    def _step(
-        self, values: NDArray[np.float32], classes: NDArray[np.int64], known: NDArray[np.bool_]
-    ) -> float:
+    def _step(self, batch: Batch) -> float:
         """Learn from one batch; return its loss."""
-        device = self._device
-        images = torch.from_numpy(values).to(device, memory_format=torch.channels_last)
-        logits = self._network(images)  # (N, channels, H, W)
-        loss = segmentation_loss(
-            logits.float(), torch.from_numpy(classes).to(device), torch.from_numpy(known).to(device)
-        )
+        images = self._sent(batch.values).contiguous(memory_format=torch.channels_last)
+        logits = self._network(images).float()  # (N, channels, H, W)
+        classes, known = self._sent(batch.classes), self._sent(batch.known)
+        if batch.heights is None or batch.edges is None:
+            loss = segmentation_loss(logits, classes, known)
+        else:
+            heads = networks.OBJECT_HEADS
+            wanted = self._sent(batch.heights), self._sent(batch.edges)
+            loss = segmentation_loss(logits[:, :-heads], classes, known)
+            loss = loss + object_loss(logits[:, -heads:], *wanted, known)
         self._optimiser.zero_grad()
         self._fabric.backward(loss)
         self._optimiser.step()
         self._schedule.step()
         return float(loss.detach())
 
-    def _batches(
-        self,
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]]:
+    def _sent(self, array: NDArray[Any]) -> torch.Tensor:
+        """Return an array on the device that learns."""
+        return torch.from_numpy(array).to(self._device)
+
+    def _batches(self) -> Iterator[Batch]:
         draws = self._sampler.epoch(self._settings.batch_size)
-        read = ([sampling.read(draw) for draw in batch] for batch in draws)
+        read = ([sampling.read(draw, self._countable) for draw in batch] for batch in draws)
         for samples in ahead(read, BATCHES_WAITING, "reader"):
-            yield sampling.arrays(samples, self.normalisation)
+            yield sampling.batch(samples, self.normalisation)
 
     def _validate(self) -> Validation:
         normalisation = self.normalisation
@@ -196,9 +211,10 @@ class Trainer:
             self._device,
             self._bfloat16,
             self._validation_batch(),
+            smoothing_px=self.smoothing_px if self._countable.any() else None,
         )
         tile_size_px = self._settings.tile_size_px
-        return validate(engine, len(self._categories), self._truths, tile_size_px)
+        return validate(engine, self._countable, self._truths, tile_size_px)
 
     def _validation_batch(self) -> int:
         """Return how many of the larger tiles of validation make a batch like in training."""

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.rasters import Pixels
-from deepseg_qgis.engine.geometry.tiling import Tile
+from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.backend import Engine
-from deepseg_qgis.engine.inference.decisions import ThresholdSearch
+from deepseg_qgis.engine.inference.decisions import ThresholdSearch, as_levels
+from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
@@ -22,25 +23,39 @@ class Validation:
     """Scores on the validation areas, at each category's best threshold there.
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
-    category that does not occur.
+    category that does not occur. ``rule`` tells objects apart best there, None where none are.
     """
 
     loss: float
     thresholds: tuple[float, ...]
     category_iou: tuple[float | None, ...]
+    rule: Rule | None = None
 
     @property
     def score(self) -> float | None:
-        """The mean IoU over the categories that occur."""
-        return mean_of_known(self.category_iou)
+        """The mean over the categories that occur: panoptic quality where countable, else IoU.
+
+        With both in one number, the best epoch is one with good outlines and good objects.
+        """
+        qualities = self.rule.qualities if self.rule else (None,) * len(self.category_iou)
+        pairs = zip(qualities, self.category_iou, strict=True)
+        return mean_of_known([iou if quality is None else quality for quality, iou in pairs])
 
 
 def validate(
-    engine: Engine, categories: int, truths: Sequence[GroundTruth], training_tile_px: int
+    engine: Engine,
+    countable: NDArray[np.bool_],
+    truths: Sequence[GroundTruth],
+    training_tile_px: int,
 ) -> Validation:
-    """Return how good the network is on the validation areas, in tiles like those of training."""
+    """Return how good the network is on the validation areas, in tiles like those of training.
+
+    ``countable`` (categories,) says which categories consist of objects that are told apart.
+    Memory: with objects, as many bytes for each pixel of a validation area's bounding box as there
+    are categories, and some ten more.
+    """
     side = windows.default_tile_size(training_tile_px)
-    sums = _Sums(categories)
+    sums = _Sums(countable)
     backend = engine.backend(side, side)
     for truth in truths:
         layout = windows.square(truth.raster.grid.window, truth.validation, side)
@@ -52,28 +67,53 @@ def validate(
 class _Sums:
     """What is summed up over the windows of all validation areas."""
 
-    def __init__(self, categories: int) -> None:
-        self._search = ThresholdSearch(categories)
+    def __init__(self, countable: NDArray[np.bool_]) -> None:
+        self._countable = countable
+        self._search = ThresholdSearch(len(countable))
         self._entropy, self._count = 0.0, 0
+        self._grounds: list[Ground] = []
 
     def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
+        region = truth.validation.window(truth.raster.grid.window)
+        ground = _empty(truth, region, len(self._countable)) if self._countable.any() else None
+        if ground and region.height:
+            self._grounds.append(ground)
 
         def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:
             core = tile.core.within(tile.window)
             known = pixels.valid[core] & truth.validation.mask(tile.core)
             classes = truth.annotated.mask(tile.core)
-            probabilities = found[:, core[0], core[1]]
+            planes = found[:, core[0], core[1]]
+            probabilities = planes[: len(self._countable)]
             self._search.add(probabilities, classes, known)
             self._entropy += _cross_entropy(probabilities, classes, known)
             self._count += int(known.sum())
+            if ground:
+                here = tile.core.within(region)
+                ground.planes[:, here[0], here[1]] = planes
+                ground.known[here] = known
 
         return add
 
     def validation(self) -> Validation:
         """Return the scores at each category's best threshold."""
         thresholds, scores = self._search.best()
-        return Validation(self._entropy / max(self._count, 1), thresholds, scores)
+        rule = None
+        if self._countable.any():
+            rule = best_rule(self._grounds, as_levels(thresholds), self._countable)
+        return Validation(self._entropy / max(self._count, 1), thresholds, scores, rule)
+
+
+def _empty(truth: GroundTruth, region: Window, categories: int) -> Ground:
+    """Return ground that the network has said nothing of yet."""
+    shape = (region.height, region.width)
+    return Ground(
+        np.zeros((categories + 1, *shape), dtype=np.uint8),
+        truth.annotated.objects(region),
+        truth.annotated.mask(region),
+        np.zeros(shape, dtype=bool),
+    )
 
 
 def _cross_entropy(

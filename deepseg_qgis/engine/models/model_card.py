@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from deepseg_qgis.errors import ModelError
 
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
+TASKS = ("semantic", "instance", "panoptic")
+HEIGHT = "height"
+"""The name of the band of heights in a raster of probabilities."""
 TILE_SIZES_PX = (32, 8192)
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
@@ -29,9 +32,12 @@ class ModelCard:
     """All that predicting with a model takes, and where it comes from.
 
     ``mean`` and ``std`` are in the raster's units, one for each band; ``thresholds`` from 0 to 1,
-    one for each category; ``resolution_m`` is the ground sample distance in metres or None;
-    ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
-    GeoJSON geometry in that CRS.
+    one for each category; ``countable`` says for each category whether its objects are told apart
+    where they touch, ``depth`` how far (in 1/255) an object's height must stand out for that,
+    ``least_px`` how many pixels it has at least, ``smoothing_px`` how far heights are smoothed
+    (the Gaussian's standard deviation); ``resolution_m`` is the ground sample distance in metres
+    or None; ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the
+    area as a GeoJSON geometry in that CRS.
     """
 
     architecture: str
@@ -45,6 +51,10 @@ class ModelCard:
     std: tuple[float, ...]
     tile_size_px: int
     thresholds: tuple[float, ...]
+    countable: tuple[bool, ...] = ()
+    depth: int = 1
+    least_px: int = 0
+    smoothing_px: float = 0.0
     validation_score: float | None = None
     validation_iou: tuple[float | None, ...] = ()
     footprint: tuple[Mapping[str, Any], ...] = ()
@@ -58,6 +68,22 @@ class ModelCard:
     def bands(self) -> int:
         """The number of bands that the network takes."""
         return len(self.band_names)
+
+    @property
+    def objects(self) -> bool:
+        """Whether the network has the heads that tell objects apart."""
+        return any(self.countable)
+
+    @property
+    def smoothing(self) -> float | None:
+        """How far heights are smoothed, None where there are none."""
+        return self.smoothing_px if self.objects else None
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """What the network says of each pixel: each category's probability, then the height."""
+        names = tuple(category.name for category in self.categories)
+        return (*names, HEIGHT) if self.objects else names
 
 
 def to_json(card: ModelCard) -> str:
@@ -83,10 +109,12 @@ def from_json(text: str) -> ModelCard:
     categories = _categories(content.get("categories"))
     bands = _texts(content.get("band_names"), 1, MOST_BANDS, "band names")
     low, high = TILE_SIZES_PX
+    task = _choice(content.get("task"), tuple(TASKS), "task")
+    countable = _countable(content.get("countable", []), len(categories), task)
     return ModelCard(
         architecture=_choice(content.get("architecture"), ARCHITECTURES, "architecture"),
         encoder=_choice(content.get("encoder"), ENCODERS, "encoder"),
-        task=_choice(content.get("task"), ("semantic",), "task"),
+        task=task,
         categories=categories,
         band_names=bands,
         dtype=_choice(content.get("dtype"), DTYPES, "data type"),
@@ -95,6 +123,10 @@ def from_json(text: str) -> ModelCard:
         std=_numbers(content.get("std"), len(bands), 1e-30, 1e38, "standard deviations"),
         tile_size_px=int(_number(content.get("tile_size_px"), low, high, "tile size")),
         thresholds=_numbers(content.get("thresholds"), len(categories), 0.0, 1.0, "thresholds"),
+        countable=countable,
+        depth=int(_number(content.get("depth", 1), 1, 255, "depth")),
+        least_px=int(_number(content.get("least_px", 0), 0, 2**31, "smallest size")),
+        smoothing_px=_number(content.get("smoothing_px", 0.0), 0.0, 16.0, "smoothing"),
         validation_score=_optional_number(
             content.get("validation_score"), 0.0, 1.0, "validation score"
         ),
@@ -134,6 +166,23 @@ def _categories(value: object) -> tuple[Category, ...]:
     if len({category.name for category in categories}) < len(categories):
         raise _bad("two categories have the same name")
     return tuple(categories)
+
+
+def _countable(value: object, count: int, task: str) -> tuple[bool, ...]:
+    """Return which categories are countable; old cards do not say, and have none."""
+    entries = _list(value, "countable categories") or [False] * count
+    if len(entries) != count or not all(isinstance(each, bool) for each in entries):
+        raise _bad("it does not say of each category whether it is countable")
+    if task_of(entries) != task:
+        raise _bad(f"its task is {task!r}, which does not go with its countable categories")
+    return tuple(entries)
+
+
+def task_of(countable: Sequence[bool]) -> str:
+    """Return the task that goes with countable categories: all, some or none."""
+    if all(countable):
+        return "instance"
+    return "panoptic" if any(countable) else "semantic"
 
 
 def _list(value: object, what: str) -> list[Any]:

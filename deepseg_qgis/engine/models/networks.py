@@ -5,6 +5,7 @@ Nothing is ever fetched from the network: weights come from training or from a m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ import segmentation_models_pytorch as smp
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.engine.files.rasters import Pixels
@@ -21,13 +23,24 @@ OPTIONS = {"dpt": {"dynamic_img_size": True}}
 """Vision transformers take pictures of one size alone unless told otherwise."""
 
 
-def channels_for(categories: int) -> int:
-    """Return the number of output channels: one for one category, else one more for background."""
-    return 1 if categories == 1 else categories + 1
+OBJECT_HEADS = 2
+"""Channels behind those of the categories, where objects are told apart: heights and edges."""
 
 
-def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Module:
+def channels_for(categories: int, objects: bool) -> int:
+    """Return the number of output channels.
+
+    One for one category, else one more for background; then those of `OBJECT_HEADS`, if wanted.
+    """
+    return (1 if categories == 1 else categories + 1) + (OBJECT_HEADS if objects else 0)
+
+
+def build(
+    architecture: str, encoder: str, bands: int, categories: int, *, objects: bool = False
+) -> nn.Module:
     """Return a network (N, bands, H, W) → (N, channels, H, W) with random weights.
+
+    With ``objects`` it has the heads that tell objects of one category apart.
 
     Raises:
         ModelError: a name is not on our list, or the two do not go together.
@@ -43,7 +56,7 @@ def build(architecture: str, encoder: str, bands: int, categories: int) -> nn.Mo
             encoder_name=encoder,
             encoder_weights=None,
             in_channels=bands,
-            classes=channels_for(categories),
+            classes=channels_for(categories, objects),
             **OPTIONS.get(architecture, {}),
         )
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
@@ -107,28 +120,66 @@ def category_probabilities(logits: torch.Tensor) -> torch.Tensor:
     return (share * 255.0).round().to(torch.uint8)
 
 
+def object_heights(logits: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Return heights (N, 1, H, W) in 1/255 as uint8, out of the object heads' logits (N, 2, H, W).
+
+    High in the middle of an object, low along its edge: what the first head says, less where the
+    second sees an edge, smoothed by ``kernel`` (K,) along columns and rows.
+    """
+    share = logits.float().sigmoid()
+    heights = share[:, :1] * (1.0 - share[:, 1:])
+    reach = len(kernel) // 2
+    heights = functional.pad(heights, (reach, reach, reach, reach), mode="replicate")
+    heights = functional.conv2d(heights, kernel[None, None, :, None])
+    heights = functional.conv2d(heights, kernel[None, None, None, :])
+    return (heights * 255.0).round().to(torch.uint8)
+
+
+def gaussian(deviation_px: float) -> torch.Tensor:
+    """Return a Gaussian kernel (K,) that sums up to 1, cut off at three standard deviations."""
+    reach = math.ceil(3.0 * deviation_px)
+    away = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (away / max(deviation_px, 1e-3)) ** 2)
+    return weights / weights.sum()
+
+
 class RawNetwork(nn.Module):
     """A network from raw pixels to probabilities: all that predicting does to a pixel.
 
     Takes values (N, bands, H, W) in the raster's type and valid (N, 1, H, W), uint8 or bool;
-    returns categories' probabilities (N, k, H, W) in 1/255 as uint8.
+    returns categories' probabilities (N, k, H, W) in 1/255 as uint8. With ``smoothing_px``, for a
+    network with object heads, the heights of `object_heights` are one more channel behind them,
+    smoothed by a Gaussian of that standard deviation.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    kernel: torch.Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        smoothing_px: float | None = None,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.objects = network, smoothing_px is not None
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
+        self.register_buffer("kernel", gaussian(smoothing_px or 0.0))
 
     def forward(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Normalise (0, the mean, where no data), run the network, round."""
         normalised = self.centred(values) / self.std
         normalised = torch.where(valid.bool(), normalised, torch.zeros_like(normalised))
-        return category_probabilities(
-            self.network(normalised.contiguous(memory_format=torch.channels_last))
+        logits = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        if not self.objects:
+            return category_probabilities(logits)
+        categories = category_probabilities(logits[:, :-OBJECT_HEADS])
+        return torch.cat(
+            [categories, object_heights(logits[:, -OBJECT_HEADS:], self.kernel)], dim=1
         )
 
     def centred(self, values: torch.Tensor) -> torch.Tensor:

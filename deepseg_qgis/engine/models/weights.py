@@ -72,7 +72,10 @@ def _outlined(card: ModelCard) -> nn.Module:
 
 
 def _built(card: ModelCard) -> nn.Module:
-    return networks.build(card.architecture, card.encoder, card.bands, len(card.categories))
+    categories = len(card.categories)
+    return networks.build(
+        card.architecture, card.encoder, card.bands, categories, objects=card.objects
+    )
 
 
 def _check_tensors(path: str, header: Mapping[str, Any], expected: dict[str, torch.Tensor]) -> None:

@@ -17,6 +17,11 @@ from deepseg_qgis.engine.pages.report import Page
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 MOST_PICTURES = 3
+MEASURES = {
+    False: "Mean IoU, the overlap of found and annotated ground,",
+    True: "Panoptic quality, the F1 of the objects times the overlap of those that were found,",
+}
+"""What the score is, without and with objects that are told apart."""
 
 
 def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundTruth]) -> None:
@@ -32,9 +37,9 @@ def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundT
             (
                 "Validation score",
                 card.validation_score,
-                "Mean IoU on the areas kept from training: the overlap of found and annotated "
-                "ground, from 0 (none) to 1 (perfect). The best epoch and the thresholds were "
-                "chosen on them, so test on a third area for a figure to quote.",
+                f"{MEASURES[card.objects]} on the areas kept from training, from 0 (none) to 1 "
+                "(perfect). The best epoch and the thresholds were chosen on them, so test on a "
+                "third area for a figure to quote.",
             )
         ]
     )
@@ -78,7 +83,7 @@ def _curves(page: Page, card: ModelCard) -> None:
     best = max((each["epoch"] for each in history if each["best"]), default=None)
     mark = (float(best), "epoch that was kept") if best else None
     page.heading("Score per epoch")
-    lines = {"mean IoU": [each["validation_score"] for each in history]}
+    lines = {"validation score": [each["validation_score"] for each in history]}
     if len(card.categories) > 1:
         lines |= {
             each.name: [epoch["category_iou"].get(each.name) for epoch in history]

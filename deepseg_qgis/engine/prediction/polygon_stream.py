@@ -21,10 +21,11 @@ from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.instances.finder import Finder, Telling
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.vectorising.objects import OUTLINES, Components, Shaping
-from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
+from deepseg_qgis.engine.vectorising.vectoriser import Limits
 from deepseg_qgis.errors import ParameterError
 
 FIELDS = {
@@ -52,7 +53,8 @@ class Wanted:
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
     ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
-    ``outlines`` is the style that they are drawn in, one of `OUTLINES`.
+    ``outlines`` is the style that they are drawn in, one of `OUTLINES`; ``telling`` how
+    objects are told apart, None where connected ground is one object.
     """
 
     source: str
@@ -63,6 +65,7 @@ class Wanted:
     min_area: float
     told: Callable[[Components], None] | None = None
     outlines: str = "plain"
+    telling: Telling | None = None
 
 
 def check_shaping(simplify_px: float, outlines: str) -> None:
@@ -103,29 +106,34 @@ def polygons(
         outlines=wanted.outlines,
     )
     made = ahead(cores, CORES_AHEAD, "inference")
-    found = ahead(_objects(made, region, shaping, control), BATCHES_AHEAD, "outlines")
+    objects = _objects(made, region, wanted.telling, shaping, control)
+    found = ahead(objects, BATCHES_AHEAD, "outlines")
     placing = Placing(grid, wanted.crs)
     names = np.array([category.name for category in wanted.categories], dtype=object)
     with contextlib.closing(found):
-        for objects in found:
+        for some in found:
             if wanted.told:
-                wanted.told(objects)
-            yield _features(objects, wanted, placing, names)
+                wanted.told(some)
+            yield _features(some, wanted, placing, names)
 
 
 def _objects(
-    cores: Generator[Decided, None, None], region: Window, shaping: Shaping, control: Control
+    cores: Generator[Decided, None, None],
+    region: Window,
+    telling: Telling | None,
+    shaping: Shaping,
+    control: Control,
 ) -> Generator[Components, None, None]:
-    with contextlib.closing(cores), Vectoriser(region, shaping) as vectoriser:
+    with contextlib.closing(cores), Finder(region, telling, shaping) as finder:
         for core in cores:
-            objects = vectoriser.add(core.core, core.classes, core.probabilities)
-            if len(objects):
-                yield objects
-        vectoriser.check_complete()
-        if vectoriser.cut_objects:
+            for objects in finder.add(core.core, core.classes, core.probabilities, core.heights):
+                if len(objects):
+                    yield objects
+        finder.check_complete()
+        if finder.cut_objects:
             limits = Limits()
             control.log(
-                f"{vectoriser.cut_objects:,} region(s) with more than {limits.most_vertices:,} "
+                f"{finder.cut_objects:,} region(s) with more than {limits.most_vertices:,} "
                 f"vertices were cut along a grid of {limits.cell_px:,} px."
             )
 

@@ -78,8 +78,8 @@ class PredictionRasters:
                 colours = [each.colour for each in about.card.categories]
                 self._classes.colour(dict(enumerate([BACKGROUND_COLOUR, *colours])))
             if probabilities:
-                self._probabilities = self._made(probabilities, grid, len(self._names), None)
-                self._probabilities.name_bands(self._names)
+                self._probabilities = self._made(probabilities, grid, len(about.card.planes), None)
+                self._probabilities.name_bands(list(about.card.planes))
                 self._probabilities.write_mask(Window(0, 0, 1, 1), np.zeros((1, 1), dtype=bool))
             on_error.pop_all()
 
@@ -149,7 +149,7 @@ class PredictionRasters:
         return self._stack.enter_context(raster)
 
 
-def check_room(wanted: Destinations, outputs: Outputs, pixels: int, categories: int) -> None:
+def check_room(wanted: Destinations, outputs: Outputs, pixels: int, planes: int) -> None:
     """Check that the disk has room for rasters of so many pixels.
 
     Raises:
@@ -157,7 +157,7 @@ def check_room(wanted: Destinations, outputs: Outputs, pixels: int, categories: 
     """
     sizes = {
         wanted.classes: pixels * BYTES_A_CLASS,
-        wanted.probabilities: pixels * categories * BYTES_A_PROBABILITY,
+        wanted.probabilities: pixels * planes * BYTES_A_PROBABILITY,
     }
     together = sum(size for path, size in sizes.items() if path)
     for path in sizes:

@@ -63,17 +63,17 @@ def from_tags(tags: Mapping[str, str], name: str) -> PredictionTags:
 
 
 def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str) -> None:
-    """Check that a raster holds a band of probabilities for each category.
+    """Check that a raster holds a band for each category, and one of heights if need be.
 
     Raises:
         RasterError: it does not.
     """
-    count = len(about.card.categories)
+    count = len(about.card.planes)
     if bands != count or dtype != "uint8":
         raise _foreign(
             name,
-            f"expected {count} band(s) of whole numbers from 0 to 255 (uint8), one for each "
-            f"category, found {bands} of type {dtype}",
+            f"expected {count} band(s) of whole numbers from 0 to 255 (uint8): "
+            f"{', '.join(about.card.planes)[:200]}; found {bands} of type {dtype}",
         )
 
 

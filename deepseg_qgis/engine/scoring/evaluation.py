@@ -18,13 +18,13 @@ from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.inference import Inference
+from deepseg_qgis.engine.instances.finder import Telling, objects_at_once
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.scoring import confusion, matching
 from deepseg_qgis.engine.scoring.confusion import Confusion
 from deepseg_qgis.engine.scoring.matching import Matches
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.truth.annotations import Annotations, Category, placed, repair
-from deepseg_qgis.engine.vectorising.vectoriser import components
 
 MARGIN_PX = 128
 """So far beyond the AOI is predicted, to tell how much of an object lies inside."""
@@ -82,7 +82,7 @@ class Comparison:
         pixels = Confusion(len(self.categories))
         pixels.add(reference, found.classes, counted)
         matches = matching.match(
-            self._predicted(found, area),
+            self._predicted(found, area, Telling.of(inference.card)),
             _reference(annotated, area),
             len(self.categories),
             iou_threshold=self._iou_threshold,
@@ -91,8 +91,9 @@ class Comparison:
         self._matches.append(matches)
         return Compared(raster, found, reference, counted, matches)
 
-    def _predicted(self, found: ClassMap, area: Area) -> Objects:
-        objects = components(found.classes, found.probabilities, found.region)
+    def _predicted(self, found: ClassMap, area: Area, telling: Telling | None) -> Objects:
+        maps = found.classes, found.probabilities, found.heights
+        objects = objects_at_once(maps, found.region, telling)
         return _objects(objects.geometries, objects.classes, objects.scores, area)
 
 

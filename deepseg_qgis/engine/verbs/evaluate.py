@@ -53,7 +53,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
         categories = _all_categories(model.card, layer, control)
         # the objects of a semantic model, connected pieces of one category, are counted in all
-        countable = (True,) * len(categories)
+        countable = _countable(model.card, len(categories))
         comparison = Comparison(layer, categories, countable, job.iou_threshold)
         compared = []
         for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
@@ -89,6 +89,12 @@ def _named_alike(layer: Annotations, card: ModelCard, control: Control) -> Annot
     names = layer.names.copy()
     names[:] = name
     return replace(layer, names=names)
+
+
+def _countable(card: ModelCard, categories: int) -> tuple[bool, ...]:
+    """Return which categories come as objects: of a semantic model all, as connected ground."""
+    known = card.countable if card.objects else (True,) * len(card.categories)
+    return known + (True,) * (categories - len(known))
 
 
 def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tuple[Category, ...]:

@@ -23,6 +23,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
+from deepseg_qgis.engine.instances.finder import Telling
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,
@@ -60,6 +61,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
             job.simplify_px,
             job.min_area,
             outlines=job.outlines,
+            telling=Telling.of(about.card),
         )
         summary = Summary()
         cores = _decided(raster, about, job.threshold, control)
@@ -113,7 +115,8 @@ def _decided(
             continue
         probabilities = np.ascontiguousarray(pixels.values, dtype=np.uint8)
         classes, chosen = decide_known(probabilities, levels, pixels.valid)
-        yield Decided(window, classes, chosen, pixels.valid)
+        heights = probabilities[-1] if about.card.objects else None
+        yield Decided(window, classes, chosen, pixels.valid, heights)
 
 
 def _windows(raster: Raster) -> list[Window]:

@@ -22,6 +22,7 @@ from deepseg_qgis.engine.geometry.projections import WGS84, Geometries
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.inference.interruption import Interruptible
 from deepseg_qgis.engine.inference.journals import Journals
+from deepseg_qgis.engine.instances.finder import Telling
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
@@ -127,6 +128,7 @@ class _Found:
             self._job.min_area,
             self._others.told(number),
             self._job.outlines,
+            telling=Telling.of(self._interruptible.card),
         )
         cores = self._interruptible.decided(raster, area, control, every=self._others.every)
         used = thresholds(self._interruptible.card, self._job.threshold)

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,10 @@ from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning.sampling import Normalisation, Sampler
 from deepseg_qgis.engine.learning.training import Settings, Trained, Trainer
 from deepseg_qgis.engine.models import model_file, weights
-from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.model_card import ModelCard, task_of
 from deepseg_qgis.engine.pages import report_training
 from deepseg_qgis.engine.truth import annotations as annotated
-from deepseg_qgis.engine.truth import ground_truth
+from deepseg_qgis.engine.truth import countability, ground_truth
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import ParameterError, RasterError, VectorError
@@ -37,6 +37,7 @@ from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 
 FINGERPRINT_PX = 256
+TASKS = ("auto", "semantic", "instance", "panoptic")
 
 
 def run(job: TrainJob, control: Control) -> dict[str, Any]:
@@ -55,10 +56,17 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         torch.manual_seed(job.seed)
         rng = np.random.default_rng(job.seed)
         categories, truths = _ground_truth(job, rasters, control, rng)
+        countable = _countable(job, truths, categories, control)
         sampler = Sampler(truths, job.tile_size_px, rng)
-        trainer = Trainer(_settings(job), truths, categories, sampler, control)
+        trainer = Trainer(_settings(job), truths, categories, countable, sampler, control)
         trained = trainer.train()
         card = _card(job, categories, truths, trainer.normalisation, trained)
+        card = replace(
+            card,
+            task=task_of(countable),
+            countable=countable,
+            smoothing_px=trainer.smoothing_px,
+        )
         weights.save(model_path, trained.weights, card)
         if validation_path:
             _write_validation(validation_path, truths)
@@ -88,7 +96,7 @@ def _check(job: TrainJob) -> None:
         "The learning rate must be above 0 and at most 1": 0.0 < job.learning_rate <= 1.0,
         "The validation fraction must be above 0 and below 0.9": 0.0 < job.validation_fraction < 0.9
         or job.validation_aoi is not None,
-        "The task must be 'semantic'": job.task == "semantic",
+        f"The task must be one of {', '.join(TASKS)}": job.task in TASKS,
     }
     for what, holds in bounds.items():
         if not holds:
@@ -172,6 +180,23 @@ def _tell(
     )
 
 
+def _countable(
+    job: TrainJob,
+    truths: Sequence[GroundTruth],
+    categories: tuple[Category, ...],
+    control: Control,
+) -> tuple[bool, ...]:
+    """Return for each category whether its objects are told apart; say so, and why."""
+    found = countability.judged(truths, categories)
+    result = countability.countable(job.task, job.stuff_categories, found, job.tile_size_px)
+    for each, counted in zip(found, result, strict=True):
+        kept = "objects are told apart" if counted else "connected ground is one object"
+        control.log(f"{each.text}: {kept}.")
+    asked = "chosen from the annotations" if job.task == "auto" else "as asked for"
+    control.log(f"Task: {task_of(result)}, {asked}.")
+    return result
+
+
 def _settings(job: TrainJob) -> Settings:
     return Settings(
         architecture=job.architecture,
@@ -194,10 +219,11 @@ def _card(
 ) -> ModelCard:
     raster = truths[0].raster
     resolution = raster.grid.resolution_m
+    rule = trained.validation.rule
     return ModelCard(
         architecture=job.architecture,
         encoder=job.encoder,
-        task=job.task,
+        task="semantic",
         categories=categories,
         band_names=raster.band_names,
         dtype=raster.dtype,
@@ -206,6 +232,8 @@ def _card(
         std=tuple(normalisation.std.tolist()),
         tile_size_px=job.tile_size_px,
         thresholds=trained.validation.thresholds,
+        depth=rule.depth if rule else 1,
+        least_px=rule.least_px if rule else 0,
         validation_score=trained.validation.score,
         validation_iou=trained.validation.category_iou,
         footprint=tuple(_footprint(truth) for truth in truths),

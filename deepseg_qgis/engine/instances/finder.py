@@ -1,0 +1,119 @@
+"""Objects of a region from decided cores: told apart where that is wanted, with their outlines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.instances.splitter import Splitter
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How objects are told apart; see `ModelCard` for the fields."""
+
+    countable: Sequence[bool]
+    depth: int
+    least_px: int
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Telling | None:
+        """Return how a model tells objects apart, None if it does not."""
+        return cls(card.countable, card.depth, card.least_px) if card.objects else None
+
+
+class Finder:
+    """Finds the objects of a region, whose cores come row by row of a complete grid.
+
+    With ``telling`` None, objects are the 4-connected parts of a class. With it, those of countable
+    categories are told apart by their heights, and what is smaller than ``least_px`` is none. What
+    comes out is the same whatever the grid. A context manager; see `Splitter` and `Vectoriser` for
+    memory and errors.
+    """
+
+    def __init__(self, region: Window, telling: Telling | None, shaping: Shaping) -> None:
+        self._stack = contextlib.ExitStack()
+        self._telling = telling
+        self._splitter: Splitter | None = None
+        if telling:
+            countable = np.array(telling.countable, dtype=bool)
+            splitter = Splitter(region, countable, telling.depth)
+            self._splitter = self._stack.enter_context(splitter)
+        self._vectoriser = self._stack.enter_context(Vectoriser(region, shaping))
+
+    @property
+    def cut_objects(self) -> int:
+        """How many objects were so large that they were cut along the lattice."""
+        return self._vectoriser.cut_objects
+
+    def add(
+        self,
+        core: Window,
+        classes: Pixels | None,
+        probabilities: Pixels | None,
+        heights: Pixels | None = None,
+    ) -> Iterator[Components]:
+        """Take the next core; yield the objects that are complete now, some at a time.
+
+        The iterator must be read to its end before the next core comes.
+
+        Args:
+            core: the next of the grid, row by row.
+            classes: (rows, columns), 0 for background; None where all is.
+            probabilities: (rows, columns), of each pixel's class, in 1/255.
+            heights: (rows, columns), high in the middle of an object; only for telling apart.
+        """
+        if self._splitter is None:
+            yield self._vectoriser.add(core, classes, probabilities)
+            return
+        for part in self._splitter.add(core, classes, probabilities, heights):
+            yield self._named(self._vectoriser.add(part.core, part.classes, part.probabilities))
+
+    def check_complete(self) -> None:
+        """Check, after the last core, that every pixel of every class was in an object.
+
+        Raises:
+            DeepSegError: it was not, which would be a fault of this package.
+        """
+        if self._splitter is not None:
+            self._splitter.check_complete()
+        self._vectoriser.check_complete()
+
+    def __enter__(self) -> Finder:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def _named(self, objects: Components) -> Components:
+        """Return objects with categories for their slots, those that are too small left out."""
+        assert self._splitter is not None
+        assert self._telling is not None
+        objects = replace(objects, classes=self._splitter.categories[objects.classes])
+        counted = np.array([False, *self._telling.countable])[objects.classes]
+        large = ~counted | (objects.sizes_px >= self._telling.least_px)
+        return objects if large.all() else objects.chosen(np.flatnonzero(large))
+
+
+def objects_at_once(
+    maps: tuple[Pixels, Pixels, NDArray[np.uint8] | None],
+    region: Window,
+    telling: Telling | None,
+) -> Components:
+    """Return the objects of classes, probabilities and heights at hand as a whole, by first pixel.
+
+    ``maps`` are (rows, columns) each, as `Finder.add` takes them; outlines are exact.
+    """
+    with Finder(region, telling, Shaping()) as finder:
+        (found,) = finder.add(region, *maps)  # a complete grid of one core
+        finder.check_complete()
+    return found.chosen(np.lexsort((found.first_columns, found.first_rows)))

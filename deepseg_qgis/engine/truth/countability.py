@@ -1,0 +1,111 @@
+"""Which categories consist of objects that one counts, judged by how their annotations lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.errors import ParameterError
+
+NEAR_PX = 2.0
+NEAR_SHARE = 0.1
+"""A category is countable when so many of its objects lie so near to another one, …"""
+QUARTER_TILE = 0.25
+"""… and the median object is smaller than this share of a training tile."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found of one category: how many objects, the share near another, the median size."""
+
+    category: Category
+    objects: int
+    near_share: float
+    median_px: float
+
+    def countable(self, tile_size_px: int) -> bool:
+        """Whether its objects are to be told apart, unless the user says otherwise."""
+        small = self.median_px < QUARTER_TILE * tile_size_px**2
+        return self.objects > 1 and self.near_share >= NEAR_SHARE and small
+
+    @property
+    def text(self) -> str:
+        """What was found, in words."""
+        return (
+            f"{self.category.name}: {self.objects:,} objects, {self.near_share:.0%} within "
+            f"{NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
+        )
+
+
+def judged(truths: Sequence[GroundTruth], categories: Sequence[Category]) -> list[Judged]:
+    """Return what each category's annotations on labelled ground look like."""
+    return [_judged(truths, category, i + 1) for i, category in enumerate(categories)]
+
+
+def countable(
+    task: str, stuff: Sequence[str], found: Sequence[Judged], tile_size_px: int
+) -> tuple[bool, ...]:
+    """Return for each category whether its objects are told apart.
+
+    Args:
+        task: ``auto`` (each category by its annotations), ``semantic`` (none), ``instance`` (all),
+            ``panoptic`` (all but ``stuff``; by their annotations if none is named).
+        stuff: categories that are not countable, whatever their annotations look like.
+        found: what was found of each category.
+        tile_size_px: side of a training tile.
+
+    Raises:
+        ParameterError: ``stuff`` names a category that is not there, or nothing is left to count.
+    """
+    names = [each.category.name for each in found]
+    unknown = [name for name in stuff if name not in names]
+    if unknown:
+        raise ParameterError(
+            f"The categories that are not countable (STUFF_CATEGORIES) name {', '.join(unknown)}, "
+            f"but the annotations have {', '.join(names)}. Correct the names, separated by commas."
+        )
+    if task == "semantic":
+        return (False,) * len(found)
+    by_annotations = task == "auto" or (task == "panoptic" and not stuff)
+    result = tuple(
+        each.category.name not in stuff and (not by_annotations or each.countable(tile_size_px))
+        for each in found
+    )
+    if task != "auto" and not any(result):
+        raise ParameterError(
+            f"The task '{task}' tells objects apart, but no category is countable: "
+            f"{'; '.join(each.text for each in found)}. Name fewer categories in STUFF_CATEGORIES, "
+            "or choose the task 'semantic'."
+        )
+    return result
+
+
+def _judged(truths: Sequence[GroundTruth], category: Category, number: int) -> Judged:
+    parts = [_on_labelled_ground(truth, number) for truth in truths]
+    near = sum(_near(part) for part in parts)
+    sizes = np.concatenate([shapely.area(part) for part in parts])
+    count = len(sizes)
+    median = float(np.median(sizes)) if count else 0.0
+    return Judged(category, count, near / count if count else 0.0, median)
+
+
+def _on_labelled_ground(truth: GroundTruth, number: int) -> Geometries:
+    mine = truth.annotated.geometries[truth.annotated.classes == number]
+    touching = np.zeros(len(mine), dtype=bool)
+    for area in (truth.training, truth.validation):
+        touching |= shapely.intersects(mine, area.geometry)
+    result: Geometries = mine[touching]
+    return result
+
+
+def _near(geometries: Geometries) -> int:
+    """Return how many polygons lie near another one."""
+    tree = shapely.STRtree(geometries)
+    one, other = tree.query(geometries, predicate="dwithin", distance=NEAR_PX)
+    return len(np.unique(one[one != other]))
