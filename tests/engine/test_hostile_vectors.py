@@ -281,3 +281,22 @@ def test_what_reaches_far_out_is_in_the_mask(far):
     assert (mask > 0).sum() == 10 * 60 + 20 * 40 - 10 * 20
     assert mask[15, 5] == 1
     assert mask[5, 35] == 2
+
+
+@pytest.mark.parametrize("epsg", [4326, 2154, 32633])
+def test_what_a_projection_takes_to_infinity_is_empty_on_any_raster(epsg):
+    crs = pyproj.CRS.from_epsg(epsg)
+    grids = [
+        Grid(90, 70, Affine(4, 0, -180, 0, -2.5, 90), pyproj.CRS.from_epsg(4326)),
+        Grid(90, 70, Affine(0.4, 0.3, 5e5, 0.2, -0.5, 5.5e6), pyproj.CRS.from_epsg(32633)),
+        Grid(90, 70, Affine(0.2, 0, 7e5, 0, -0.2, 6.6e6), pyproj.CRS.from_epsg(2154)),
+    ]
+    rings = [
+        [(-1e200, -1e200), (1, 0), (1, 1)],
+        [(1e308, -1e308), (1e308, 1e308), (-1e308, 1)],
+        [(-180, -90), (180, -90), (180, 80), (-180, 80)],
+    ]
+    for grid in grids:
+        found = placed(as_array([shapely.Polygon(ring) for ring in rings]), crs, grid)
+        assert shapely.is_valid(found).all()
+        assert np.isfinite(shapely.get_coordinates(found)).all()

@@ -26,6 +26,7 @@ from deepseg_qgis.engine.geometry.projections import (
     period_of,
     projection,
     reprojected,
+    without_nan,
 )
 from deepseg_qgis.engine.geometry.tiling import Window
 
@@ -96,13 +97,7 @@ class Grid:
         if self.crs is None or crs is None or crs == self.crs:
             return mapped(geometries, lambda xy: affine(inverse, xy))
         project = projection(crs, self.crs)
-
-        def to_pixels(xy: Coordinates) -> Coordinates:
-            with np.errstate(invalid="ignore"):  # 0 × infinity
-                pixels = affine(inverse, project(xy))
-            pixels[np.isnan(pixels)] = np.inf  # a ring of NaN would not be closed
-            return pixels
-
+        to_pixels = without_nan(lambda xy: affine(inverse, project(xy)))
         return reprojected(geometries, to_pixels, STRAIGHT_WITHIN_PX)
 
 

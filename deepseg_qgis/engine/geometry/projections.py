@@ -143,7 +143,21 @@ def shares(pieces: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def mapped(geometries: Geometries, project: Project) -> Geometries:
     """Return geometries under ``project``, vertex by vertex."""
-    return np.asarray(shapely.transform(geometries, project), dtype=object)
+    return np.asarray(shapely.transform(geometries, without_nan(project)), dtype=object)
+
+
+def without_nan(project: Project) -> Project:
+    """Return a projection whose results are infinite where they are no numbers.
+
+    That happens to infinite ones (0 × infinity), and a ring that begins with NaN is not closed.
+    """
+
+    def infinite(xy: Coordinates) -> Coordinates:
+        with np.errstate(invalid="ignore", over="ignore"):
+            result = project(xy)
+        return np.where(np.isnan(result), np.inf, result)
+
+    return infinite
 
 
 def affine(transform: Affine, xy: Coordinates) -> Coordinates:
