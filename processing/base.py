@@ -20,9 +20,8 @@ from deepseg_qgis.processing.engine_client import (
 )
 from deepseg_qgis.processing.inputs import ChosenLayers, Inputs
 from deepseg_qgis.processing.relay import Relay, tell_details
-from deepseg_qgis.processing.styles import Painter, save_style
+from deepseg_qgis.processing.styles import Painter, Style, save_style
 from qgis.core import (
-    QgsFeatureRenderer,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -38,7 +37,7 @@ from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
 
 Definitions = list[QgsProcessingParameterDefinition]
-Styles = dict[str, Optional[QgsFeatureRenderer]]
+Styles = dict[str, Optional[Style]]
 
 
 class DeepSegAlgorithm(QgsProcessingAlgorithm):
@@ -98,6 +97,9 @@ class EngineAlgorithm(DeepSegAlgorithm):
 
     NUMBERS: ClassVar[Mapping[str, str]] = {}
     """Outputs that are numbers, and their labels."""
+
+    NOT_SHOWN: ClassVar[tuple[str, ...]] = ()
+    """Outputs that QGIS adds to the list of layers, but not yet to the map."""
 
     STOP_GRACE_S: ClassVar[float] = 30.0
     """How long the engine may take to end after Stop."""
@@ -179,7 +181,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
 
     def _run(self, job: Job, feedback: QgsProcessingFeedback) -> Result:
         relay = Relay(feedback)
-        listener = Listener(relay.take, feedback.isCanceled, self.STOP_GRACE_S)
+        listener = Listener(relay.take, relay.stop_wanted, self.STOP_GRACE_S)
         try:
             return run_job(job, find_engine(), listener, self._folder)
         finally:
@@ -205,13 +207,17 @@ class EngineAlgorithm(DeepSegAlgorithm):
     def _paint(
         self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
     ) -> None:
-        for name, renderer in self.styles(values).items():
-            if renderer is None or name not in paths:
-                continue
-            save_style(paths[name], renderer)
-            if context.willLoadLayerOnCompletion(paths[name]):
-                painter = self.provider().kept_alive(Painter(renderer))
-                context.layerToLoadOnCompletionDetails(paths[name]).setPostProcessor(painter)
+        styles = self.styles(values)
+        saved: set[str] = set()
+        for name, path in paths.items():
+            style, stem = styles.get(name), os.path.splitext(path)[0]
+            if style is not None and stem not in saved:  # p.geojson and p.tif would share p.qml
+                save_style(path, style)
+                saved.add(stem)
+            if context.willLoadLayerOnCompletion(path):
+                painter = Painter(style, shown=name not in self.NOT_SHOWN)
+                kept = self.provider().kept_alive(painter)
+                context.layerToLoadOnCompletionDetails(path).setPostProcessor(kept)
 
     def _outputs(self, values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
         """Return the files that are there and the numbers that are known."""

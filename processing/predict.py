@@ -26,7 +26,7 @@ from deepseg_qgis.processing.parameters import (
     vector_output,
     whole_number,
 )
-from deepseg_qgis.processing.styles import by_category
+from deepseg_qgis.processing.styles import by_category, by_class
 from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExtent
 
 from deepseg_qgis.jobs import PredictJob
@@ -73,6 +73,9 @@ class Predict(EngineAlgorithm):
         "AREA_M2": "Area of all polygons (m²)",
     }
 
+    NOT_SHOWN: ClassVar[tuple[str, ...]] = ("OUTPUT_PROBABILITIES",)
+    """Three of the bands as red, green and blue would say little, and hide the classes."""
+
     STOP_GRACE_S: ClassVar[float] = 600.0
     """What was found is still outlined, written and indexed."""
 
@@ -114,8 +117,8 @@ class Predict(EngineAlgorithm):
                 )
             ),
             vector_output("OUTPUT", "Polygons"),
-            raster_output("OUTPUT_CLASSES", "Classes (raster)"),
-            raster_output("OUTPUT_PROBABILITIES", "Probabilities (raster, for 'Polygonize')"),
+            raster_output("OUTPUT_CLASSES", "Raster of classes"),
+            raster_output("OUTPUT_PROBABILITIES", "Raster of probabilities"),
             file_output("OUTPUT_COCO", "Objects with masks (COCO)", COCO_FILES, created=False),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
         ]
@@ -149,7 +152,7 @@ class Predict(EngineAlgorithm):
 
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return the categories' colours, as the model knows them."""
-        return {"OUTPUT": by_category(values)}
+        return {"OUTPUT": by_category(values), "OUTPUT_CLASSES": by_class(values)}
 
     def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:
         """Return which part the result covers."""
@@ -159,6 +162,6 @@ class Predict(EngineAlgorithm):
         again = "Run it again with the same values to continue." if values.get("resumable") else ""
         return (
             "Prediction was stopped before its end. What was found up to then was kept in "
-            f"{paths['OUTPUT']}. It covers {covered} Objects at the edge of that are cut there. "
-            f"{again}"
+            f"{', '.join(paths.values())}. It covers {covered} Objects at the edge of that are cut "
+            f"there. QGIS opens no results of what was cancelled: open them yourself. {again}"
         )

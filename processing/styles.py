@@ -5,20 +5,25 @@ from __future__ import annotations
 import colorsys
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Union
 
+from deepseg_qgis.processing.layer_order import settle
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsFeatureRenderer,
     QgsFillSymbol,
     QgsMapLayer,
+    QgsPalettedRasterRenderer,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
+    QgsRasterLayer,
     QgsRendererCategory,
     QgsSingleSymbolRenderer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtGui import QColor
 
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """M. Okabe and K. Ito's colours, which people with any kind of colour vision tell apart."""
@@ -69,6 +74,34 @@ def by_category(values: Mapping[str, Any]) -> QgsFeatureRenderer | None:
     return categorised(colours) if colours else None
 
 
+@dataclass(frozen=True)
+class ClassColours:
+    """How to draw a raster of classes: each value's name and colour, and nothing of the rest.
+
+    QGIS by itself would take all 256 entries of a file's colour table into the legend.
+    """
+
+    classes: Mapping[int, tuple[str, str]]
+
+    def put_on(self, layer: QgsRasterLayer) -> None:
+        """Give a raster layer these colours."""
+        entries = [
+            QgsPalettedRasterRenderer.Class(value, QColor(colour), name)
+            for value, (name, colour) in self.classes.items()
+        ]
+        layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
+
+
+Style = Union[QgsFeatureRenderer, ClassColours]
+
+
+def by_class(values: Mapping[str, Any]) -> ClassColours | None:
+    """Return the colours of classes 1 to k for the ``categories`` of the engine's results."""
+    entries = enumerate(values.get("categories", []), 1)
+    classes = {value: (entry["name"], entry["colour"]) for value, entry in entries}
+    return ClassColours(classes) if classes else None
+
+
 def outlined(colour: str) -> QgsFeatureRenderer:
     """Return a renderer for areas and grids: a dashed outline, and all below it visible."""
     symbol = QgsFillSymbol.createSimple(
@@ -93,35 +126,49 @@ def _fill(colour: str) -> QgsFillSymbol:
     )
 
 
-def save_style(destination: str, renderer: QgsFeatureRenderer) -> None:
-    """Save a style as ``.qml`` beside a vector file, where QGIS finds it when the file is opened.
+def save_style(destination: str, style: Style) -> None:
+    """Save a style as ``.qml`` beside a file, where QGIS finds it when the file is opened.
 
-    Nothing is read from the file itself, however large.
+    Nothing is read from a vector file itself, however large.
     """
-    layer = QgsVectorLayer("Polygon?field=category:string(0,0)", "style", "memory")
-    layer.setRenderer(renderer.clone())
+    layer: QgsMapLayer
+    if isinstance(style, ClassColours):
+        layer = QgsRasterLayer(destination, "style")
+        if not layer.isValid():
+            return
+        style.put_on(layer)
+    else:
+        layer = QgsVectorLayer("Polygon?field=category:string(0,0)", "style", "memory")
+        layer.setRenderer(style.clone())
     layer.saveNamedStyle(
         os.path.splitext(destination)[0] + ".qml", QgsMapLayer.StyleCategory.Symbology
     )
 
 
 class Painter(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer its style when QGIS adds it to the map.
+    """Gives a layer its style (if there is one) and place when QGIS adds it to the map.
 
     QGIS keeps a bare pointer to it, so whoever makes one must keep it alive.
     """
 
-    def __init__(self, renderer: QgsFeatureRenderer) -> None:
+    def __init__(self, style: Style | None, *, shown: bool = True) -> None:
         super().__init__()
-        self._renderer = renderer
+        self._style = style
+        self._shown = shown
 
     def postProcessLayer(
         self,
         layer: QgsMapLayer,
-        context: QgsProcessingContext,  # noqa: ARG002 - QGIS's signature
-        feedback: QgsProcessingFeedback,  # noqa: ARG002
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,  # noqa: ARG002 - QGIS's signature
     ) -> None:
-        """Set the renderer; QGIS calls this in its main thread."""
-        if isinstance(layer, QgsVectorLayer):
-            layer.setRenderer(self._renderer.clone())
+        """Set the renderer and move the layer; QGIS calls this in its main thread."""
+        if isinstance(self._style, ClassColours):
+            if isinstance(layer, QgsRasterLayer):
+                self._style.put_on(layer)
+                layer.triggerRepaint()
+        elif self._style is not None and isinstance(layer, QgsVectorLayer):
+            layer.setRenderer(self._style.clone())
             layer.triggerRepaint()
+        if context.project() is not None and layer.isSpatial():
+            settle(layer, context.project(), shown=self._shown)

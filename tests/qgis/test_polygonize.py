@@ -112,6 +112,13 @@ def test_predict_and_polygonize_with_the_real_engine(
     assert again["AREA_M2"] == pytest.approx(found["AREA_M2"], rel=1e-12)
     assert 'value="roof"' in (tmp_path / "again.qml").read_text()
     monkeypatch.setenv("GDAL_PAM_ENABLED", "YES")  # GDAL's default, but not that of the tests
-    layer = QgsRasterLayer(found["OUTPUT_CLASSES"], "classes")
-    classes = {each.value: each.label for each in layer.renderer().classes()}
+    assert classes_of(found["OUTPUT_CLASSES"]) == {1: "roof", 2: "lawn"}
+    (tmp_path / "classes.qml").unlink()
+    classes = classes_of(found["OUTPUT_CLASSES"])
     assert [classes[value] for value in (0, 1, 2)] == ["background", "roof", "lawn"]
+
+
+def classes_of(path: str) -> dict[int, str]:
+    """Return the values and labels in the legend of a raster that is opened in QGIS."""
+    layer = QgsRasterLayer(path, "classes")
+    return {each.value: each.label for each in layer.renderer().classes()}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from deepseg_qgis.processing.styles import (
     PALETTE,
     by_category,
+    by_class,
     categorised,
     palette_colour,
     save_style,
@@ -15,7 +19,7 @@ from deepseg_qgis.processing.styles import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from qgis.core import QgsVectorLayer
+from qgis.core import QgsRasterLayer, QgsVectorLayer
 
 NAMES = st.lists(st.text(max_size=5), unique=True, max_size=40)
 
@@ -48,3 +52,22 @@ def test_any_name_survives_the_style_file(name: str, tmp_path: Path) -> None:
 def test_without_categories_there_is_no_style() -> None:
     assert by_category({}) is None
     assert by_category({"categories": []}) is None
+
+
+def test_a_raster_of_classes_has_a_legend_of_its_classes_alone(tmp_path: Path) -> None:
+    path = tmp_path / "classes.tif"
+    profile = {"driver": "GTiff", "width": 2, "height": 2, "count": 1, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", crs="EPSG:32633", transform=Affine(1, 0, 0, 0, -1, 2), **profile
+    ) as dataset:
+        dataset.write(np.array([[[0, 1], [2, 0]]], np.uint8))
+        dataset.write_colormap(1, {0: (0, 0, 0, 0), 1: (170, 0, 0), 2: (0, 170, 0)})
+    names = [{"name": "<b>", "colour": "#aa0000"}, {"name": "road", "colour": "#00aa00"}]
+    style = by_class({"categories": names})
+    save_style(str(path), style)
+    for layer in (QgsRasterLayer(str(path), "saved"), QgsRasterLayer(str(path), "painted")):
+        if layer.name() == "painted":
+            style.put_on(layer)
+        found = [(each.value, each.label, each.color.name()) for each in layer.renderer().classes()]
+        assert found == [(1, "<b>", "#aa0000"), (2, "road", "#00aa00")]
+    assert by_class({}) is None

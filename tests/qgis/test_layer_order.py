@@ -1,0 +1,107 @@
+"""New layers do not hide each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from deepseg_qgis.processing.layer_order import settle
+from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
+
+
+def names(group: Any) -> list[str]:
+    return [child.name() for child in group.children()]
+
+
+@pytest.fixture
+def make_layer(tmp_path: Path) -> Any:
+    """Return a factory: a name in capitals becomes a raster, others polygons."""
+
+    def make(name: str) -> Any:
+        if not name.isupper():
+            return QgsVectorLayer("Polygon?crs=EPSG:32633", name, "memory")
+        path = tmp_path / f"{name}.tif"
+        profile = {"driver": "GTiff", "width": 4, "height": 4, "count": 1, "dtype": "uint8"}
+        with rasterio.open(
+            path, "w", crs="EPSG:32633", transform=Affine(1, 0, 0, 0, -1, 4), **profile
+        ) as dataset:
+            dataset.write(np.ones((1, 4, 4), np.uint8))
+        return QgsRasterLayer(str(path), name)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "after"),
+    [
+        ([], "NEW", ["NEW"]),
+        ([], "new", ["new"]),
+        (["a", "b"], "NEW", ["a", "b", "NEW"]),
+        (["a", "B", "c"], "NEW", ["a", "NEW", "B", "c"]),
+        (["B", "a"], "NEW", ["NEW", "B", "a"]),
+        (["a", "B"], "new", ["new", "a", "B"]),
+    ],
+)
+def test_rasters_stand_below_polygons_and_above_rasters(
+    make_layer: Any, project: QgsProject, before: list[str], new: str, after: list[str]
+) -> None:
+    root = project.layerTreeRoot()
+    for name in reversed(before):
+        project.addMapLayer(make_layer(name))
+    layer = project.addMapLayer(make_layer(new))
+    settle(layer, project)
+    assert names(root) == after
+    assert len(project.mapLayers()) == len(after)
+    assert root.findLayer(layer.id()).itemVisibilityChecked()
+
+
+def test_polygons_rise_above_the_rasters(make_layer: Any, project: QgsProject) -> None:
+    for name in ("new", "B", "C"):
+        project.addMapLayer(make_layer(name))
+    (layer,) = project.mapLayersByName("new")
+    settle(layer, project, shown=False)
+    assert names(project.layerTreeRoot()) == ["new", "C", "B"]
+    assert not project.layerTreeRoot().findLayer(layer.id()).itemVisibilityChecked()
+
+
+def test_groups_are_kept(make_layer: Any, project: QgsProject) -> None:
+    root = project.layerTreeRoot()
+    scenes = root.addGroup("scenes")
+    results = root.addGroup("results")
+    for group, name in ((scenes, "B"), (results, "a"), (root, "top")):
+        group.addLayer(project.addMapLayer(make_layer(name), False))
+    layers = [project.addMapLayer(make_layer(name), False) for name in ("NEW", "NEWER")]
+    results.insertLayer(0, layers[0])
+    root.insertLayer(3, layers[1])
+    for layer in layers:
+        settle(layer, project)
+    assert names(results) == ["a", "NEW"]
+    assert names(root) == ["NEWER", "scenes", "results", "top"]
+
+
+def test_a_layer_that_is_not_in_the_list_is_left_alone(
+    make_layer: Any, project: QgsProject
+) -> None:
+    layer = project.addMapLayer(make_layer("NEW"), False)
+    settle(layer, project)
+    assert names(project.layerTreeRoot()) == []
+
+
+def test_a_scene_does_not_hide_its_annotations(tmp_path: Path, project: QgsProject) -> None:
+    import processing
+
+    files = {
+        "ANNOTATIONS": "1.gpkg",
+        "OUTPUT": "2.tif",
+        "TEST_AOI": "3.gpkg",
+        "TRAINING_AOI": "4.gpkg",
+    }
+    where = {name: str(tmp_path / file) for name, file in files.items()}
+    processing.runAndLoadResults("deepseg:demoscene", {"SIZE": 256, **where})
+    found = names(project.layerTreeRoot())
+    assert sorted(found) == ["Annotations", "Scene", "Test area", "Training area"]
+    assert found[-1] == "Scene"
