@@ -167,6 +167,14 @@ def test_sides_close_to_whole_pixels_are_made_so(make_raster, resolution, factor
         assert np.array_equal(pixels.values[0], np.rint(means))
 
 
+def test_pixels_too_coarse_for_the_model_are_refused(make_raster):
+    source = make_raster(np.ones((3, 40, 40), np.uint8), Affine(10, 0, 5e5, 0, -10, 5.5e6))
+    with Raster(source) as raster:
+        assert raster.at_resolution(0.4).grid.width == 1000
+        with pytest.raises(RasterError, match=r"pixels of 10 m, .* trained on 0\.25 m"):
+            raster.at_resolution(0.25)
+
+
 def test_within_a_factor_of_one_and_a_half_a_raster_stays_itself(make_raster):
     image = np.ones((1, 20, 20), dtype=np.uint8)
     with Raster(make_raster(image)) as raster:

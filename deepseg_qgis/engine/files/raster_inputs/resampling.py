@@ -38,6 +38,9 @@ MARGIN_PX = 2
 KEPT_BYTES = 128 * 2**20
 """Blocks are kept for the windows that overlap, as long as they take no more."""
 MOST_PIXELS = 10**12
+COARSEST = 32.0
+"""Pixels that many times as long as the model's show nothing of what it knows: a house of 8 m is
+one of them, if it was learned in 25 cm."""
 ANY_CRS = "EPSG:3857"
 """Both grids are in one CRS; GDAL wants to be told some."""
 
@@ -58,8 +61,15 @@ def north_up(grid: Grid, resolution_m: float) -> Grid:
     the other way round, it is made just that: nothing is blurred between pixels then.
 
     Raises:
-        RasterError: so many pixels, or less than one, cannot be meant.
+        RasterError: so coarse a raster, so many pixels, or less than one, cannot be meant.
     """
+    if grid.resolution_m is not None and grid.resolution_m > COARSEST * resolution_m:
+        raise RasterError(
+            f"The raster has pixels of {grid.resolution_m:.3g} m, the model was trained on "
+            f"{resolution_m:.3g} m. What it knows cannot be seen in pixels more than "
+            f"{COARSEST:.0f} times as long. Choose a raster that is closer to the model's "
+            "resolution, or train a model on this one."
+        )
     corners = np.array(
         [[0, 0], [grid.width, 0], [0, grid.height], [grid.width, grid.height]], dtype=np.float64
     )
