@@ -311,3 +311,11 @@ def test_what_is_not_read_at_once_is_not_lost():
         ]
         splits = list(itertools.chain.from_iterable(given))
     assert sum(split.classes.size for split in splits) == classes.size
+
+
+def test_without_heights_objects_are_the_connected_parts():
+    classes = spiral(20) * np.uint8(2)
+    region = Window(*ORIGIN, *classes.shape)
+    with Splitter(region, COUNTABLE, 1) as splitter:
+        (split,) = splitter.add(region, classes, classes, None)
+    assert np.array_equal(split.classes, classes)

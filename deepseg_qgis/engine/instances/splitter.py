@@ -100,14 +100,13 @@ class Splitter:
             core: the next of the grid, row by row.
             classes: (rows, columns), 0 background, 1 to k; None where all is background.
             probabilities: (rows, columns), of each pixel's class, in 1/255; 0 for background.
-            heights: (rows, columns), high in the middle of an object and low along its border.
+            heights: (rows, columns), high in the middle of an object and low along its border;
+                None for 0.
 
         Raises:
             ParameterError: objects touch so that there are not enough slots.
         """
-        planes = None
-        if classes is not None and probabilities is not None and heights is not None:
-            planes = (classes, probabilities, heights)
+        planes = () if classes is None else (classes, probabilities, heights)
         window, known = self._lagging.window(core, planes)
         if window.height > 0 and window.width > 0:
             self._take(window, known)

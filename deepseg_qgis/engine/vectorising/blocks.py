@@ -60,8 +60,8 @@ class Lagging:
         self._next_above = np.zeros(shape, dtype=np.uint8)
         self._left = np.zeros((planes, 0, self._strip), dtype=np.uint8)
 
-    def window(self, core: Window, planes: Sequence[Pixels] | None) -> tuple[Window, Pixels]:
-        """Return the window that the next core completes; without planes all of the core is 0.
+    def window(self, core: Window, planes: Sequence[Pixels | None]) -> tuple[Window, Pixels]:
+        """Return the window that the next core completes; planes that are None or missing are 0.
 
         Its pixels are (planes, rows + 2 halo, columns + 2 halo); beyond the region all is 0.
         """
@@ -78,7 +78,9 @@ class Lagging:
         )
         known[:, :strip, : strip + core.width] = self._above[:, :, at : at + strip + core.width]
         known[:, strip : strip + core.height, :strip] = self._left
-        for number, plane in enumerate(planes or ()):
+        for number, plane in enumerate(planes):
+            if plane is None:
+                continue
             known[number, strip : strip + core.height, strip : strip + core.width] = plane
         bottom = strip + core.height
         self._next_above[:, :, at + strip : at + strip + core.width] = known[
@@ -114,10 +116,8 @@ class Blocks:
 
     def block(self, core: Window, classes: Pixels | None, probabilities: Pixels | None) -> Block:
         """Return the block that the next core completes; without classes all of it is 0."""
-        planes = None
-        if classes is not None and probabilities is not None:
-            planes = (classes, probabilities)
-        window, known = self._lagging.window(core, planes)
+        empty = classes is None or probabilities is None
+        window, known = self._lagging.window(core, () if empty else (classes, probabilities))
         halo = self._halo
         return Block(window, halo, known[0], known[1, halo:-halo, halo:-halo])
 
