@@ -1,0 +1,169 @@
+"""Which categories are counted: by how their annotations lie, or as the user says."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import shapely
+
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
+from deepseg_qgis.engine.models.model_card import task_of
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.countability import (
+    NEAR_PX,
+    NEAR_SHARE,
+    QUARTER_TILE,
+    Judged,
+    countable,
+    judged,
+)
+from deepseg_qgis.errors import ParameterError
+
+TILE_PX = 64
+HOUSE, WATER, TREE = (Category(name, "#112233") for name in ("house", "water", "tree"))
+HOUSES = Judged(HOUSE, 50, 0.8, 300.0)
+LAKES = Judged(WATER, 50, 0.8, 1e6)
+TREES = Judged(TREE, 50, 0.0, 30.0)
+EVERYTHING = Area(shapely.box(0, 0, 1000, 1000))
+NOTHING = Area.of_windows([])
+
+
+def truth(polygons, classes=None, training=EVERYTHING, validation=NOTHING):
+    classes = np.array(classes or [1] * len(polygons), dtype=np.uint8)
+    area = AnnotatedArea(np.array(polygons, dtype=object), classes)
+    return SimpleNamespace(annotated=area, training=training, validation=validation)
+
+
+def rows_of_houses(apart):
+    """Return ten houses of 10 × 10 px in a row, so far apart."""
+    return [shapely.box(i * (10 + apart), 0, i * (10 + apart) + 10, 10) for i in range(10)]
+
+
+def judge(*truths, categories=(HOUSE,)):
+    return judged(truths, categories)
+
+
+@pytest.mark.parametrize(
+    ("apart", "near"), [(0, 1.0), (NEAR_PX - 0.01, 1.0), (NEAR_PX + 0.01, 0.0)]
+)
+def test_near_is_within_the_bound(apart, near):
+    (found,) = judge(truth(rows_of_houses(apart)))
+    assert (found.objects, found.near_share, found.median_px) == (10, near, 100.0)
+    assert found.countable(TILE_PX) == (near > 0)
+
+
+def test_every_object_near_another_one_is_counted_once():
+    three = [shapely.box(i * 10, 0, i * 10 + 10, 10) for i in range(3)]
+    (found,) = judge(truth([*three, shapely.box(500, 500, 510, 510)]))
+    assert found.near_share == 0.75
+
+
+def test_only_objects_of_the_same_category_are_neighbours():
+    polygons = [shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)]
+    found = judge(truth(polygons, [1, 2]), categories=(HOUSE, WATER))
+    assert [each.near_share for each in found] == [0.0, 0.0]
+    assert [each.category for each in found] == [HOUSE, WATER]
+
+
+def test_only_labelled_ground_is_judged_in_all_rasters_together():
+    here = Area(shapely.box(0, 0, 100, 100))
+    there = Area(shapely.box(200, 0, 300, 100))
+    pair = [shapely.box(10, 10, 20, 20), shapely.box(20, 10, 30, 20)]
+    single, outside = shapely.box(210, 10, 230, 30), shapely.box(500, 500, 900, 900)
+    both = truth([*pair, single, outside], training=here, validation=there)
+    (found,) = judge(both)
+    assert found.objects == 3
+    assert found.near_share == pytest.approx(2 / 3)
+    # the same place in another raster is no neighbour
+    alone = truth([shapely.box(30, 10, 40, 20)], training=here)
+    (found,) = judge(both, alone)
+    assert found.objects == 4
+    assert found.near_share == 0.5
+    assert found.median_px == 100.0
+
+
+def test_a_category_without_objects_is_not_counted():
+    found = judge(truth([shapely.box(0, 0, 9, 9)]), categories=(HOUSE, TREE))
+    assert found[1] == Judged(TREE, 0, 0.0, 0.0)
+    assert not found[1].countable(TILE_PX)
+
+
+QUARTER_PX = QUARTER_TILE * TILE_PX**2
+
+
+@pytest.mark.parametrize(
+    ("change", "counted"),
+    [
+        ({}, True),
+        ({"near_share": NEAR_SHARE}, True),
+        ({"near_share": NEAR_SHARE - 1e-6}, False),
+        ({"median_px": QUARTER_PX - 1}, True),
+        ({"median_px": QUARTER_PX}, False),
+        ({"objects": 2}, True),
+        ({"objects": 1}, False),
+    ],
+)
+def test_the_rule_on_both_sides_of_each_bound(change, counted):
+    assert replace(HOUSES, **change).countable(TILE_PX) is counted
+
+
+def test_the_size_is_judged_by_the_tile():
+    large = replace(HOUSES, median_px=2 * QUARTER_PX)
+    assert not large.countable(TILE_PX)
+    assert large.countable(2 * TILE_PX)
+
+
+@pytest.mark.parametrize(
+    ("task", "stuff", "right"),
+    [
+        ("auto", (), (True, False, False)),
+        ("auto", ("house",), (False, False, False)),
+        ("auto", ("water",), (True, False, False)),
+        ("semantic", (), (False, False, False)),
+        ("semantic", ("house",), (False, False, False)),
+        ("instance", (), (True, True, True)),
+        ("panoptic", (), (True, False, False)),
+        ("panoptic", ("water",), (True, False, True)),
+        ("panoptic", ("water", "tree"), (True, False, False)),
+    ],
+)
+def test_what_the_user_says_counts_more_than_the_annotations(task, stuff, right):
+    assert countable(task, stuff, [HOUSES, LAKES, TREES], TILE_PX) == right
+
+
+def test_the_task_in_one_word():
+    assert task_of((True, True)) == "instance"
+    assert task_of((True, False)) == "panoptic"
+    assert task_of((False, False)) == "semantic"
+
+
+@pytest.mark.parametrize("task", ["auto", "semantic", "instance", "panoptic"])
+def test_names_that_are_not_there_are_refused(task):
+    with pytest.raises(ParameterError, match=r"STUFF_CATEGORIES\) name Water, sea, .*house, water"):
+        countable(task, ("Water", "sea", "water"), [HOUSES, LAKES], TILE_PX)
+
+
+@pytest.mark.parametrize(
+    ("task", "stuff", "found"),
+    [
+        ("instance", ("house",), [HOUSES]),
+        ("panoptic", ("house", "water"), [HOUSES, LAKES]),
+        ("panoptic", (), [LAKES, TREES]),
+    ],
+)
+def test_a_task_with_nothing_to_count_says_what_was_found(task, stuff, found):
+    with pytest.raises(ParameterError, match="no category is countable") as told:
+        countable(task, stuff, found, TILE_PX)
+    message = str(told.value)
+    assert f"'{task}'" in message
+    for each in found:
+        assert each.text in message
+    assert "STUFF_CATEGORIES" in message
+    assert "'semantic'" in message
+
+
+def test_what_was_found_is_said_in_words():
+    assert Judged(HOUSE, 1234, 0.456, 5678.4).text == (
+        f"house: 1,234 objects, 46% within {NEAR_PX:g} px of another, median 5,678 px"
+    )
