@@ -19,6 +19,7 @@ SQUARE = shapely.to_wkb(shapely.box(0, 0, 1, 1), flavor="iso")
 POINTS = struct.pack("<I6d", 3, 0, 0, 1, 1, 2, 0)
 CIRCULAR = struct.pack("<BI", 1, 8) + POINTS
 CURVED = struct.pack("<BII", 1, 10, 1) + struct.pack("<BI", 1, 8) + POINTS
+EMPTY_ARC = struct.pack("<BII", 1, 8, 0)
 SURFACES = struct.pack("<BII", 1, 12, 1) + SQUARE
 
 
@@ -62,7 +63,7 @@ def make_rows(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("odd", [CIRCULAR, CURVED, SURFACES])
+@pytest.mark.parametrize("odd", [CIRCULAR, EMPTY_ARC, CURVED, SURFACES])
 @pytest.mark.parametrize("inside", [False, True])
 def test_curves_do_not_hide_the_others(make_rows, odd, inside):
     if inside:
@@ -70,6 +71,7 @@ def test_curves_do_not_hide_the_others(make_rows, odd, inside):
     found = read_features(make_rows((SQUARE, "a"), (odd, "b"), (SQUARE, "c")))
     assert [shape is None for shape in found.geometries] == [False, True, False]
     assert found.geometries[2].area == 1
+    assert len(shapely.get_coordinates(found.geometries)) == 10
     assert found.columns["category"] == ["a", "b", "c"]
 
 

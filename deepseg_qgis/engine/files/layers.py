@@ -74,8 +74,10 @@ def _shapes(wkb: NDArray[np.object_]) -> Geometries:
 def _shapes_of(wkb: NDArray[np.object_]) -> Geometries:
     # what begins with NaN is no ring to GEOS, and would end the reading of all others
     shapes = np.asarray(shapely.from_wkb(wkb, on_invalid="fix"), dtype=object)
-    mixed = shapely.get_type_id(shapes) == shapely.GeometryType.GEOMETRYCOLLECTION
-    shapely.get_coordinates(shapes[mixed])  # raises for curves, of which shapely knows nothing
+    parts = shapes
+    while len(parts):  # raises for curves, of which shapely knows nothing
+        mixed = shapely.get_type_id(parts) == shapely.GeometryType.GEOMETRYCOLLECTION
+        parts = shapely.get_parts(parts[mixed])
     return shapes
 
 

@@ -22,6 +22,8 @@ WGS84 = pyproj.CRS.from_epsg(4326)
 
 MOST_PIECES = 4096
 """An edge is never cut into more pieces than this, however wild the projection."""
+MOST_ADDED = 1 << 21
+"""Nor are all edges together cut into more pieces than this and four each: some 300 MB."""
 SAMPLES = 5
 """Curvature is estimated on so many × so many places over the polygons…"""
 SAFETY = 4.0
@@ -77,7 +79,8 @@ def on_course(
         return polygons.moved(target)
     pieces = np.ones(len(source), dtype=np.int64)
     most = np.minimum(np.ceil(np.sqrt(bend[bent] / tolerance)), MOST_PIECES)
-    pieces[looked[bent]] = most.astype(np.int64)
+    room = (MOST_ADDED + 4 * len(source)) / most.sum()
+    pieces[looked[bent]] = np.maximum(most * min(room, 1.0), 1.0).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(pieces)])
     cut = np.empty((starts[-1], 2))
     cut[starts[:-1]] = target
