@@ -74,7 +74,8 @@ def test_what_is_usable_is_a_valid_polygon(shapes):
             assert 0 < shape.area < np.inf
             assert np.isfinite(shapely.get_coordinates(shape)).all()
         elif before is not None and before.geom_type == "Polygon" and before.is_valid:
-            assert not 0 < before.area < np.inf
+            far = np.abs(shapely.get_coordinates(before)).max(initial=0) > annotations.FARTHEST
+            assert far or not 0 < before.area < np.inf
 
 
 @given(RINGS)
@@ -268,6 +269,12 @@ def test_on_a_raster_of_the_world_both_ends_are_one_place():
     assert found.bounds[0] == pytest.approx(0, abs=1e-3)
     assert found.bounds[2] == pytest.approx(3600, abs=1e-3)
     assert found.intersection(shapely.box(0, 0, 3600, 1800)).area > 6_000_000
+
+
+@pytest.mark.parametrize("far", [1e16, 2e306])
+def test_what_is_nowhere_is_left_out(far):
+    shapes = [shapely.Polygon([(45, 35), (far, -far), (46, 36)]), shapely.box(0, 0, 1e15, 1)]
+    assert repair(as_array(shapes))[1].tolist() == [False, True]
 
 
 @pytest.mark.parametrize("far", [1e6, 1e10, 1e200])

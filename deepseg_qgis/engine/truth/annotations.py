@@ -25,6 +25,8 @@ MOST_CATEGORIES = 254
 
 PLAIN_COLOUR = "#808080"
 
+FARTHEST = 1e15
+"""What lies beyond, in metres, degrees or pixels, is nowhere, and GEOS cuts it wrongly."""
 PLAIN_VERTICES = 300
 """Polygons of so few vertices are repaired at once, however tangled."""
 MOST_CROSSINGS = 100_000
@@ -136,7 +138,8 @@ def repair(
 
     Parts that overlap are united, and a line that crosses itself keeps what it goes around; points
     and lines of a collection are dropped. Not usable: NULL, empty, without area, with coordinates
-    that are not numbers, or such a tangle that repairing it would take minutes and gigabytes.
+    that are not numbers or lie nowhere (`FARTHEST`), or such a tangle that repairing it would take
+    minutes and gigabytes.
     """
     finite = _finite(geometries)
     result: Geometries = geometries.copy()
@@ -180,11 +183,11 @@ def require_touching(annotations: Annotations, rasters: list[Raster]) -> None:
 
 
 def _finite(geometries: Geometries) -> NDArray[np.bool_]:
-    """Return which geometries have coordinates, all of them numbers."""
+    """Return which geometries have coordinates, all of them numbers of some place."""
     xy, owners = shapely.get_coordinates(geometries, return_index=True)
     finite = np.zeros(len(geometries), dtype=bool)
     finite[owners] = True
-    finite[owners[~np.isfinite(xy).all(axis=1)]] = False
+    finite[owners[~(np.abs(xy) <= FARTHEST).all(axis=1)]] = False
     return finite
 
 
