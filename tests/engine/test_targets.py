@@ -162,7 +162,7 @@ def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():
         return SimpleNamespace(annotated=annotated(polygons, classes))
 
     small, large = smoothing_for([truth(8)], ALL), smoothing_for([truth(16)], ALL)
-    assert 0 < small
+    assert small > 0
     assert large == pytest.approx(2 * small, rel=0.1)
     assert smoothing_for([truth(8, 8), truth(8, 4000)], ALL) == pytest.approx(small, rel=0.1)
     assert smoothing_for([truth(4000)], ALL) == MOST_SMOOTHING_PX

@@ -1,0 +1,181 @@
+"""The rule that tells objects apart best on known ground, against a plain reading of it."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
+from deepseg_qgis.engine.instances.basins import instances_of
+from deepseg_qgis.engine.learning.object_search import Ground, best_rule
+
+ONE = np.array([True])
+HALF = as_levels((0.5,))
+SIDE = 12
+HEIGHT_A_PX = 20
+"""So much do heights rise from pixel to pixel towards an object's middle, where they are 250."""
+
+
+def houses(rows=3, columns=4, between=0):
+    """Return (rows, columns) int32: squares of 12 px in rows, numbered, wall to wall or apart."""
+    step = SIDE + between
+    objects = np.zeros((rows * step + 4, columns * step + 4), dtype=np.int32)
+    for number, (i, j) in enumerate(itertools.product(range(rows), range(columns)), start=1):
+        objects[2 + i * step :, 2 + j * step :][:SIDE, :SIDE] = number
+    return objects
+
+
+def perfect(objects):
+    """Return ground where the network says exactly what is there."""
+    heights = np.zeros(objects.shape)
+    for number in np.unique(objects[objects > 0]):
+        rows, columns = np.nonzero(objects == number)
+        away = np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())
+        heights[rows, columns] = 250 - HEIGHT_A_PX * away
+    planes = np.stack([np.where(objects, 200, 10), heights]).astype(np.uint8)
+    classes = (objects > 0).astype(np.uint8)
+    return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
+
+
+def slowly(grounds, levels, countable, rule):
+    """Return the panoptic qualities that a rule gives, object by object."""
+    qualities = []
+    for number, counted in enumerate(countable.tolist(), start=1):
+        iou_sum = matched = found_count = there_count = 0
+        for ground in grounds:
+            classes, _ = decide_known(ground.planes, levels, ground.known)
+            labels = instances_of(classes, ground.planes[-1], countable, rule.depth)
+            labels = np.where(classes == number, labels, 0)
+            truth = np.where(ground.known & (ground.classes == number), ground.objects, 0)
+            found = [labels == each for each in np.unique(labels[labels > 0])]
+            found = [each for each in found if each.sum() >= rule.least_px]
+            there = [truth == each for each in np.unique(truth[truth > 0])]
+            found_count, there_count = found_count + len(found), there_count + len(there)
+            for one, other in itertools.product(found, there):
+                iou = (one & other).sum() / (one | other).sum()
+                iou_sum, matched = iou_sum + iou * (iou > 0.5), matched + int(iou > 0.5)
+        both = found_count + there_count
+        quality = 2 * iou_sum / both if both else None
+        qualities.append(quality if counted else None)
+    return qualities
+
+
+def assert_alike(found, right):
+    assert len(found) == len(right)
+    for one, other in zip(found, right, strict=True):
+        assert one == (other if other is None else pytest.approx(other, abs=1e-9))
+
+
+@pytest.mark.parametrize("between", [0, 3])
+def test_what_is_perfect_is_found_so(between):
+    ground = perfect(houses(between=between))
+    rule = best_rule([ground], HALF, ONE)
+    assert rule.qualities == (1.0,)
+    assert rule.depth >= 1
+    assert 0 <= rule.least_px <= SIDE**2
+    assert slowly([ground], HALF, ONE, rule) == [1.0]
+
+
+def test_dents_in_roofs_are_passed_over_and_walls_are_not():
+    ground = perfect(houses())
+    middles = ground.planes[-1] > 150
+    chequered = np.indices(middles.shape).sum(axis=0) % 2 == 0
+    ground.planes[-1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
+    rule = best_rule([ground], HALF, ONE)
+    assert 10 < rule.depth <= 5 * HEIGHT_A_PX
+    assert rule.qualities == (1.0,)
+    for depth in (5, 6 * HEIGHT_A_PX):
+        assert slowly([ground], HALF, ONE, replace(rule, depth=depth))[0] < 0.5
+
+
+def test_specks_are_too_small_to_be_objects():
+    ground = perfect(houses(between=3))
+    assert not ground.objects[SIDE + 3, ::2].any(), "between the houses"
+    ground.planes[:, SIDE + 3, ::2] = 180
+    rule = best_rule([ground], HALF, ONE)
+    assert rule.least_px > 1
+    assert rule.qualities == (1.0,)
+    assert slowly([ground], HALF, ONE, replace(rule, least_px=1))[0] < 0.9
+
+
+def test_small_objects_are_not_taken_for_specks():
+    objects = houses(between=3)
+    objects[SIDE + 3, ::2] = np.arange(100, 100 + len(objects[0, ::2]))
+    rule = best_rule([perfect(objects)], HALF, ONE)
+    assert rule.least_px <= 1
+    assert rule.qualities == (1.0,)
+
+
+def test_all_grounds_count_together():
+    right, missed = perfect(houses(2, 3)), perfect(houses(1, 4))
+    missed.planes[0] = 0
+    rule = best_rule([right, missed], HALF, ONE)
+    assert rule.qualities == (pytest.approx(6 / (6 + 4 / 2)),)
+    assert best_rule([missed, right], HALF, ONE) == rule
+    assert_alike(rule.qualities, slowly([right, missed], HALF, ONE, rule))
+
+
+def test_what_is_not_known_does_not_count():
+    ground = perfect(houses(2, 4))
+    ground.known[:, 2 + 3 * SIDE :] = False  # the last house of each row
+    ground.planes[:, :, 2 + 3 * SIDE :] = np.random.default_rng(0).integers(
+        0, 256, ground.planes[:, :, 2 + 3 * SIDE :].shape
+    )
+    assert best_rule([ground], HALF, ONE).qualities == (1.0,)
+    cut = perfect(houses(2, 4))
+    cut.known[:, 2 + 3 * SIDE + 7 :] = False  # of those some is known: that must be found
+    assert best_rule([cut], HALF, ONE).qualities == (1.0,)
+    cut.planes[0, :, 2 + 3 * SIDE : 2 + 3 * SIDE + 7] = 0
+    assert best_rule([cut], HALF, ONE).qualities == (pytest.approx(6 / (6 + 2 / 2)),)
+
+
+def test_nothing_there_and_nothing_known():
+    for grounds in ([], [perfect(np.zeros((9, 9), dtype=np.int32))]):
+        rule = best_rule(grounds, HALF, ONE)
+        assert rule.qualities == (None,)
+        assert rule.depth >= 1
+        assert rule.least_px == 0
+
+
+def two_categories():
+    """Return ground of houses of two categories in turn, wall to wall."""
+    objects = houses()
+    classes = np.where(objects, (objects - 1) % 2 + 1, 0).astype(np.uint8)
+    first = perfect(objects)
+    chances = [np.where(classes == k, 200, 10).astype(np.uint8) for k in (1, 2)]
+    return Ground(np.stack([*chances, first.planes[-1]]), objects, classes, first.known)
+
+
+def test_categories_that_are_not_countable_have_no_quality():
+    levels = as_levels((0.5, 0.5))
+    ground = two_categories()
+    assert best_rule([ground], levels, np.array([True, False])).qualities == (1.0, None)
+    assert best_rule([ground], levels, np.array([False, True])).qualities == (None, 1.0)
+    assert best_rule([ground], levels, np.array([True, True])).qualities == (1.0, 1.0)
+
+
+def test_an_object_of_another_category_is_not_the_right_one():
+    levels = as_levels((0.5, 0.5))
+    ground = two_categories()
+    ground.planes[:2, ground.objects == 1] = [[10], [200]]  # the first house is said to be of 2
+    rule = best_rule([ground], levels, np.array([True, True]))
+    assert_alike(rule.qualities, [5 / (5 + 1 / 2), 6 / (6 + 1 / 2)])
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 9999), st.integers(1, 3), st.booleans())
+def test_qualities_are_those_of_the_rule_on_any_ground(seed, count, both):
+    rng = np.random.default_rng(seed)
+    countable, levels = np.array([True, both]), as_levels((0.5, 0.4))
+    grounds = []
+    for _ in range(count):
+        plain = two_categories()
+        noise = rng.normal(0, rng.choice([5, 40, 90]), (3, *plain.objects.shape))
+        planes = (plain.planes + noise).clip(0, 255).astype(np.uint8)
+        known = np.kron(rng.random((10, 13)) < 0.9, np.ones((4, 4), dtype=bool))
+        grounds.append(Ground(planes, plain.objects, plain.classes, known))
+    rule = best_rule(grounds, levels, countable)
+    assert_alike(rule.qualities, slowly(grounds, levels, countable, rule))
