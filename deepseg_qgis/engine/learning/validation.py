@@ -76,8 +76,9 @@ class _Sums:
     def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
         region = truth.validation.window(truth.raster.grid.window)
-        ground = _empty(truth, region, len(self._countable)) if self._countable.any() else None
-        if ground and region.height:
+        ground = None
+        if self._countable.any() and region.height and region.width:
+            ground = _empty(truth, region, len(self._countable))
             self._grounds.append(ground)
 
         def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:

@@ -1,0 +1,130 @@
+"""Scores on the validation areas, with an engine that says what it is told to."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import shapely
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.learning.object_search import Rule
+from deepseg_qgis.engine.learning.validation import Validation, validate
+from deepseg_qgis.engine.truth import annotations
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+
+ALL, NONE = np.array([True]), np.array([False])
+NOTHING = Area.of_windows([])
+SIDE, HOUSE = 96, 12
+
+
+class Echo:
+    """An engine and backend: a raster's first band is the probability, its second the height."""
+
+    description, most_window_px, sees_whole_window = "echo", 10**6, False
+    batch_size, in_flight = 1, 1
+
+    def __init__(self, planes):
+        self._planes = planes
+
+    def backend(self, _height, _width):
+        return self
+
+    def start(self, pixels):
+        return lambda: np.stack([each.values[: self._planes] for each in pixels])
+
+
+@pytest.fixture
+def truth(make_raster, make_layer):
+    """Return a factory: validation area → ground truth of houses wall to wall, well told."""
+    stack = contextlib.ExitStack()
+
+    def make(validation, first=(0, 0), name="town"):
+        image = np.full((2, SIDE, SIDE), 10, dtype=np.uint8)
+        polygons = []
+        for row in range(first[0], 60, 3 * HOUSE):
+            for column in range(first[1], 60, HOUSE):
+                inside = np.s_[row : row + HOUSE, column : column + HOUSE]
+                image[0][inside] = 220
+                away = np.abs(np.arange(HOUSE) - (HOUSE - 1) / 2)
+                image[1][inside] = 250 - 20 * (away[:, None] + away)
+                polygons.append(shapely.box(column, row, column + HOUSE, row + HOUSE))
+        layer = make_layer(
+            [shapely.affinity.scale(each, 1, -1, origin=(0, 0)) for each in polygons],
+            ["house"] * len(polygons),
+            crs=None,
+            name=name,
+        )
+        source = make_raster(image, transform=None, crs=None, name=f"{name}.tif")
+        loaded = annotations.load(layer, Control())
+        raster = stack.enter_context(Raster(source))
+        training = Area(box(raster.grid.window)).without(validation)
+        return GroundTruth(raster, loaded.over(raster, loaded.categories), training, validation)
+
+    with stack:
+        yield make
+
+
+def area(row, column, height, width):
+    return Area(box(Window(row, column, height, width)))
+
+
+def test_well_told_objects_have_the_full_score(truth):
+    found = validate(Echo(2), ALL, [truth(area(0, 0, SIDE, SIDE))], 64)
+    assert found.category_iou == (1.0,)
+    assert found.rule.qualities == (1.0,)
+    assert found.score == 1.0
+
+
+def test_without_heights_houses_in_a_row_are_one(truth):
+    ground = truth(area(0, 0, SIDE, SIDE))
+    flat = Echo(2)
+    flat.start = lambda pixels: (
+        lambda: np.stack(
+            [np.stack([each.values[0], np.zeros_like(each.values[0])]) for each in pixels]
+        )
+    )
+    found = validate(flat, ALL, [ground], 64)
+    assert found.category_iou == (1.0,)
+    assert found.rule.qualities == (0.0,)
+    assert found.score == 0.0
+
+
+def test_where_nothing_is_counted_the_score_is_the_iou(truth):
+    found = validate(Echo(1), NONE, [truth(area(0, 0, SIDE, SIDE))], 64)
+    assert found.rule is None
+    assert found.score == 1.0
+
+
+def test_objects_outside_of_the_validation_area_do_not_count(truth):
+    ground = truth(area(0, 0, HOUSE, 3 * HOUSE))
+    found = validate(Echo(2), ALL, [ground], 64)
+    assert found.rule.qualities == (1.0,)
+    assert found.loss == pytest.approx(-np.log(220 / 255), rel=1e-3)
+
+
+def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):
+    ground = truth(area(0, 0, SIDE, SIDE), first=(4, 4))
+    monkeypatch.setattr(
+        "deepseg_qgis.engine.learning.validation.windows.default_tile_size", lambda _: 32
+    )
+    found = validate(Echo(2), ALL, [ground], 32)
+    assert found.rule.qualities == (1.0,)
+
+
+@pytest.mark.parametrize("first", [(0, 0), (5, 5)])
+def test_a_raster_without_validation_area_is_passed_over(truth, first):
+    kept = truth(area(0, 0, SIDE, SIDE), name="kept")
+    other = truth(NOTHING, first, name="other")
+    alone = validate(Echo(2), ALL, [kept], 64)
+    assert validate(Echo(2), ALL, [other, kept], 64) == alone
+    assert validate(Echo(2), ALL, [kept, other], 64) == alone
+
+
+def test_the_score_is_of_quality_where_objects_are_told_apart_else_of_iou():
+    rule = Rule(3, 0, (0.5, None, None))
+    assert Validation(1.0, (0.5,) * 3, (0.9, 0.7, None), rule).score == pytest.approx(0.6)
+    assert Validation(1.0, (0.5,) * 3, (0.9, 0.7, None)).score == pytest.approx(0.8)
+    assert Validation(1.0, (0.5,), (None,), Rule(3, 0, (None,))).score is None
