@@ -158,13 +158,12 @@ def batch(what: str, seed: int, until: float, answer: multiprocessing.Queue) -> 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         case = KINDS[what](folder)
-        rng = random.Random(seed)
         for number in range(CASES):
             if time.monotonic() > until:
                 break
             started, before = time.process_time(), peak_mb()
             try:
-                case(rng, folder / "case")
+                case(random.Random(f"{seed} {number}"), folder / "case")
                 check_cost(time.process_time() - started, peak_mb() - before)
                 ended["read"] += 1
             except DeepSegError as error:
