@@ -32,6 +32,16 @@ CARD = ModelCard(
     countable=(False, False),
 )
 
+PANOPTIC = replace(
+    CARD,
+    task="panoptic",
+    countable=(True, False),
+    depth=23,
+    least_px=40,
+    smoothing_px=1.25,
+)
+INSTANCE = replace(PANOPTIC, task="instance", countable=(True, True), smoothing_px=0.0)
+
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory):
@@ -104,6 +114,69 @@ def test_a_card_out_of_bounds_is_refused(field, value, word):
     content = asdict(CARD) | {field: value}
     with pytest.raises(ModelError, match=word):
         from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("card", [INSTANCE, PANOPTIC], ids=lambda card: card.task)
+def test_a_card_of_objects_comes_out_as_it_went_in(card):
+    assert from_json(to_json(card)) == card
+    assert card.objects
+    assert card.smoothing == card.smoothing_px
+    assert card.planes == ("Græs", "<b>=1</b>", "height")
+
+
+def test_a_semantic_card_has_no_heights():
+    assert not CARD.objects
+    assert CARD.smoothing is None
+    assert CARD.planes == ("Græs", "<b>=1</b>")
+
+
+def test_cards_from_before_objects_were_told_apart_are_semantic():
+    content = asdict(CARD)
+    for name in ("countable", "depth", "least_px", "smoothing_px"):
+        del content[name]
+    assert from_json(json.dumps(content)) == CARD
+    for task in ("instance", "panoptic"):
+        with pytest.raises(ModelError, match="does not go with its countable"):
+            from_json(json.dumps(content | {"task": task}))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"countable": [True]}, "does not say of each category"),
+        ({"countable": [True, False, False]}, "does not say of each category"),
+        ({"countable": [1, 0]}, "does not say of each category"),
+        ({"countable": "yes"}, "no list"),
+        ({"countable": None}, "no list"),
+        ({"countable": [True, True]}, "task is 'panoptic', which does not go"),
+        ({"countable": [False, False]}, "task is 'panoptic', which does not go"),
+        ({"countable": []}, "task is 'panoptic', which does not go"),
+        ({"task": "instance"}, "task is 'instance', which does not go"),
+        ({"task": "semantic"}, "task is 'semantic', which does not go"),
+        ({"depth": 0}, "depth"),
+        ({"depth": 300}, "depth"),
+        ({"depth": True}, "depth"),
+        ({"depth": None}, "depth"),
+        ({"least_px": -1}, "smallest size"),
+        ({"least_px": 1e300}, "smallest size"),
+        ({"smoothing_px": -0.5}, "smoothing"),
+        ({"smoothing_px": 1e4}, "smoothing"),
+        ({"smoothing_px": "1"}, "smoothing"),
+        ({"smoothing_px": float("nan")}, "no JSON"),
+        ({"depth": float("inf")}, "no JSON"),
+    ],
+)
+def test_a_card_that_tells_objects_apart_in_no_way_is_refused(change, word):
+    with pytest.raises(ModelError, match=word):
+        from_json(json.dumps(asdict(PANOPTIC) | change))
+
+
+def test_a_network_without_the_heads_of_its_card_is_refused(model_path, tmp_path):
+    header, body = parts(model_path)
+    metadata = {key: to_json(INSTANCE) for key in header["__metadata__"]}
+    path = written(tmp_path / "m.safetensors", header | {"__metadata__": metadata}, body)
+    with pytest.raises(ModelError, match="another shape or type"):
+        weights.load(path)
 
 
 json_values = st.recursive(
