@@ -19,12 +19,16 @@ from deepseg_qgis.engine.inference import cache, converting, devices
 from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
 from deepseg_qgis.engine.inference.decisions import as_levels
+from deepseg_qgis.engine.instances.finder import Telling
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.errors import DeepSegError, ParameterError
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 LEAST_AGREEMENT = 0.99
 """A quantised network must agree with float32 at this mask IoU, else it is not used."""
+LEAST_OBJECT_AGREEMENT = 0.97
+"""The same for the F1 of objects that are told apart: whether a weak saddle stays or goes is
+decided on the last digit, in any precision."""
 
 
 class Choice:
@@ -126,14 +130,17 @@ class Choice:
             self._control.warn(f"int8 does not work for this network ({error}).")
             entry = None
         agreement = float(entry.about["agreement"]) if entry else 0.0
-        if entry is None or agreement < LEAST_AGREEMENT:
+        objects = self._model.card.objects
+        least = LEAST_OBJECT_AGREEMENT if objects else LEAST_AGREEMENT
+        measure = "an F1 of the objects" if objects else "a mask IoU"
+        if entry is None or agreement < least:
             self._control.warn(
-                f"{raster.name}: int8 agrees with float32 at a mask IoU of {agreement:.4f}, less "
-                f"than {LEAST_AGREEMENT}. It is not used: {plain.description}."
+                f"{raster.name}: int8 agrees with float32 at {measure} of {agreement:.4f}, less "
+                f"than {least}. It is not used: {plain.description}."
             )
             return plain
         self._control.log(
-            f"{raster.name}: int8 agrees with float32 at a mask IoU of {agreement:.4f}, on windows "
+            f"{raster.name}: int8 agrees with float32 at {measure} of {agreement:.4f}, on windows "
             "of this raster."
         )
         return self._from_entry(entry, "int8")
@@ -212,6 +219,7 @@ class Choice:
             self._from_entry(plain, "float32"),
             samples(raster, area, quantisation.CHECKED_PX, quantisation.CHECKED_WINDOWS, 2),
             as_levels(self._model.card.thresholds),
+            Telling.of(self._model.card),
         )
         return self._kept(name, graph, {**plain.about, "agreement": found})
 

@@ -20,8 +20,11 @@ from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.backend import Engine, probabilities
-from deepseg_qgis.engine.inference.decisions import decide
+from deepseg_qgis.engine.inference.decisions import decide_known
 from deepseg_qgis.engine.inference.windows import LATTICE_PX
+from deepseg_qgis.engine.instances.basins import instances_of
+from deepseg_qgis.engine.instances.finder import Telling
+from deepseg_qgis.engine.instances.overlaps import Overlaps
 
 CALIBRATED_PX = 256
 CALIBRATED_WINDOWS = 48
@@ -75,16 +78,42 @@ def quantised(
 
 
 def agreement(
-    one: Engine, other: Engine, windows: Sequence[Pixels], levels: NDArray[np.uint8]
+    one: Engine,
+    other: Engine,
+    windows: Sequence[Pixels],
+    levels: NDArray[np.uint8],
+    telling: Telling | None,
 ) -> float:
-    """Return the IoU of two engines' class maps (same category: intersection), 1 if both empty."""
+    """Return how well two engines agree, 1 if neither finds anything.
+
+    The IoU of their class maps (same category: intersection); where objects are told apart
+    (``telling``), the F1 of one's objects as measured with the other's.
+    """
     shared = either = 0
     backends = [engine.backend(*windows[0].valid.shape) for engine in (one, other)]
     for pixels in windows:
         first, second = (
-            np.where(pixels.valid, decide(probabilities(each, [pixels])[0], levels)[0], 0)
+            _found(probabilities(each, [pixels])[0], pixels.valid, levels, telling)
             for each in backends
         )
-        shared += int(((first == second) & (first > 0)).sum())
-        either += int(((first > 0) | (second > 0)).sum())
+        if telling:
+            matched, *counts = Overlaps.of(first, second).without_small(telling.least_px).counts
+            shared, either = shared + 2 * matched, either + sum(counts)
+        else:
+            shared += int(((first[1] == second[1]) & (first[1] > 0)).sum())
+            either += int(((first[1] > 0) | (second[1] > 0)).sum())
     return shared / either if either else 1.0
+
+
+def _found(
+    planes: NDArray[np.uint8],
+    valid: NDArray[np.bool_],
+    levels: NDArray[np.uint8],
+    telling: Telling | None,
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return the objects (0 for none, or where none are told apart) and classes of a window."""
+    classes, _ = decide_known(planes, levels, valid)
+    if telling is None:
+        return np.zeros(classes.shape, dtype=np.int32), classes
+    countable = np.array(telling.countable, dtype=bool)
+    return instances_of(classes, planes[-1], countable, telling.depth), classes

@@ -1,30 +1,35 @@
-"""Which rule keeps objects apart best on ground where they are known: its depth and least size."""
+"""How objects are kept apart best: found on ground where they are known."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.inference.decisions import decide_known
+from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import Basins
+from deepseg_qgis.engine.instances.overlaps import Overlaps
 from deepseg_qgis.engine.scoring.confusion import Counts
-from deepseg_qgis.engine.scoring.panoptic import MAJORITY, Quality
+from deepseg_qgis.engine.scoring.panoptic import Quality
 
-DEPTHS = (2, 4, 7, 11, 16, 22, 30, 40, 55)
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
 """Smallest sizes that are tried, as shares of the median object's."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How objects are told apart: see `ModelCard`. ``qualities`` are what it gives, by category.
+    """How objects are told apart: see `ModelCard` for ``thresholds``, ``depth``, ``least_px``.
 
-    Those of categories that are not countable are None.
+    ``qualities`` are the panoptic qualities that it gives, by category; None for those that are not
+    countable, or neither there nor found.
     """
 
+    thresholds: tuple[float, ...]
     depth: int
     least_px: int
     qualities: tuple[float | None, ...]
@@ -46,100 +51,105 @@ class Ground:
 
 
 def best_rule(
-    grounds: Sequence[Ground], levels: NDArray[np.uint8], countable: NDArray[np.bool_]
+    grounds: Sequence[Ground], thresholds: Sequence[float], countable: NDArray[np.bool_]
 ) -> Rule:
     """Return the rule with the highest mean panoptic quality of the countable categories.
 
-    Memory: some 30 bytes a pixel of one piece of ground.
+    ``thresholds`` are those of the other categories, which stay. Memory: some 40 bytes a pixel of
+    one piece of ground.
     """
     sizes = _least_sizes(grounds, countable)
-    sums = {(depth, least): _Sums(len(countable)) for depth in DEPTHS for least in sizes}
+    rules = list(itertools.product(DEPTHS, sizes))
+    shape = (len(THRESHOLDS), len(DEPTHS), len(sizes))
+    sums = [[_Sums(len(countable)) for _ in rules] for _ in THRESHOLDS]
     for ground in grounds:
-        classes, _ = decide_known(ground.planes, levels, ground.known)
-        basins = Basins(classes, ground.planes[-1], countable)
-        reference = np.where(countable[ground.classes.astype(np.int64) - 1], ground.objects, 0)
-        reference[(ground.classes == 0) | ~ground.known] = 0
-        for depth in DEPTHS:
-            labels = basins.instances(depth).labels
-            overlaps = _Overlaps.of(labels, reference, classes, ground.classes)
-            for least in sizes:
-                sums[depth, least].add(overlaps.without_small(least))
-    means = np.array([[sums[depth, least].mean(countable) for least in sizes] for depth in DEPTHS])
-    row, column = np.unravel_index(_steadied(means).argmax(), means.shape)
-    best = DEPTHS[row], sizes[column]
-    return Rule(*best, sums[best].qualities(countable))
+        reference = _reference(ground, countable)
+        for tried, given in enumerate(THRESHOLDS):
+            levels = as_levels(tuple(np.where(countable, given, thresholds).tolist()))
+            found = _at_depths(ground, reference, levels, countable)
+            overlaps = [each.without_small(least) for each in found for least in sizes]
+            for total, each in zip(sums[tried], overlaps, strict=True):
+                total.add(each)
+    qualities = np.array([[each.qualities for each in row] for row in sums]).reshape(*shape, -1)
+    return _chosen(qualities, sizes, thresholds, countable)
 
 
-def _steadied(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each mean together with its neighbours': one lucky rule among many is no good rule."""
-    padded = np.pad(means, 1, mode="edge")
-    rows = padded[:-2] + 2.0 * padded[1:-1] + padded[2:]
-    return rows[:, :-2] + 2.0 * rows[:, 1:-1] + rows[:, 2:]
+def _chosen(
+    qualities: NDArray[np.float64],
+    sizes: Sequence[int],
+    thresholds: Sequence[float],
+    countable: NDArray[np.bool_],
+) -> Rule:
+    """Return the best rule; ``qualities`` (thresholds, depths, sizes, categories), NaN for none.
+
+    Each category has its own threshold, all together one depth and one least size.
+    """
+    judged = _steadied(np.where(countable, qualities, np.nan))
+    alone = np.nan_to_num(judged, nan=-1.0).max(axis=0)  # (depths, sizes, categories)
+    alone[alone < 0.0] = np.nan
+    means = np.nansum(alone, axis=-1)
+    depth, size = divmod(int(means.argmax()), means.shape[1])
+    chosen = list(thresholds)
+    found: list[float | None] = [None] * len(thresholds)
+    for category in np.flatnonzero(~np.isnan(alone[depth, size])):
+        best = int(np.nanargmax(judged[:, depth, size, category]))
+        chosen[category] = THRESHOLDS[best]
+        quality = qualities[best, depth, size, category]
+        found[category] = None if np.isnan(quality) else float(quality)
+    return Rule(tuple(chosen), DEPTHS[depth], sizes[size], tuple(found))
+
+
+def _steadied(qualities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each quality averaged with its neighbours': one lucky rule among many is no good one.
+
+    A category that has no quality with one rule or threshold counts as 0 there.
+    """
+    missing = np.isnan(qualities).all(axis=(0, 1, 2))
+    result = np.nan_to_num(qualities)
+    for axis in range(3):
+        padded = np.pad(result, [(1, 1) if i == axis else (0, 0) for i in range(4)], mode="edge")
+        before, here, after = (
+            np.take(padded, range(i, i + result.shape[axis]), axis=axis) for i in range(3)
+        )
+        result = (before + 2.0 * here + after) / 4.0
+    result[..., missing] = np.nan
+    return result
+
+
+def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
+    counted = np.append(False, countable)[ground.classes] & ground.known
+    return np.where(counted, ground.objects, np.int32(0))
+
+
+def _at_depths(
+    ground: Ground,
+    reference: NDArray[np.int32],
+    levels: NDArray[np.uint8],
+    countable: NDArray[np.bool_],
+) -> Iterator[Overlaps]:
+    """Yield the overlaps of instances and reference for each depth.
+
+    Those of a greater depth are unions of those of the smallest, so pixels are counted once.
+    """
+    classes, _ = decide_known(ground.planes, levels, ground.known)
+    basins = Basins(classes, ground.planes[-1], countable)
+    finest = basins.instances(DEPTHS[0]).labels
+    overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
+    for depth in DEPTHS:
+        unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
+        unions[finest.ravel()] = basins.instances(depth).labels.ravel()
+        yield overlaps.united(unions)
 
 
 def _least_sizes(grounds: Sequence[Ground], countable: NDArray[np.bool_]) -> list[int]:
-    sizes = [size for ground in grounds for size in _sizes(ground, countable).tolist()]
+    sizes = [size for ground in grounds for size in _sizes(_reference(ground, countable))]
     median = float(np.median(sizes)) if sizes else 0.0
     return sorted({round(share * median) for share in LEAST_SHARES})
 
 
-def _sizes(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    counted = ground.known & (ground.classes > 0)
-    counted &= countable[ground.classes.astype(np.int64) - 1]
-    sizes = np.bincount(ground.objects[counted])
-    return sizes[sizes > 0]
-
-
-@dataclass(frozen=True)
-class _Overlaps:
-    """Which instances and objects of one category share how many pixels.
-
-    ``pairs`` (n, 2) of numbers with ``shared`` (n,) pixels; sizes and categories (0 for unused
-    numbers) are arrays by number.
-    """
-
-    pairs: NDArray[np.int64]
-    shared: NDArray[np.int64]
-    sizes: tuple[NDArray[np.int64], NDArray[np.int64]]
-    categories: tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
-    @classmethod
-    def of(
-        cls,
-        labels: NDArray[np.int32],
-        reference: NDArray[np.int32],
-        classes: NDArray[np.uint8],
-        truth: NDArray[np.uint8],
-    ) -> _Overlaps:
-        both = (labels > 0) & (reference > 0) & (classes == truth)
-        width = int(reference.max(initial=0)) + 1
-        keys, shared = np.unique(
-            labels[both].astype(np.int64) * width + reference[both], return_counts=True
-        )
-        pairs = np.stack([keys // width, keys % width], axis=1)
-        sizes = np.bincount(labels.ravel()), np.bincount(reference.ravel())
-        categories = _categories(labels, classes), _categories(reference, truth)
-        return cls(pairs, shared, sizes, categories)
-
-    def without_small(self, least_px: int) -> _Overlaps:
-        """Return the same with smaller instances left out."""
-        kept = self.sizes[0] >= least_px
-        which = kept[self.pairs[:, 0]]
-        categories = np.where(kept, self.categories[0], np.uint8(0)), self.categories[1]
-        return _Overlaps(self.pairs[which], self.shared[which], self.sizes, categories)
-
-    @property
-    def ious(self) -> NDArray[np.float64]:
-        sizes = self.sizes[0][self.pairs[:, 0]] + self.sizes[1][self.pairs[:, 1]]
-        return self.shared / (sizes - self.shared)
-
-
-def _categories(numbers: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the category of each number; 0 for those that do not occur, and for number 0."""
-    found = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.uint8)
-    found[numbers.ravel()] = classes.ravel()
-    found[0] = 0
-    return found
+def _sizes(reference: NDArray[np.int32]) -> list[int]:
+    sizes = np.bincount(reference.ravel())[1:]
+    return [int(size) for size in sizes if size]
 
 
 class _Sums:
@@ -149,25 +159,21 @@ class _Sums:
         self._found, self._there, self._right = np.zeros((3, categories + 1), dtype=np.int64)
         self._iou = np.zeros(categories + 1)
 
-    def add(self, overlaps: _Overlaps) -> None:
+    def add(self, overlaps: Overlaps) -> None:
         count = len(self._iou)
         found, there = overlaps.categories
         self._found += np.bincount(found, minlength=count)
         self._there += np.bincount(there, minlength=count)
-        ious = overlaps.ious
-        matched = ious > MAJORITY
+        ious, matched = overlaps.ious, overlaps.matched
         categories = there[overlaps.pairs[matched, 1]]
         self._right += np.bincount(categories, minlength=count)
         self._iou += np.bincount(categories, ious[matched], minlength=count)
 
-    def qualities(self, countable: NDArray[np.bool_]) -> tuple[float | None, ...]:
-        return tuple(
-            self._quality(i + 1).pq if counted else None for i, counted in enumerate(countable)
-        )
-
-    def mean(self, countable: NDArray[np.bool_]) -> float:
-        known = [each for each in self.qualities(countable) if each is not None]
-        return float(np.mean(known)) if known else 0.0
+    @property
+    def qualities(self) -> list[float]:
+        """The panoptic quality of each category, NaN where there is none."""
+        found = [self._quality(number).pq for number in range(1, len(self._iou))]
+        return [np.nan if each is None else each for each in found]
 
     def _quality(self, number: int) -> Quality:
         right = int(self._right[number])

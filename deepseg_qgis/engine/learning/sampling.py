@@ -20,6 +20,9 @@ from deepseg_qgis.errors import RasterError
 
 FEWEST_WINDOWS = 128
 """An epoch has at least so many windows, however small the labelled area."""
+TIMES_SHOWN = 4
+MOST_REPEATED = 512
+"""Small areas are shown so many times in an epoch, up to so many windows; large ones once."""
 TRIES = 30
 """So often a window clear of the validation areas is looked for."""
 STATISTICS_WINDOWS = 64
@@ -84,9 +87,9 @@ class Sampler:
         self._shares = sizes / sizes.sum()
         self._tile_size = tile_size_px
         self._rng = rng
-        self.windows_per_epoch = max(
-            FEWEST_WINDOWS, math.ceil(float(sizes.sum()) / tile_size_px**2)
-        )
+        once = math.ceil(float(sizes.sum()) / tile_size_px**2)
+        repeated = min(TIMES_SHOWN * once, MOST_REPEATED)
+        self.windows_per_epoch = max(FEWEST_WINDOWS, once, repeated)
 
     def epoch(self, batch_size: int) -> Iterator[list[Draw]]:
         """Yield the batches of an epoch, all full."""

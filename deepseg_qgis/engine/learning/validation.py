@@ -12,7 +12,7 @@ from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.backend import Engine
-from deepseg_qgis.engine.inference.decisions import ThresholdSearch, as_levels
+from deepseg_qgis.engine.inference.decisions import ThresholdSearch
 from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -21,6 +21,8 @@ from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 @dataclass(frozen=True)
 class Validation:
     """Scores on the validation areas, at each category's best threshold there.
+
+    That is the one of the highest IoU, or panoptic quality where objects are told apart.
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
     category that does not occur. ``rule`` tells objects apart best there, None where none are.
@@ -98,12 +100,13 @@ class _Sums:
         return add
 
     def validation(self) -> Validation:
-        """Return the scores at each category's best threshold."""
+        """Return the scores at each category's best threshold: for objects where it has them."""
         thresholds, scores = self._search.best()
-        rule = None
-        if self._countable.any():
-            rule = best_rule(self._grounds, as_levels(thresholds), self._countable)
-        return Validation(self._entropy / max(self._count, 1), thresholds, scores, rule)
+        loss = self._entropy / max(self._count, 1)
+        if not self._countable.any():
+            return Validation(loss, thresholds, scores)
+        rule = best_rule(self._grounds, thresholds, self._countable)
+        return Validation(loss, rule.thresholds, self._search.at(rule.thresholds), rule)
 
 
 def _empty(truth: GroundTruth, region: Window, categories: int) -> Ground:
