@@ -30,6 +30,8 @@ from deepseg_qgis.engine.vectorising.vertices import (
 )
 
 CLASS = 0xFF
+COUNTED = 3
+"""Up to so many pixels around, edges are counted; beyond, summing all of them up is faster."""
 EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
 
 
@@ -130,40 +132,90 @@ def _ring_of_edges(values, corner, k, stride):
 
 
 @njit(cache=True, nogil=True)
-def _clearance(values, corner, heading, stride, most):
+def _sums_of_edges(values, stride):
+    """Return (2, rows + 1, stride + 1): how many pixels above and left of a corner have an edge.
+
+    On their left side first, then on their upper side.
+    """
+    rows = len(values) // stride
+    sums = np.zeros((2, rows + 1, stride + 1), dtype=np.int32)
+    for i in range(rows):
+        left = above = 0
+        for j in range(stride):
+            at = i * stride + j
+            left += j > 0 and values[at] != values[at - 1]
+            above += i > 0 and values[at] != values[at - stride]
+            sums[0, i + 1, j + 1] = sums[0, i, j + 1] + left
+            sums[1, i + 1, j + 1] = sums[1, i, j + 1] + above
+    return sums
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _edges_within(sums, y, x, k):
+    """Return how many edges lie within k pixels around a corner."""
+    top, bottom, left, right = y - k, y + k, x - k, x + k
+    return (
+        sums[0, bottom, right]
+        - sums[0, top, right]
+        - sums[0, bottom, left + 1]
+        + sums[0, top, left + 1]
+        + sums[1, bottom, right]
+        - sums[1, top + 1, right]
+        - sums[1, bottom, left]
+        + sums[1, top + 1, left]
+    )
+
+
+@njit(cache=True, nogil=True)
+def _clearance(values, corner, heading, stride, sums, met):
     """Return how far, in pixels, nothing but this very stretch of outline is around a corner.
 
     The square of k pixels to each side around the corner (no node) holds one path alone if all of
-    its edges are met, and no node, on the way through the corner in both directions until the
-    square's border. From the other side of the outline the answer is the same.
+    its edges are met, and no node, on the way through the corner in both directions, as far as it
+    stays within the largest square, of ``len(met) - 1`` pixels. From the other side of the outline
+    the answer is the same. ``met`` is room for counts; without ``sums`` edges are counted.
     """
-    edges = met = 2  # within one pixel of a corner that is no node
+    most = len(met) - 1
+    met[:] = 0
     back = _departure(values, corner, heading, stride)[0]
     ahead, behind = corner + _step(heading, stride), corner - _step(back, stride)
     y, x = _offset(heading)
-    v, u = _offset(back)
-    v, u = -v, -u
-    ring = False
-    for k in range(2, most + 1):
-        edges += _ring_of_edges(values, corner, k, stride)
-        while not ring and -k < y < k and -k < x < k:
-            heading, node, _ = _arrival(values, ahead, heading, stride)
-            if node:
-                return k - 1
-            if ahead == behind:
-                ring = True
-                break
-            ahead += _step(heading, stride)
-            dy, dx = _offset(heading)
-            y, x, met = y + dy, x + dx, met + 1
-        while not ring and -k < v < k and -k < u < k:
+    at, node_at = 1, most
+    while at < most and ahead != behind:
+        heading, node, _ = _arrival(values, ahead, heading, stride)
+        if node:
+            node_at = at
+            break
+        ahead += _step(heading, stride)
+        dy, dx = _offset(heading)
+        y, x, before = y + dy, x + dx, at
+        at = max(abs(y), abs(x))
+        met[min(at, before) + 1] += 1
+    if ahead != behind:
+        y, x = _offset(back)
+        at = 1
+        while at < most:
             back, node = _departure(values, behind, back, stride)
             if node:
-                return k - 1
+                node_at = min(node_at, at)
+                break
             behind -= _step(back, stride)
             dy, dx = _offset(back)
-            v, u, met = v - dy, u - dx, met + 1
-        if met != edges:
+            y, x, before = y + dy, x + dx, at
+            at = max(abs(y), abs(x))
+            met[min(at, before) + 1] += 1
+    row, column = corner // stride, corner % stride
+    known = sums.shape[1] > 0
+    if known and node_at == most and _edges_within(sums, row, column, most) == 2 + met.sum():
+        return most  # as along most outlines
+    edges = total = 2  # within one pixel of a corner that is no node
+    for k in range(2, most + 1):
+        if known:
+            edges = _edges_within(sums, row, column, k)
+        else:
+            edges += _ring_of_edges(values, corner, k, stride)
+        total += met[k]
+        if total != edges or node_at < k:
             return k - 1
     return most
 
@@ -218,17 +270,18 @@ def _more(buffer):
 
 
 @njit(cache=True, nogil=True)
-def _walk(values, seen, y, x, heading, most, frame, out, n, closed):
+def _walk(values, seen, y, x, heading, sums, met, frame, out, n, closed):
     """Follow an outline from a corner to where it ends; return the vertices and their number."""
     first, y0, x0, heading0 = n, y, x, heading
     corner = (y + frame.halo) * frame.stride + x + frame.halo
+    most = len(met) - 1
     run = most
     first_run = -1
     if not closed:
         back, node = _departure(values, corner, heading, frame.stride)
         flags = NODE if node else (SEAM if back == heading else 0)
         if most > 1 and not node:
-            run = _clearance(values, corner, heading, frame.stride, most)
+            run = _clearance(values, corner, heading, frame.stride, sums, met)
         out[n] = _word(values, corner, y, x, heading, flags, frame)
         n += 1
     while True:
@@ -240,7 +293,7 @@ def _walk(values, seen, y, x, heading, most, frame, out, n, closed):
         following, node, touch = _arrival(values, corner, heading, frame.stride)
         clear = most
         if most > 1 and not node:
-            clear = _clearance(values, corner, following, frame.stride, most)
+            clear = _clearance(values, corner, following, frame.stride, sums, met)
         run = min(run, clear)
         if n + 2 > len(out):
             out = _more(out)
@@ -287,7 +340,8 @@ def traced(values: NDArray[np.generic], runs: Runs, frame: Frame, most: int) -> 
             uint16 with cells in the upper byte.
         runs: of the block.
         frame: how the block lies in ``values`` and on the raster.
-        most: clearances are measured up to so many pixels.
+        most: clearances are measured up to so many pixels; beyond `COUNTED` that takes 8 bytes for
+            each pixel.
     """
     seen = np.zeros(frame.height * frame.width, dtype=np.bool_)
     vertices = np.empty(4096, dtype=np.int64)
@@ -295,6 +349,10 @@ def traced(values: NDArray[np.generic], runs: Runs, frame: Frame, most: int) -> 
     owners = np.empty(1024, dtype=np.int32)
     closed = np.empty(1024, dtype=np.bool_)
     n = count = 0
+    met = np.empty(most + 1, dtype=np.int64)
+    sums = np.empty((2, 0, 0), dtype=np.int32)
+    if most > COUNTED and len(runs.starts) > 0:
+        sums = _sums_of_edges(values, frame.stride)
     for i in range(frame.height):
         edge = i == 0 or i == frame.height - 1
         step = 1 if edge or frame.width == 1 else frame.width - 1
@@ -310,7 +368,9 @@ def traced(values: NDArray[np.generic], runs: Runs, frame: Frame, most: int) -> 
                 if n + 2 > len(vertices):
                     vertices = _more(vertices)
                 owners[count], closed[count] = piece_at(runs, i, j), False
-                vertices, n = _walk(values, seen, y, x, heading, most, frame, vertices, n, False)
+                vertices, n = _walk(
+                    values, seen, y, x, heading, sums, met, frame, vertices, n, False
+                )
                 count += 1
                 offsets[count] = n
     for i in range(frame.height):
@@ -324,7 +384,7 @@ def traced(values: NDArray[np.generic], runs: Runs, frame: Frame, most: int) -> 
                 if count + 2 > len(offsets):
                     offsets, owners, closed = _more(offsets), _more(owners), _more(closed)
                 owners[count], closed[count] = runs.pieces[k], True
-                vertices, n = _walk(values, seen, i, j, EAST, most, frame, vertices, n, True)
+                vertices, n = _walk(values, seen, i, j, EAST, sums, met, frame, vertices, n, True)
                 count += 1
                 offsets[count] = n
     return Fragments(
