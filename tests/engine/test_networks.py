@@ -14,7 +14,7 @@ from deepseg_qgis.engine.models.networks import (
     RawNetwork,
     channels_for,
     gaussian,
-    object_heights,
+    object_planes,
 )
 from deepseg_qgis.engine.models.weights import Model
 from deepseg_qgis.engine.truth.annotations import Category
@@ -72,22 +72,28 @@ def test_the_kernel_is_a_gaussian(deviation):
 
 def test_without_smoothing_heights_are_high_where_there_is_no_edge():
     sure = torch.tensor([[40.0, 40.0, -40.0, 0.0], [-40.0, 40.0, -40.0, 0.0]])
-    found = object_heights(sure[None, :, None, :], gaussian(0.0))
+    found = object_planes(sure[None, :, None, :], gaussian(0.0))[:, :1]
     assert found.dtype == torch.uint8
     assert found[0, 0, 0].tolist() == [255, 0, 0, 64]
+
+
+def test_certain_is_what_both_heads_agree_on():
+    logits = torch.tensor([[40.0, -40.0, 0.0, 40.0], [-40.0, 40.0, 0.0, 40.0]])
+    found = object_planes(logits[None, :, None, :], gaussian(0.0))[0, 1, 0]
+    assert found.tolist() == [255, 255, 0, 0]
 
 
 def test_smoothing_spreads_and_loses_nothing_and_keeps_the_level_at_the_border():
     logits = torch.full((1, 2, 41, 41), -40.0)
     logits[0, 0, 20, 20] = 40.0
-    found = object_heights(logits, gaussian(1.0))[0, 0].float()
+    found = object_planes(logits, gaussian(1.0))[0, 0].float()
     assert found.argmax() == 20 * 41 + 20
     assert float(found.max()) == pytest.approx(255 / (2 * np.pi), rel=0.05)
     assert torch.equal(found, found.T)
     assert torch.equal(found, found.flip(0))
     flat = torch.full((1, 2, 9, 9), -40.0)
     flat[:, 0] = 40.0
-    assert (object_heights(flat, gaussian(3.0)) == 255).all()
+    assert (object_planes(flat, gaussian(3.0))[:, :1] == 255).all()
 
 
 def test_smoothing_is_the_one_that_scipy_knows():
@@ -96,23 +102,23 @@ def test_smoothing_is_the_one_that_scipy_knows():
     share = logits.sigmoid().numpy()
     heights = (share[0, 0] * (1 - share[0, 1])).astype(np.float64)
     right = ndimage.gaussian_filter(heights, 1.5, mode="nearest", radius=5)
-    found = object_heights(logits, gaussian(1.5))[0, 0].numpy() / 255
+    found = object_planes(logits, gaussian(1.5))[0, 0].numpy() / 255
     assert np.abs(found - right).max() < 0.6 / 255
 
 
 @pytest.mark.parametrize("categories", [1, 2])
-def test_heights_are_one_more_plane_and_leave_the_others_as_they_are(categories):
+def test_object_planes_come_behind_and_leave_the_others_as_they_are(categories):
     channels = channels_for(categories, objects=True)
     values = torch.randn(2, channels, 24, 32, generator=torch.Generator().manual_seed(1))
     valid = torch.ones(2, 1, 24, 32, dtype=torch.uint8)
     normalisation = ([0.0] * channels, [1.0] * channels)
     found = RawNetwork(Bare(), *normalisation, smoothing_px=1.0)(values, valid)
-    assert found.shape == (2, categories + 1, 24, 32)
+    assert found.shape == (2, categories + 2, 24, 32)
     assert found.dtype == torch.uint8
     plain = channels - OBJECT_HEADS
     rest = RawNetwork(Bare(), [0.0] * plain, [1.0] * plain)(values[:, :plain], valid)
-    assert torch.equal(found[:, :-1], rest)
-    assert torch.equal(found[:, -1:], object_heights(values[:, plain:], gaussian(1.0)))
+    assert torch.equal(found[:, :-2], rest)
+    assert torch.equal(found[:, -2:], object_planes(values[:, plain:], gaussian(1.0)))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +141,6 @@ def test_openvino_says_what_torch_says_of_objects(categories, smoothing_px, dtyp
         values = values - np.array(known.subtracted, dtype=np.float32)[None, :, None, None]
     compiled = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled([values, valid])[0]
-    assert found.shape == right.shape == (1, categories + 1, 64, 96)
-    assert np.ptp(right[:, -1]) > 30
+    assert found.shape == right.shape == (1, categories + 2, 64, 96)
+    assert np.ptp(right[:, -2]) > 30
     assert np.abs(found.astype(int) - right.astype(int)).max() <= 1

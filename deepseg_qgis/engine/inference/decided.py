@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from deepseg_qgis.engine.inference.windows import Layout
 @dataclass(frozen=True)
 class Decided:
     """What a model says of one core of the grid over an area's bounding box.
+
+    Of categories whose objects are told apart, ``probabilities`` are the model's certainties: they
+    order objects better (docs/instances.md).
 
     Arrays are (rows, columns) of the core: ``classes`` uint8 (0 background or not known, 1 to k),
     ``probabilities`` uint8 in 1/255 of each pixel's class (0 for background), ``known`` bool where
@@ -81,11 +84,35 @@ def computed(
         if not area.covers(tile.core):
             known = known & area.mask(tile.core)
         inside = found[:, core[0], core[1]]
-        classes, chosen = decide_known(inside, levels, known)
-        heights = inside[-1].copy() if inference.card.objects else None
+        result = from_planes(tile.core, inside, levels, known, inference.card.countable)
         kept = np.where(known, inside, np.uint8(0)) if every else None
-        return Decided(tile.core, classes, chosen, known, heights, kept)
+        return replace(result, every=kept)
 
     with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
         for tile, found in cores:
             yield found or Decided(tile.core, None, None, None)
+
+
+def from_planes(
+    core: Window,
+    planes: NDArray[np.uint8],
+    levels: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+    countable: Sequence[bool],
+) -> Decided:
+    """Return what a model's planes decide, without ``every``.
+
+    Args:
+        core: where they lie on the raster.
+        planes: (planes, rows, columns) in 1/255, see `ModelCard.planes`.
+        levels: (categories,), see `as_levels`.
+        known: (rows, columns), where there is data inside the area.
+        countable: for each category, whether its objects are told apart.
+    """
+    classes, chosen = decide_known(planes, levels, known)
+    if not any(countable):
+        return Decided(core, classes, chosen, known)
+    *_, heights, certainties = planes
+    counted = np.array([False, *countable])[classes]
+    scores = np.where(counted, certainties, chosen)
+    return Decided(core, classes, scores, known, heights.copy())

@@ -116,4 +116,4 @@ def _found(
     if telling is None:
         return np.zeros(classes.shape, dtype=np.int32), classes
     countable = np.array(telling.countable, dtype=bool)
-    return instances_of(classes, planes[-1], countable, telling.depth), classes
+    return instances_of(classes, planes[len(countable)], countable, telling.depth), classes

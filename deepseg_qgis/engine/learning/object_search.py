@@ -39,7 +39,7 @@ class Rule:
 class Ground:
     """A piece of ground: what the network says, and what is there.
 
-    ``planes`` (categories + 1, rows, columns) uint8, heights last; ``objects`` (rows, columns)
+    ``planes`` (planes, rows, columns) uint8, see `ModelCard.planes`; ``objects`` (rows, columns)
     int32 the number of each pixel's annotation, 0 for none; ``classes`` uint8 its category;
     ``known`` bool.
     """
@@ -132,7 +132,7 @@ def _at_depths(
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
     """
     classes, _ = decide_known(ground.planes, levels, ground.known)
-    basins = Basins(classes, ground.planes[-1], countable)
+    basins = Basins(classes, ground.planes[len(countable)], countable)
     finest = basins.instances(DEPTHS[0]).labels
     overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
     for depth in DEPTHS:

@@ -14,6 +14,7 @@ from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.inference.decisions import ThresholdSearch
 from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
+from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
@@ -113,7 +114,7 @@ def _empty(truth: GroundTruth, region: Window, categories: int) -> Ground:
     """Return ground that the network has said nothing of yet."""
     shape = (region.height, region.width)
     return Ground(
-        np.zeros((categories + 1, *shape), dtype=np.uint8),
+        np.zeros((categories + len(OBJECT_PLANES), *shape), dtype=np.uint8),
         truth.annotated.objects(region),
         truth.annotated.mask(region),
         np.zeros(shape, dtype=bool),

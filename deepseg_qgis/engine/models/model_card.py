@@ -20,8 +20,8 @@ from deepseg_qgis.errors import ModelError
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
 TASKS = ("semantic", "instance", "panoptic")
-HEIGHT = "height"
-"""The name of the band of heights in a raster of probabilities."""
+OBJECT_PLANES = ("height", "certainty")
+"""What a network that tells objects apart says of each pixel, behind the probabilities."""
 TILE_SIZES_PX = (32, 8192)
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
@@ -81,9 +81,9 @@ class ModelCard:
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """What the network says of each pixel: each category's probability, then the height."""
+        """What the network says of each pixel: first the probability of each category."""
         names = tuple(category.name for category in self.categories)
-        return (*names, HEIGHT) if self.objects else names
+        return (*names, *OBJECT_PLANES) if self.objects else names
 
 
 def to_json(card: ModelCard) -> str:

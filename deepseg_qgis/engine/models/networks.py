@@ -120,19 +120,26 @@ def category_probabilities(logits: torch.Tensor) -> torch.Tensor:
     return (share * 255.0).round().to(torch.uint8)
 
 
-def object_heights(logits: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Return heights (N, 1, H, W) in 1/255 as uint8, out of the object heads' logits (N, 2, H, W).
+def object_planes(logits: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Return heights and certainties (N, 2, H, W) in 1/255 as uint8.
 
-    High in the middle of an object, low along its edge: what the first head says, less where the
-    second sees an edge, smoothed by ``kernel`` (K,) along columns and rows.
+    Heights are high in the middle of an object and low along its edge: what the first head says,
+    less where the second sees an edge, smoothed by ``kernel`` (K,) along columns and rows.
+    Certainties say how far the heads agree on which of both it is: their difference.
+
+    Args:
+        logits: (N, 2, H, W), of the object heads.
+        kernel: (K,) float32.
     """
     share = logits.float().sigmoid()
-    heights = share[:, :1] * (1.0 - share[:, 1:])
+    middle, edge = share[:, :1], share[:, 1:]
     reach = len(kernel) // 2
+    heights = middle * (1.0 - edge)
     heights = functional.pad(heights, (reach, reach, reach, reach), mode="replicate")
     heights = functional.conv2d(heights, kernel[None, None, :, None])
     heights = functional.conv2d(heights, kernel[None, None, None, :])
-    return (heights * 255.0).round().to(torch.uint8)
+    planes = torch.cat([heights, (middle - edge).abs()], dim=1)
+    return (planes * 255.0).round().to(torch.uint8)
 
 
 def gaussian(deviation_px: float) -> torch.Tensor:
@@ -148,8 +155,8 @@ class RawNetwork(nn.Module):
 
     Takes values (N, bands, H, W) in the raster's type and valid (N, 1, H, W), uint8 or bool;
     returns categories' probabilities (N, k, H, W) in 1/255 as uint8. With ``smoothing_px``, for a
-    network with object heads, the heights of `object_heights` are one more channel behind them,
-    smoothed by a Gaussian of that standard deviation.
+    network with object heads, the two of `object_planes` come behind them, heights smoothed by a
+    Gaussian of that standard deviation.
     """
 
     mean: torch.Tensor
@@ -178,9 +185,7 @@ class RawNetwork(nn.Module):
         if not self.objects:
             return category_probabilities(logits)
         categories = category_probabilities(logits[:, :-OBJECT_HEADS])
-        return torch.cat(
-            [categories, object_heights(logits[:, -OBJECT_HEADS:], self.kernel)], dim=1
-        )
+        return torch.cat([categories, object_planes(logits[:, -OBJECT_HEADS:], self.kernel)], dim=1)
 
     def centred(self, values: torch.Tensor) -> torch.Tensor:
         """Return the values less the mean, float32."""

@@ -20,8 +20,8 @@ from deepseg_qgis.engine.files.raster_output import TILE_PX
 from deepseg_qgis.engine.files.rasters import Raster, opened
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import Decided
-from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
+from deepseg_qgis.engine.inference.decided import Decided, from_planes
+from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
 from deepseg_qgis.engine.instances.finder import Telling
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
@@ -114,9 +114,7 @@ def _decided(
             yield Decided(window, None, None, None)
             continue
         probabilities = np.ascontiguousarray(pixels.values, dtype=np.uint8)
-        classes, chosen = decide_known(probabilities, levels, pixels.valid)
-        heights = probabilities[-1] if about.card.objects else None
-        yield Decided(window, classes, chosen, pixels.valid, heights)
+        yield from_planes(window, probabilities, levels, pixels.valid, about.card.countable)
 
 
 def _windows(raster: Raster) -> list[Window]:
