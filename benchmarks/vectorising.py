@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/vectorising.py speed
     .venv/bin/python benchmarks/vectorising.py memory --megapixels 100 400 1600
 
-`speed` vectorises a field block by block (SIMPLIFY 0 and 1), without writing, and the same field
-at once by `rasterio.features.shapes` with shapely polygons, in turns; it prints Mpx/s on one core
-and their ratio. `memory` runs what `deepseg:predict` does after inference (outlines, projection,
-measures, writing), in a process of its own for each field and size, and prints its peak RSS.
+`speed` vectorises a field block by block (exact, and simplified in each style of OUTLINES), without
+writing, and the same field at once by `rasterio.features.shapes` with shapely polygons, in turns;
+it prints Mpx/s on one core and their ratio. `memory` runs what `deepseg:predict` does after
+inference (outlines, projection, measures, writing), in a process of its own for each field and
+size, and prints its peak RSS.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from deepseg_qgis.engine.inference.decided import Decided  # noqa: E402
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
 from deepseg_qgis.engine.truth.annotations import Category  # noqa: E402
 from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
+from deepseg_qgis.engine.vectorising.styling import OUTLINES  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 
 CORE_PX = 1920
@@ -50,10 +52,10 @@ def windows(side: int) -> Generator[Window, None, None]:
             yield Window(row, column, min(CORE_PX, side - row), min(CORE_PX, side - column))
 
 
-def ours(cores: list[tuple[Window, np.ndarray, np.ndarray]], side: int, simplify_px: float) -> int:
+def ours(cores: list[tuple[Window, np.ndarray, np.ndarray]], side: int, shaping: Shaping) -> int:
     """Vectorise cores that are at hand; return the number of objects."""
     count = 0
-    with Vectoriser(Window(0, 0, side, side), Shaping(simplify_px)) as vectoriser:
+    with Vectoriser(Window(0, 0, side, side), shaping) as vectoriser:
         for core, classes, probabilities in cores:
             count += len(vectoriser.add(core, classes, probabilities))
         vectoriser.check_complete()
@@ -73,8 +75,13 @@ def speed(side: int, rounds: int) -> None:
         cores = [(window, *made(window)) for window in windows(side)]
         whole, _ = made(Window(0, 0, side, side))
         ways = {
-            "exact": lambda cores=cores: ours(cores, side, 0.0),
-            "simplified": lambda cores=cores: ours(cores, side, 1.0),
+            "exact": lambda cores=cores: ours(cores, side, Shaping()),
+            **{
+                style: lambda cores=cores, style=style: ours(
+                    cores, side, Shaping(1.0, outlines=style)
+                )
+                for style in OUTLINES
+            },
             "rasterio": lambda whole=whole: peer(whole),
         }
         best = dict.fromkeys(ways, np.inf)

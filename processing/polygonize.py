@@ -31,8 +31,8 @@ class Polygonize(EngineAlgorithm):
     SUMMARY = "Try thresholds without running the model again"
     HELP = """
     Draws polygons from the probabilities that 'Predict' wrote. They are the very polygons that
-    'Predict' would draw with the same threshold, smallest area and simplification, without running
-    the model again: seconds instead of hours.
+    'Predict' would draw with the same threshold, smallest area, simplification and style of
+    outlines, without running the model again: seconds instead of hours.
 
     What it needs: the raster of probabilities of 'Predict' (OUTPUT_PROBABILITIES), unchanged. It
     knows its model's categories, colours and thresholds.

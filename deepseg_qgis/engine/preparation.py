@@ -18,6 +18,7 @@ from deepseg_qgis.engine.instances.edge_distances import edge_distances
 from deepseg_qgis.engine.instances.splitter import Splitter
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
+from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 
 
@@ -39,6 +40,9 @@ def prepare() -> None:
             list(splitter.add(Window(0, column, 8, 8), classes, chosen, heights))
     instances_of(classes, heights, countable, 90)
     edge_distances(classes.astype(np.int32))
+    for style in OUTLINES:
+        with Vectoriser(Window(0, 0, 8, 8), Shaping(1.0, outlines=style)) as vectoriser:
+            vectoriser.add(Window(0, 0, 8, 8), classes, chosen)
     geojson_text.features(found.polygons, {"id": pa.array(found.first_rows)})
     if found.exact is not None:
         masks(found.exact, 8, 16)

@@ -111,6 +111,17 @@ def test_predict_and_polygonize_with_the_real_engine(
     assert set(frames[1]["source"]) == {"scene.tif"}
     assert again["AREA_M2"] == pytest.approx(found["AREA_M2"], rel=1e-12)
     assert 'value="roof"' in (tmp_path / "again.qml").read_text()
+    for style in ("right_angles", "smooth"):
+        styled = run(
+            "polygonize",
+            PROBABILITIES=found["OUTPUT_PROBABILITIES"],
+            OUTLINES=style,
+            OUTPUT=str(tmp_path / f"{style}.gpkg"),
+        )
+        frame = geopandas.read_file(styled["OUTPUT"]).sort_values("id")
+        assert list(frame["area_px"]) == list(frames[0]["area_px"])
+        assert [each.wkb for each in frame.geometry] != [each.wkb for each in frames[0].geometry]
+        assert frame.geometry.is_valid.all()
     monkeypatch.setenv("GDAL_PAM_ENABLED", "YES")  # GDAL's default, but not that of the tests
     assert classes_of(found["OUTPUT_CLASSES"]) == {1: "roof", 2: "lawn"}
     (tmp_path / "classes.qml").unlink()

@@ -24,7 +24,8 @@ from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.instances.finder import Finder, Telling
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.engine.vectorising.objects import OUTLINES, Components, Shaping
+from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
 from deepseg_qgis.errors import ParameterError
 

@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
 from deepseg_qgis.engine.vectorising.loops import Loops, joined, ragged, simple, without_lattice
 from deepseg_qgis.engine.vectorising.simplification import simplified
+from deepseg_qgis.engine.vectorising.styling import styled
 from deepseg_qgis.engine.vectorising.vertices import COLUMN_MASK, COLUMN_SHIFT, ROW_SHIFT
 from deepseg_qgis.errors import DeepSegError
 
 PixelAreas = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The area of a pixel, in the unit of the smallest area, at each of (n, 2) pixel coordinates."""
-
-
-OUTLINES = ("plain", "right_angles", "smooth")
-"""The styles of outlines."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +126,11 @@ def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Compone
     vertices, offsets = ragged(loops.vertices, loops.offsets, order)
     firsts = np.flatnonzero(np.diff(owners, prepend=-1))
     firsts = np.append(firsts, len(owners))
-    shapes = _polygons((vertices, offsets), firsts, shaping.simplify_px)
+    shapes = _polygons((vertices, offsets), firsts, shaping.outlines, shaping.simplify_px)
     exact = None
     if shaping.keep_exact:
-        along_edges = shaping.simplify_px <= 0.0
-        exact = shapes if along_edges else _polygons((vertices, offsets), firsts, 0.0)
+        along_edges = shaping.simplify_px <= 0.0 and shaping.outlines == "plain"
+        exact = shapes if along_edges else _polygons((vertices, offsets), firsts, "plain", 0.0)
     return Components(
         shapes,
         objects.classes[large],
@@ -191,9 +188,12 @@ def _pixel_areas(
 def _polygons(
     loops: tuple[NDArray[np.int64], NDArray[np.int64]],
     firsts: NDArray[np.int64],
+    outlines: str,
     simplify_px: float,
 ) -> PolygonArrays:
     """Return polygons; ``firsts`` are the first loop of each, and the number of loops."""
+    if outlines != "plain":
+        return PolygonArrays(*styled(*loops, outlines, simplify_px), firsts)
     if simplify_px > 0.0:
         loops = simplified(*loops, simplify_px)
     coordinates, rings = _closed(*loops)

@@ -22,8 +22,8 @@ from deepseg_qgis.engine.vectorising.objects import (
     Shaping,
     polygons,
 )
-from deepseg_qgis.engine.vectorising.simplification import reach
 from deepseg_qgis.engine.vectorising.spool import MOST_BYTES, Chunk, Spool
+from deepseg_qgis.engine.vectorising.styling import reach_of
 from deepseg_qgis.engine.vectorising.tracing import Fragments, Frame, traced
 from deepseg_qgis.engine.vectorising.vertices import LATTICE, LONGEST_SIDE_PX, SEAM
 from deepseg_qgis.errors import DeepSegError, RasterError
@@ -47,8 +47,8 @@ class Vectoriser:
     A context manager, since much that waits may lie in a temporary file. Not safe to use from
     several threads at once; its heavy parts let other threads run.
 
-    Memory: about 30 bytes for each pixel of a core, and 8 for each vertex of unfinished objects,
-    up to a bound.
+    Memory: about 30 bytes for each pixel of a core (38 where outlines move by 2 px or more), and 8
+    for each vertex of unfinished objects, up to a bound.
 
     Raises:
         RasterError: the region is longer or wider than 134 million pixels.
@@ -62,7 +62,7 @@ class Vectoriser:
             )
         self._limits = limits or Limits()
         self._shaping = shaping
-        self._clearances = reach(shaping.simplify_px)
+        self._clearances = reach_of(shaping.outlines, shaping.simplify_px)
         self._region = region
         self._blocks = Blocks(region, max(1, self._clearances))
         self._frontier = Frontier(region, self._limits.most_vertices)
