@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.learning.object_search import Ground, best_rule
+from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 
 ONE = np.array([True])
-HALF = as_levels((0.5,))
+HALF = (0.5,)
 SIDE = 12
 HEIGHT_A_PX = 20
 """So much do heights rise from pixel to pixel towards an object's middle, where they are 250."""
@@ -35,19 +36,20 @@ def perfect(objects):
         rows, columns = np.nonzero(objects == number)
         away = np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())
         heights[rows, columns] = 250 - HEIGHT_A_PX * away
-    planes = np.stack([np.where(objects, 200, 10), heights]).astype(np.uint8)
+    others = np.zeros((len(OBJECT_PLANES) - 1, *objects.shape))  # they tell nothing apart
+    planes = np.stack([np.where(objects, 200, 10), heights, *others]).astype(np.uint8)
     classes = (objects > 0).astype(np.uint8)
     return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
 
 
-def slowly(grounds, levels, countable, rule):
+def slowly(grounds, countable, rule):
     """Return the panoptic qualities that a rule gives, object by object."""
     qualities = []
     for number, counted in enumerate(countable.tolist(), start=1):
         iou_sum = matched = found_count = there_count = 0
         for ground in grounds:
-            classes, _ = decide_known(ground.planes, levels, ground.known)
-            labels = instances_of(classes, ground.planes[-1], countable, rule.depth)
+            classes, _ = decide_known(ground.planes, as_levels(rule.thresholds), ground.known)
+            labels = instances_of(classes, ground.planes[len(countable)], countable, rule.depth)
             labels = np.where(classes == number, labels, 0)
             truth = np.where(ground.known & (ground.classes == number), ground.objects, 0)
             found = [labels == each for each in np.unique(labels[labels > 0])]
@@ -76,19 +78,19 @@ def test_what_is_perfect_is_found_so(between):
     assert rule.qualities == (1.0,)
     assert rule.depth >= 1
     assert 0 <= rule.least_px <= SIDE**2
-    assert slowly([ground], HALF, ONE, rule) == [1.0]
+    assert slowly([ground], ONE, rule) == [1.0]
 
 
 def test_dents_in_roofs_are_passed_over_and_walls_are_not():
     ground = perfect(houses())
-    middles = ground.planes[-1] > 150
+    middles = ground.planes[1] > 150
     chequered = np.indices(middles.shape).sum(axis=0) % 2 == 0
-    ground.planes[-1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
+    ground.planes[1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
     rule = best_rule([ground], HALF, ONE)
     assert 10 < rule.depth <= 5 * HEIGHT_A_PX
     assert rule.qualities == (1.0,)
     for depth in (5, 6 * HEIGHT_A_PX):
-        assert slowly([ground], HALF, ONE, replace(rule, depth=depth))[0] < 0.5
+        assert slowly([ground], ONE, replace(rule, depth=depth))[0] < 0.5
 
 
 def test_specks_are_too_small_to_be_objects():
@@ -98,7 +100,7 @@ def test_specks_are_too_small_to_be_objects():
     rule = best_rule([ground], HALF, ONE)
     assert rule.least_px > 1
     assert rule.qualities == (1.0,)
-    assert slowly([ground], HALF, ONE, replace(rule, least_px=1))[0] < 0.9
+    assert slowly([ground], ONE, replace(rule, least_px=1))[0] < 0.9
 
 
 def test_small_objects_are_not_taken_for_specks():
@@ -115,7 +117,16 @@ def test_all_grounds_count_together():
     rule = best_rule([right, missed], HALF, ONE)
     assert rule.qualities == (pytest.approx(6 / (6 + 4 / 2)),)
     assert best_rule([missed, right], HALF, ONE) == rule
-    assert_alike(rule.qualities, slowly([right, missed], HALF, ONE, rule))
+    assert_alike(rule.qualities, slowly([right, missed], ONE, rule))
+
+
+def test_the_threshold_is_one_that_keeps_halos_out():
+    ground = perfect(houses(between=3))
+    ground.planes[0][ground.objects == 0] = 120
+    rule = best_rule([ground], (0.1,), ONE)
+    assert 120 / 255 < rule.thresholds[0] <= 200 / 255
+    assert rule.qualities == (1.0,)
+    assert slowly([ground], ONE, replace(rule, thresholds=(0.1,)))[0] < 0.9
 
 
 def test_what_is_not_known_does_not_count():
@@ -138,6 +149,7 @@ def test_nothing_there_and_nothing_known():
         assert rule.qualities == (None,)
         assert rule.depth >= 1
         assert rule.least_px == 0
+        assert len(rule.thresholds) == 1
 
 
 def two_categories():
@@ -146,22 +158,36 @@ def two_categories():
     classes = np.where(objects, (objects - 1) % 2 + 1, 0).astype(np.uint8)
     first = perfect(objects)
     chances = [np.where(classes == k, 200, 10).astype(np.uint8) for k in (1, 2)]
-    return Ground(np.stack([*chances, first.planes[-1]]), objects, classes, first.known)
+    return Ground(np.stack([*chances, *first.planes[1:]]), objects, classes, first.known)
 
 
 def test_categories_that_are_not_countable_have_no_quality():
-    levels = as_levels((0.5, 0.5))
+    halves = (0.5, 0.5)
     ground = two_categories()
-    assert best_rule([ground], levels, np.array([True, False])).qualities == (1.0, None)
-    assert best_rule([ground], levels, np.array([False, True])).qualities == (None, 1.0)
-    assert best_rule([ground], levels, np.array([True, True])).qualities == (1.0, 1.0)
+    assert best_rule([ground], halves, np.array([True, False])).qualities == (1.0, None)
+    assert best_rule([ground], halves, np.array([False, True])).qualities == (None, 1.0)
+    assert best_rule([ground], halves, np.array([True, True])).qualities == (1.0, 1.0)
+
+
+def test_each_category_has_its_own_threshold_and_others_keep_theirs():
+    ground = two_categories()
+    left = np.indices(ground.objects.shape)[1] < 2 + SIDE
+    ground.planes[0][ground.classes == 1] = 115
+    ground.planes[0][(ground.classes == 0) & left] = 65  # halos, and no threshold for both
+    ground.planes[1][(ground.classes == 0) & ~left] = 140
+    found = best_rule([ground], (0.11, 0.12), np.array([True, True]))
+    assert found.qualities == (1.0, 1.0)
+    assert 65 / 255 < found.thresholds[0] <= 115 / 255
+    assert 140 / 255 < found.thresholds[1] <= 200 / 255
+    stuff = best_rule([ground], (0.11, 0.12), np.array([True, False]))
+    assert stuff.thresholds[1] == 0.12
 
 
 def test_an_object_of_another_category_is_not_the_right_one():
-    levels = as_levels((0.5, 0.5))
+    halves = (0.5, 0.5)
     ground = two_categories()
     ground.planes[:2, ground.objects == 1] = [[10], [200]]  # the first house is said to be of 2
-    rule = best_rule([ground], levels, np.array([True, True]))
+    rule = best_rule([ground], halves, np.array([True, True]))
     assert_alike(rule.qualities, [5 / (5 + 1 / 2), 6 / (6 + 1 / 2)])
 
 
@@ -169,13 +195,14 @@ def test_an_object_of_another_category_is_not_the_right_one():
 @given(st.integers(0, 9999), st.integers(1, 3), st.booleans())
 def test_qualities_are_those_of_the_rule_on_any_ground(seed, count, both):
     rng = np.random.default_rng(seed)
-    countable, levels = np.array([True, both]), as_levels((0.5, 0.4))
+    countable, given = np.array([True, both]), (0.5, 0.4)
     grounds = []
     for _ in range(count):
         plain = two_categories()
-        noise = rng.normal(0, rng.choice([5, 40, 90]), (3, *plain.objects.shape))
+        noise = rng.normal(0, rng.choice([5, 40, 90]), plain.planes.shape)
         planes = (plain.planes + noise).clip(0, 255).astype(np.uint8)
         known = np.kron(rng.random((10, 13)) < 0.9, np.ones((4, 4), dtype=bool))
         grounds.append(Ground(planes, plain.objects, plain.classes, known))
-    rule = best_rule(grounds, levels, countable)
-    assert_alike(rule.qualities, slowly(grounds, levels, countable, rule))
+    rule = best_rule(grounds, given, countable)
+    assert_alike(rule.qualities, slowly(grounds, countable, rule))
+    assert both or rule.thresholds[1] == 0.4

@@ -1,6 +1,7 @@
 """Scores on the validation areas, with an engine that says what it is told to."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,28 +13,28 @@ from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.object_search import Rule
 from deepseg_qgis.engine.learning.validation import Validation, validate
+from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.truth import annotations
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 ALL, NONE = np.array([True]), np.array([False])
 NOTHING = Area.of_windows([])
 SIDE, HOUSE = 96, 12
+PLANES = 1 + len(OBJECT_PLANES)
+FIRST_ALONE = (np.arange(PLANES) == 0).astype(np.uint8)[:, None, None]
 
 
 class Echo:
-    """An engine and backend: a raster's first band is the probability, its second the height."""
+    """An engine and backend: a raster's bands are what the network says."""
 
     description, most_window_px, sees_whole_window = "echo", 10**6, False
     batch_size, in_flight = 1, 1
-
-    def __init__(self, planes):
-        self._planes = planes
 
     def backend(self, _height, _width):
         return self
 
     def start(self, pixels):
-        return lambda: np.stack([each.values[: self._planes] for each in pixels])
+        return lambda: np.stack([each.values for each in pixels])
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def truth(make_raster, make_layer):
     stack = contextlib.ExitStack()
 
     def make(validation, first=(0, 0), name="town"):
-        image = np.full((2, SIDE, SIDE), 10, dtype=np.uint8)
+        image = np.full((PLANES, SIDE, SIDE), 10, dtype=np.uint8)
         polygons = []
         for row in range(first[0], 60, 3 * HOUSE):
             for column in range(first[1], 60, HOUSE):
@@ -72,7 +73,7 @@ def area(row, column, height, width):
 
 
 def test_well_told_objects_have_the_full_score(truth):
-    found = validate(Echo(2), ALL, [truth(area(0, 0, SIDE, SIDE))], 64)
+    found = validate(Echo(), ALL, [truth(area(0, 0, SIDE, SIDE))], 64)
     assert found.category_iou == (1.0,)
     assert found.rule.qualities == (1.0,)
     assert found.score == 1.0
@@ -80,12 +81,8 @@ def test_well_told_objects_have_the_full_score(truth):
 
 def test_without_heights_houses_in_a_row_are_one(truth):
     ground = truth(area(0, 0, SIDE, SIDE))
-    flat = Echo(2)
-    flat.start = lambda pixels: (
-        lambda: np.stack(
-            [np.stack([each.values[0], np.zeros_like(each.values[0])]) for each in pixels]
-        )
-    )
+    flat = Echo()
+    flat.start = lambda pixels: lambda: np.stack([each.values * FIRST_ALONE for each in pixels])
     found = validate(flat, ALL, [ground], 64)
     assert found.category_iou == (1.0,)
     assert found.rule.qualities == (0.0,)
@@ -93,14 +90,14 @@ def test_without_heights_houses_in_a_row_are_one(truth):
 
 
 def test_where_nothing_is_counted_the_score_is_the_iou(truth):
-    found = validate(Echo(1), NONE, [truth(area(0, 0, SIDE, SIDE))], 64)
+    found = validate(Echo(), NONE, [truth(area(0, 0, SIDE, SIDE))], 64)
     assert found.rule is None
     assert found.score == 1.0
 
 
 def test_objects_outside_of_the_validation_area_do_not_count(truth):
     ground = truth(area(0, 0, HOUSE, 3 * HOUSE))
-    found = validate(Echo(2), ALL, [ground], 64)
+    found = validate(Echo(), ALL, [ground], 64)
     assert found.rule.qualities == (1.0,)
     assert found.loss == pytest.approx(-np.log(220 / 255), rel=1e-3)
 
@@ -110,7 +107,7 @@ def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):
     monkeypatch.setattr(
         "deepseg_qgis.engine.learning.validation.windows.default_tile_size", lambda _: 32
     )
-    found = validate(Echo(2), ALL, [ground], 32)
+    found = validate(Echo(), ALL, [ground], 32)
     assert found.rule.qualities == (1.0,)
 
 
@@ -118,13 +115,15 @@ def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):
 def test_a_raster_without_validation_area_is_passed_over(truth, first):
     kept = truth(area(0, 0, SIDE, SIDE), name="kept")
     other = truth(NOTHING, first, name="other")
-    alone = validate(Echo(2), ALL, [kept], 64)
-    assert validate(Echo(2), ALL, [other, kept], 64) == alone
-    assert validate(Echo(2), ALL, [kept, other], 64) == alone
+    alone = validate(Echo(), ALL, [kept], 64)
+    assert validate(Echo(), ALL, [other, kept], 64) == alone
+    assert validate(Echo(), ALL, [kept, other], 64) == alone
 
 
 def test_the_score_is_of_quality_where_objects_are_told_apart_else_of_iou():
-    rule = Rule(3, 0, (0.5, None, None))
-    assert Validation(1.0, (0.5,) * 3, (0.9, 0.7, None), rule).score == pytest.approx(0.6)
-    assert Validation(1.0, (0.5,) * 3, (0.9, 0.7, None)).score == pytest.approx(0.8)
-    assert Validation(1.0, (0.5,), (None,), Rule(3, 0, (None,))).score is None
+    halves = (0.5,) * 3
+    rule = Rule(thresholds=halves, depth=3, least_px=0, qualities=(0.5, None, None))
+    assert Validation(1.0, halves, (0.9, 0.7, None), rule).score == pytest.approx(0.6)
+    assert Validation(1.0, halves, (0.9, 0.7, None)).score == pytest.approx(0.8)
+    nothing = replace(rule, thresholds=(0.5,), qualities=(None,))
+    assert Validation(1.0, (0.5,), (None,), nothing).score is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,12 +66,13 @@ def best_rule(
         reference = _reference(ground, countable)
         for tried, given in enumerate(THRESHOLDS):
             levels = as_levels(tuple(np.where(countable, given, thresholds).tolist()))
-            found = _at_depths(ground, reference, levels, countable)
+            found = _at_depths(ground, reference, levels, countable, DEPTHS)
             overlaps = [each.without_small(least) for each in found for least in sizes]
             for total, each in zip(sums[tried], overlaps, strict=True):
                 total.add(each)
     qualities = np.array([[each.qualities for each in row] for row in sums]).reshape(*shape, -1)
-    return _chosen(qualities, sizes, thresholds, countable)
+    rule = _chosen(qualities, sizes, thresholds, countable)
+    return replace(rule, qualities=_given_by(rule, grounds, countable))
 
 
 def _chosen(
@@ -82,7 +83,8 @@ def _chosen(
 ) -> Rule:
     """Return the best rule; ``qualities`` (thresholds, depths, sizes, categories), NaN for none.
 
-    Each category has its own threshold, all together one depth and one least size.
+    Each category has its own threshold, all together one depth and one least size. What the rule
+    gives is not known yet: each threshold was tried for all categories at once.
     """
     judged = _steadied(np.where(countable, qualities, np.nan))
     alone = np.nan_to_num(judged, nan=-1.0).max(axis=0)  # (depths, sizes, categories)
@@ -90,13 +92,25 @@ def _chosen(
     means = np.nansum(alone, axis=-1)
     depth, size = divmod(int(means.argmax()), means.shape[1])
     chosen = list(thresholds)
-    found: list[float | None] = [None] * len(thresholds)
     for category in np.flatnonzero(~np.isnan(alone[depth, size])):
-        best = int(np.nanargmax(judged[:, depth, size, category]))
-        chosen[category] = THRESHOLDS[best]
-        quality = qualities[best, depth, size, category]
-        found[category] = None if np.isnan(quality) else float(quality)
-    return Rule(tuple(chosen), DEPTHS[depth], sizes[size], tuple(found))
+        chosen[category] = THRESHOLDS[int(np.nanargmax(judged[:, depth, size, category]))]
+    return Rule(tuple(chosen), DEPTHS[depth], sizes[size], ())
+
+
+def _given_by(
+    rule: Rule, grounds: Sequence[Ground], countable: NDArray[np.bool_]
+) -> tuple[float | None, ...]:
+    """Return the panoptic qualities that a rule gives, by category."""
+    total = _Sums(len(countable))
+    levels = as_levels(rule.thresholds)
+    for ground in grounds:
+        reference = _reference(ground, countable)
+        for found in _at_depths(ground, reference, levels, countable, [rule.depth]):
+            total.add(found.without_small(rule.least_px))
+    return tuple(
+        None if np.isnan(quality) or not counted else quality
+        for quality, counted in zip(total.qualities, countable, strict=True)
+    )
 
 
 def _steadied(qualities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,16 +140,17 @@ def _at_depths(
     reference: NDArray[np.int32],
     levels: NDArray[np.uint8],
     countable: NDArray[np.bool_],
+    depths: Sequence[int],
 ) -> Iterator[Overlaps]:
-    """Yield the overlaps of instances and reference for each depth.
+    """Yield the overlaps of instances and reference for each of ``depths``, the smallest first.
 
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
     """
     classes, _ = decide_known(ground.planes, levels, ground.known)
     basins = Basins(classes, ground.planes[len(countable)], countable)
-    finest = basins.instances(DEPTHS[0]).labels
+    finest = basins.instances(depths[0]).labels
     overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
-    for depth in DEPTHS:
+    for depth in depths:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
         unions[finest.ravel()] = basins.instances(depth).labels.ravel()
         yield overlaps.united(unions)
