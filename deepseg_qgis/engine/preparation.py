@@ -14,7 +14,7 @@ from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.instances.edge_distances import edge_distances
+from deepseg_qgis.engine.instances.edge_distances import contacts_of, edge_distances
 from deepseg_qgis.engine.instances.splitter import Splitter
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
@@ -40,6 +40,7 @@ def prepare() -> None:
             list(splitter.add(Window(0, column, 8, 8), classes, chosen, heights))
     instances_of(classes, heights, countable, 90)
     edge_distances(classes.astype(np.int32))
+    contacts_of(classes.astype(np.int32), 1)
     for style in OUTLINES:
         with Vectoriser(Window(0, 0, 8, 8), Shaping(1.0, outlines=style)) as vectoriser:
             vectoriser.add(Window(0, 0, 8, 8), classes, chosen)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepseg_qgis.engine.instances.edge_distances import FAR, edge_distances
+from deepseg_qgis.engine.instances.edge_distances import FAR, contacts_of, edge_distances
 
 
 def slowly(objects):
@@ -35,3 +35,17 @@ def test_two_objects_that_share_an_edge_are_two():
     objects[:, 6:] = 2
     found = edge_distances(objects)
     assert found[4].tolist() == [5.5, 4.5, 3.5, 2.5, 1.5, 0.5, 0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(
+        np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
+    ),
+    st.integers(0, 3),
+)
+def test_contacts_are_near_two_objects(objects, reach):
+    found = contacts_of(objects, reach)
+    for i, j in np.ndindex(objects.shape):
+        near = objects[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
+        assert found[i, j] == (len(set(near.ravel().tolist()) - {0}) > 1)

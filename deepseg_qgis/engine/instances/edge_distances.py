@@ -1,4 +1,4 @@
-"""How deep inside its object each pixel lies, for all objects of a window at once. No I/O."""
+"""How deep inside its object each pixel lies, and how near to two of them. No I/O."""
 
 from __future__ import annotations
 
@@ -87,3 +87,26 @@ def _column(across, found, j, start, stop, sites, tops, bounds):
         while bounds[k + 1] < i:
             k += 1
         found[i, j] = np.sqrt((i - sites[k]) ** 2 + tops[k]) - 0.5
+
+
+@njit(cache=True, nogil=True)
+def contacts_of(objects: NDArray[np.int32], reach_px: int) -> NDArray[np.bool_]:
+    """Return where two objects are near: both within the square of so many pixels to each side.
+
+    Args:
+        objects: (rows, columns), a number for each object, 0 for background.
+        reach_px: from the pixel in the middle of the square.
+    """
+    height, width = objects.shape
+    found = np.zeros((height, width), dtype=np.bool_)
+    for i in range(height):
+        top, bottom = max(0, i - reach_px), min(height, i + reach_px + 1)
+        for j in range(width):
+            first = 0
+            for k in range(top, bottom):
+                for m in range(max(0, j - reach_px), min(width, j + reach_px + 1)):
+                    here = objects[k, m]
+                    if here != 0 and here != first:
+                        found[i, j] |= first != 0
+                        first = here
+    return found

@@ -14,17 +14,18 @@ SMOOTH = 1.0
 
 
 def segmentation_loss(
-    logits: torch.Tensor, classes: torch.Tensor, known: torch.Tensor
+    logits: torch.Tensor, classes: torch.Tensor, weight: torch.Tensor
 ) -> torch.Tensor:
     """Return cross entropy plus Dice, a scalar.
 
     Args:
         logits: (N, channels, H, W) float; one channel for a single category.
         classes: (N, H, W) int64, 0 for background.
-        known: (N, H, W) bool; other pixels do not count.
+        weight: (N, H, W) bool or float, how much a pixel counts for the cross entropy; where it is
+            0 the pixel is not known, and counts for nothing.
     """
-    weight = known.float()
-    count = weight.sum().clamp(min=1.0)
+    weight, known = weight.float(), (weight > 0).float()
+    count = known.sum().clamp(min=1.0)
     if logits.shape[1] == 1:
         truth = (classes == 1).float()
         entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
@@ -33,11 +34,11 @@ def segmentation_loss(
         entropy = functional.cross_entropy(logits, classes, reduction="none")
         share = logits.softmax(dim=1)[:, 1:]
         wanted = functional.one_hot(classes, logits.shape[1]).permute(0, 3, 1, 2)[:, 1:].float()
-    return (entropy * weight).sum() / count + _dice(share, wanted, weight[:, None])
+    return (entropy * weight).sum() / count + _dice(share, wanted, known[:, None])
 
 
 def object_loss(
-    logits: torch.Tensor, heights: torch.Tensor, edges: torch.Tensor, known: torch.Tensor
+    logits: torch.Tensor, heights: torch.Tensor, edges: torch.Tensor, weight: torch.Tensor
 ) -> torch.Tensor:
     """Return cross entropy of heights and edges, plus Dice of edges, a scalar.
 
@@ -45,13 +46,13 @@ def object_loss(
         logits: (N, 2, H, W) float, of heights and of edges.
         heights: (N, H, W) float from 0 to 1.
         edges: (N, H, W) bool.
-        known: (N, H, W) bool; other pixels do not count.
+        weight: as for `segmentation_loss`.
     """
-    weight = known.float()[:, None]
+    weight, known = weight.float()[:, None], (weight > 0).float()[:, None]
     wanted = torch.stack([heights, edges.float()], dim=1)
     entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    mean = (entropy * weight).sum() / weight.sum().clamp(min=1.0)
-    return mean + _dice(logits[:, 1:].sigmoid(), wanted[:, 1:], weight)
+    mean = (entropy * weight).sum() / known.sum().clamp(min=1.0)
+    return mean + _dice(logits[:, 1:].sigmoid(), wanted[:, 1:], known)
 
 
 def _dice(share: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.augmentation import TURNS, turned
-from deepseg_qgis.engine.learning.targets import Targets, targets
+from deepseg_qgis.engine.learning.targets import CONTACT_WEIGHT, Targets, targets
 from deepseg_qgis.engine.models.networks import network_input
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import RasterError
@@ -57,12 +57,13 @@ class Sample:
 class Batch:
     """Samples as one: ``values`` (N, bands, H, W) float32, ``classes`` (N, H, W) int64.
 
-    ``known`` (N, H, W) bool; ``heights`` (N, H, W) float32 and ``edges`` (N, H, W) bool, or None.
+    ``weight`` (N, H, W) float32 is how much a pixel counts, 0 where it is not known; ``heights``
+    (N, H, W) float32 and ``edges`` (N, H, W) bool, or None.
     """
 
     values: NDArray[np.float32]
     classes: NDArray[np.int64]
-    known: NDArray[np.bool_]
+    weight: NDArray[np.float32]
     heights: NDArray[np.float32] | None = None
     edges: NDArray[np.bool_] | None = None
 
@@ -152,7 +153,9 @@ def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
     found = None
     if countable is not None and countable.any():
         plain = targets(truth.annotated, countable, window)
-        found = Targets(turned(plain.heights, turn), turned(plain.edges, turn))
+        found = Targets(
+            turned(plain.heights, turn), turned(plain.edges, turn), turned(plain.contacts, turn)
+        )
     return Sample(
         Pixels(turned(pixels.values, turn), turned(valid, turn)),
         turned(truth.annotated.mask(window), turn),
@@ -168,10 +171,18 @@ def batch(samples: Sequence[Sample], normalisation: Normalisation) -> Batch:
     return Batch(
         np.stack([network_input(each.pixels, mean, std) for each in samples]),
         np.stack([each.classes.astype(np.int64) for each in samples]),
-        np.stack([each.known for each in samples]),
+        np.stack([_weight(each) for each in samples]),
         np.stack([each.heights for each in found]) if found else None,
         np.stack([each.edges for each in found]) if found else None,
     )
+
+
+def _weight(sample: Sample) -> NDArray[np.float32]:
+    """Return how much each pixel counts: more where it decides whether two objects are two."""
+    weight = sample.known.astype(np.float32)
+    if sample.targets is not None:
+        weight[sample.targets.contacts] *= CONTACT_WEIGHT
+    return weight
 
 
 def measure(sampler: Sampler) -> Normalisation:

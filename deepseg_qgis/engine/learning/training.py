@@ -179,14 +179,14 @@ class Trainer:
         """Learn from one batch; return its loss."""
         images = self._sent(batch.values).contiguous(memory_format=torch.channels_last)
         logits = self._network(images).float()  # (N, channels, H, W)
-        classes, known = self._sent(batch.classes), self._sent(batch.known)
+        classes, weight = self._sent(batch.classes), self._sent(batch.weight)
         if batch.heights is None or batch.edges is None:
-            loss = segmentation_loss(logits, classes, known)
+            loss = segmentation_loss(logits, classes, weight)
         else:
             heads = networks.OBJECT_HEADS
             wanted = self._sent(batch.heights), self._sent(batch.edges)
-            loss = segmentation_loss(logits[:, :-heads], classes, known)
-            loss = loss + object_loss(logits[:, -heads:], *wanted, known)
+            loss = segmentation_loss(logits[:, :-heads], classes, weight)
+            loss = loss + object_loss(logits[:, -heads:], *wanted, weight)
         self._optimiser.zero_grad()
         self._fabric.backward(loss)
         self._optimiser.step()
