@@ -40,6 +40,8 @@ def right_angled(xs, ys, free, ring):
     last = len(xs) - 1
     if last < 2:
         return nothing, nothing
+    if ring and last == 4:  # a rectangle of pixels
+        return xs, ys
     us, vs, room = xs - xs[0], ys - ys[0], _SAFE * free
     at = np.flatnonzero(reduced(us, vs, np.minimum(room, _LIGHTLY_PX)))
     angles = np.array([_direction(us, vs, at, np.zeros(len(at), np.bool_))])

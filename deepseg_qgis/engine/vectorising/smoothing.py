@@ -20,6 +20,7 @@ SIGMA_PX = 2.0
 _PASSES = int(2 * SIGMA_PX**2)  # one with the weights ¼, ½, ¼ has a variance of ½ px²
 _STEPS_PER_PASS = 12  # short arcs and small rings are smoothed less, or they would vanish
 _MOVED = 0.8  # the share of the freedom that averaging may take; thinning has the rest
+_AT_ONCE = 256  # steps are thinned together: the time of thinning grows faster than their number
 _THINNED = 0.15  # of SIMPLIFY
 
 
@@ -42,7 +43,10 @@ def smoothed(xs, ys, free, ring, tolerance):
             ps[k], qs[k] = us[k] + dx * most / moved, vs[k] + dy * most / moved
             moved = most
         room[k] = max(min(_THINNED * tolerance, room[k] - moved), 1e-6)
-    stay = reduced(ps, qs, room)
+    stay = np.zeros(len(us), dtype=np.bool_)
+    for low in range(0, len(us) - 1, _AT_ONCE):
+        high = min(low + _AT_ONCE, len(us) - 1) + 1
+        stay[low:high] |= reduced(ps[low:high], qs[low:high], room[low:high])
     at = np.flatnonzero(stay)
     if meets_itself(ps[at], qs[at], at, nearby(BOUND_PX)):
         return nothing, nothing
