@@ -1,10 +1,11 @@
-"""How well the engines and precisions agree on a scene, as IoU of what they find.
+"""How well the engines and precisions agree on a scene, as IoU and objects of what they find.
 
     .venv/bin/python benchmarks/precisions.py SCENE.tif MODEL.safetensors
 
 Runs the whole scene in float32 on torch, and in float32, bfloat16 and int8 on OpenVINO, and prints
 the mask IoU of each with float32 (pixels with a category, which must be the same one): OpenVINO's
-float32 with torch's, the others with OpenVINO's.
+float32 with torch's, the others with OpenVINO's. If the model tells objects apart, also the F1 of
+the objects of each as measured with float32's, at an IoU of 0.5.
 """
 
 import argparse
@@ -20,8 +21,11 @@ from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference import choosing  # noqa: E402
-from deepseg_qgis.engine.inference.class_maps import class_map  # noqa: E402
+from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
 from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
+from deepseg_qgis.engine.instances.basins import instances_of  # noqa: E402
+from deepseg_qgis.engine.instances.finder import Telling  # noqa: E402
+from deepseg_qgis.engine.instances.overlaps import Overlaps  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
 from deepseg_qgis.events import Event, Log  # noqa: E402
@@ -42,6 +46,17 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     """Return the IoU of pixels with a category, which must be the same one."""
     either = (one > 0) | (other > 0)
     return float(((one == other) & either).sum() / max(1, either.sum()))
+
+
+def objects_f1(one: ClassMap, other: ClassMap, telling: Telling) -> float:
+    """Return the F1 of one map's objects as measured with the other's."""
+    countable = np.array(telling.countable)
+    maps = [
+        (instances_of(each.classes, each.heights, countable, telling.depth), each.classes)
+        for each in (one, other)
+    ]
+    matched, *counts = Overlaps.of(*maps).without_small(telling.least_px).counts
+    return 2 * matched / max(1, sum(counts))
 
 
 def tell(event: Event) -> None:
@@ -69,12 +84,15 @@ def main() -> None:
                 inference._choice = _Torch(model, "cpu", precision, None, control)
                 inference._plain = inference._choice.engine()
             try:
-                found[name] = class_map(inference, raster, area, Control()).classes
+                found[name] = class_map(inference, raster, area, Control())
             except DeepSegError as error:
                 print(f"{name}: {error}")
-    print(f"float32, OpenVINO and torch: {iou(found['float32'], found['torch']):.7f}")
-    for name in ("bfloat16", "int8"):
-        print(f"{name} and float32: {iou(found[name], found['float32']):.5f}")
+    telling = Telling.of(model.card)
+    for name, other in (("float32", "torch"), ("bfloat16", "float32"), ("int8", "float32")):
+        text = f"{name} and {other}: IoU {iou(found[name].classes, found[other].classes):.7f}"
+        if telling:
+            text += f", F1 of objects {objects_f1(found[name], found[other], telling):.4f}"
+        print(text)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,10 @@ class Predict(EngineAlgorithm):
     Applies a model to rasters and writes what it finds as polygons.
 
     Tiles are read with overlap and stitched, so that an object is one polygon however the tiles
-    lie. Each polygon carries its 'category', a 'score' (mean probability), its exact size in
-    pixels, its area in m² and perimeter in m on the ellipsoid, and its raster.
+    lie. Each polygon carries its 'category', a 'score' (mean probability, or certainty where
+    objects are told apart), its exact size in pixels, its area in m² and perimeter in m on the
+    ellipsoid, and its raster. Whether touching objects are told apart is up to the model: see
+    the task of 'Train a model'.
 
     What it needs: a model of 'Train a model', and rasters with the same bands. An area of
     interest or an extent limits the work. Rasters whose pixels are more than 1.5 times smaller or
