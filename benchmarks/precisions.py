@@ -23,8 +23,7 @@ from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference import choosing  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
 from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
-from deepseg_qgis.engine.instances.basins import instances_of  # noqa: E402
-from deepseg_qgis.engine.instances.finder import Telling  # noqa: E402
+from deepseg_qgis.engine.instances.finder import Telling, instances_at_once  # noqa: E402
 from deepseg_qgis.engine.instances.overlaps import Overlaps  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
@@ -50,12 +49,11 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 def objects_f1(one: ClassMap, other: ClassMap, telling: Telling) -> float:
     """Return the F1 of one map's objects as measured with the other's."""
-    countable = np.array(telling.countable)
     maps = [
-        (instances_of(each.classes, each.heights, countable, telling.depth), each.classes)
+        (instances_at_once(each.classes, each.heights, telling), each.classes)
         for each in (one, other)
     ]
-    matched, *counts = Overlaps.of(*maps).without_small(telling.least_px).counts
+    matched, *counts = Overlaps.of(*maps).counts
     return 2 * matched / max(1, sum(counts))
 
 

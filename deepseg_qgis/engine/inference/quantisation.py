@@ -22,8 +22,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.backend import Engine, probabilities
 from deepseg_qgis.engine.inference.decisions import decide_known
 from deepseg_qgis.engine.inference.windows import LATTICE_PX
-from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.instances.finder import Telling
+from deepseg_qgis.engine.instances.finder import Telling, instances_at_once
 from deepseg_qgis.engine.instances.overlaps import Overlaps
 
 CALIBRATED_PX = 256
@@ -97,7 +96,7 @@ def agreement(
             for each in backends
         )
         if telling:
-            matched, *counts = Overlaps.of(first, second).without_small(telling.least_px).counts
+            matched, *counts = Overlaps.of(first, second).counts
             shared, either = shared + 2 * matched, either + sum(counts)
         else:
             shared += int(((first[1] == second[1]) & (first[1] > 0)).sum())
@@ -115,5 +114,4 @@ def _found(
     classes, _ = decide_known(planes, levels, valid)
     if telling is None:
         return np.zeros(classes.shape, dtype=np.int32), classes
-    countable = np.array(telling.countable, dtype=bool)
-    return instances_of(classes, planes[len(countable)], countable, telling.depth), classes
+    return instances_at_once(classes, planes[len(levels)], telling), classes

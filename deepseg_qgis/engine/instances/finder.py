@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.instances.splitter import Splitter
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.vectorising.blocks import Pixels
@@ -102,6 +103,17 @@ class Finder:
         counted = np.array([False, *self._telling.countable])[objects.classes]
         large = ~counted | (objects.sizes_px >= self._telling.least_px)
         return objects if large.all() else objects.chosen(np.flatnonzero(large))
+
+
+def instances_at_once(classes: Pixels, heights: Pixels, telling: Telling) -> NDArray[np.int32]:
+    """Return the number of each pixel's object, 0 for none, of maps at hand as a whole.
+
+    Numbers are as in `basins.instances_of`; those of objects that are too small are left out.
+    """
+    countable = np.array(telling.countable, dtype=bool)
+    labels = instances_of(classes, heights, countable, telling.depth)
+    large = np.bincount(labels.ravel()) >= telling.least_px
+    return np.where(large[labels], labels, np.int32(0))
 
 
 def objects_at_once(
