@@ -39,7 +39,8 @@ FIELDS = {
     "source": pa.string(),
 }
 """``id`` is row × width + column of the first pixel, unique within ``source``; ``score`` the mean
-probability, of objects that are told apart the mean certainty; ``area_px`` exact; the sizes in metres are those of the polygon as it is written."""
+probability, of objects that are told apart the mean certainty; ``area_px`` exact; the sizes in
+metres are those of the polygon as it is written."""
 
 MOST_SIMPLIFY_PX = 4.0
 """Beyond that outlines would have to be watched too far around every corner."""
