@@ -111,6 +111,33 @@ def test_values_of_the_dialog_arrive(
     assert job["aoi"]["name"] == "a"
 
 
+@pytest.mark.parametrize(
+    ("values", "task", "stuff"),
+    [
+        ({}, "auto", []),
+        ({"TASK": "instance", "STUFF_CATEGORIES": " , "}, "instance", []),
+        (
+            {"TASK": "panoptic", "STUFF_CATEGORIES": "water, wet meadow ,"},
+            "panoptic",
+            ["water", "wet meadow"],
+        ),
+    ],
+)
+def test_the_task_and_what_nobody_counts_arrive(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    polygons: str,
+    values: dict[str, str],
+    task: str,
+    stuff: list[str],
+) -> None:
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons, **values)
+    job = engine.job
+    assert job["task"] == task
+    assert job["stuff_categories"] == stuff
+
+
 def test_an_extent_without_crs_is_in_that_of_the_raster(
     run: Run, engine: Any, raster: Callable[..., str], model: str
 ) -> None:
@@ -304,8 +331,8 @@ def test_progress_epochs_and_warnings_are_told(
     assert feedback.all("progress") == ["Training (about 2 min left)"]
     assert feedback.progress() == 25.0
     assert (
-        "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation score 0.625 (a 0.50, b 0.75), "
-        "12 s - best so far" in feedback.all("info")
+        "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation score 0.625 "
+        "(a 0.50, b 0.75), 12 s - best so far" in feedback.all("info")
     )
     assert feedback.all("warning") == ["No AOI."]
 
