@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.models import model_file, networks, weights
-from deepseg_qgis.engine.models.model_card import ModelCard, from_json, to_json
+from deepseg_qgis.engine.models.model_card import OBJECT_PLANES, ModelCard, from_json, to_json
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ModelError, RasterError
 
@@ -121,7 +121,7 @@ def test_a_card_of_objects_comes_out_as_it_went_in(card):
     assert from_json(to_json(card)) == card
     assert card.objects
     assert card.smoothing == card.smoothing_px
-    assert card.planes == ("Græs", "<b>=1</b>", "height")
+    assert card.planes == ("Græs", "<b>=1</b>", *OBJECT_PLANES)
 
 
 def test_a_semantic_card_has_no_heights():
