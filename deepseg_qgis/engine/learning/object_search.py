@@ -53,8 +53,10 @@ class Ground:
 def best_rule(
     grounds: Sequence[Ground], thresholds: Sequence[float], countable: NDArray[np.bool_]
 ) -> Rule:
-    """Return the rule with the highest mean panoptic quality of the countable categories.
+    """Return the rule with the best objects of the countable categories, rightly counted.
 
+    What is compared is the mean of panoptic quality × (1 − |count error|): quality alone is highest
+    where a quarter of the houses are missing, since what is left out cannot be wrong.
     ``thresholds`` are those of the other categories, which stay. Memory: some 40 bytes a pixel of
     one piece of ground.
     """
@@ -70,23 +72,23 @@ def best_rule(
             overlaps = [each.without_small(least) for each in found for least in sizes]
             for total, each in zip(sums[tried], overlaps, strict=True):
                 total.add(each)
-    qualities = np.array([[each.qualities for each in row] for row in sums]).reshape(*shape, -1)
-    rule = _chosen(qualities, sizes, thresholds, countable)
+    merits = np.array([[each.merits for each in row] for row in sums]).reshape(*shape, -1)
+    rule = _chosen(merits, sizes, thresholds, countable)
     return replace(rule, qualities=_given_by(rule, grounds, countable))
 
 
 def _chosen(
-    qualities: NDArray[np.float64],
+    merits: NDArray[np.float64],
     sizes: Sequence[int],
     thresholds: Sequence[float],
     countable: NDArray[np.bool_],
 ) -> Rule:
-    """Return the best rule; ``qualities`` (thresholds, depths, sizes, categories), NaN for none.
+    """Return the best rule; ``merits`` (thresholds, depths, sizes, categories), NaN for none.
 
     Each category has its own threshold, all together one depth and one least size. What the rule
     gives is not known yet: each threshold was tried for all categories at once.
     """
-    judged = _steadied(np.where(countable, qualities, np.nan))
+    judged = _steadied(np.where(countable, merits, np.nan))
     alone = np.nan_to_num(judged, nan=-1.0).max(axis=0)  # (depths, sizes, categories)
     alone[alone < 0.0] = np.nan
     means = np.nansum(alone, axis=-1)
@@ -113,13 +115,13 @@ def _given_by(
     )
 
 
-def _steadied(qualities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each quality averaged with its neighbours': one lucky rule among many is no good one.
+def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each merit averaged with its neighbours': one lucky rule among many is no good one.
 
-    A category that has no quality with one rule or threshold counts as 0 there.
+    A category that has none with one rule or threshold counts as 0 there.
     """
-    missing = np.isnan(qualities).all(axis=(0, 1, 2))
-    result = np.nan_to_num(qualities)
+    missing = np.isnan(merits).all(axis=(0, 1, 2))
+    result = np.nan_to_num(merits)
     for axis in range(3):
         padded = np.pad(result, [(1, 1) if i == axis else (0, 0) for i in range(4)], mode="edge")
         before, here, after = (
@@ -189,6 +191,13 @@ class _Sums:
         """The panoptic quality of each category, NaN where there is none."""
         found = [self._quality(number).pq for number in range(1, len(self._iou))]
         return [np.nan if each is None else each for each in found]
+
+    @property
+    def merits(self) -> list[float]:
+        """The quality of each category, less the share by which it is counted wrongly."""
+        found, there = self._found[1:], np.maximum(self._there[1:], 1)
+        errors = np.minimum(np.abs(found - there) / there, 1.0)
+        return [float(each) for each in np.array(self.qualities) * (1.0 - errors)]
 
     def _quality(self, number: int) -> Quality:
         right = int(self._right[number])
