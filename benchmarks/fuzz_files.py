@@ -48,7 +48,11 @@ CARD = {
     "format_version": 1,
     "architecture": "linknet",
     "encoder": "mobilenet_v2",
-    "task": "semantic",
+    "task": "panoptic",
+    "countable": [True, False],
+    "depth": 30,
+    "least_px": 40,
+    "smoothing_px": 2.5,
     "categories": [{"name": "house", "colour": "#aa0000"}, {"name": "road", "colour": "#00aa00"}],
     "band_names": ["red", "green", "blue"],
     "dtype": "uint8",
@@ -72,7 +76,7 @@ def models(folder: Path) -> Callable[[random.Random, Path], None]:
     from deepseg_qgis.engine.models import networks, weights
 
     card = from_json(json.dumps(CARD))
-    network = networks.build(card.architecture, card.encoder, 3, 2)
+    network = networks.build(card.architecture, card.encoder, 3, 2, objects=card.objects)
     good = folder / "good.safetensors"
     weights.save(str(good), network.state_dict(), card)
     content = good.read_bytes()
