@@ -17,7 +17,7 @@ def test_nothing_is_lost_and_nothing_lies():
         [sys.executable, SCRIPT, "--count", "1", "--seed", "5", "--only", KINDS],
         capture_output=True,
         text=True,
-        timeout=900,  # ten times what it takes on a quiet machine
+        timeout=900,  # beside other heavy work 600 s were not enough
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
