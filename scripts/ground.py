@@ -8,7 +8,7 @@ from pathlib import Path
 
 SCENE_SIZE_PX = 1536
 TILE_SIZE_PX = 128
-EPOCHS = 16
+EPOCHS = 6
 """These three are chosen so that the demo takes less than three minutes on two cores."""
 EPOCHS_ON_OWN_DATA = 20
 
