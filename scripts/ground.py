@@ -9,7 +9,7 @@ from pathlib import Path
 SCENE_SIZE_PX = 1536
 TILE_SIZE_PX = 128
 EPOCHS = 6
-"""These three are chosen so that the demo takes less than three minutes on two cores."""
+"""These three are chosen so that the demo takes few minutes: under five on two slow cores."""
 EPOCHS_ON_OWN_DATA = 20
 
 

@@ -1,7 +1,7 @@
 """Getting the engine ready on this computer: what is compiled at first use, compiled now.
 
 Called by `deepseg_qgis.launch` with ``--prepare``, when the engine is set up; without it the first
-prediction takes some twenty seconds longer. What numba compiles stays beside the code, or in the
+prediction takes up to a minute longer. What numba compiles stays beside the code, or in the
 user's cache folder.
 """
 

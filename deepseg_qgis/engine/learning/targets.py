@@ -78,7 +78,9 @@ def targets(annotated: AnnotatedArea, countable: NDArray[np.bool_], window: Wind
 
 
 def smoothing_for(truths: Sequence[GroundTruth], countable: NDArray[np.bool_]) -> float:
-    """Return how far heights are to be smoothed, in px, by the size of the objects."""
+    """Return how far heights are to be smoothed, in px, by the size of the objects; 0 for none."""
+    if not countable.any():  # radii take a second for a large road network
+        return 0.0
     radii = [
         truth.annotated.radii[countable[truth.annotated.classes.astype(np.int64) - 1]]
         for truth in truths

@@ -63,7 +63,7 @@ def from_tags(tags: Mapping[str, str], name: str) -> PredictionTags:
 
 
 def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str) -> None:
-    """Check that a raster holds a band for each category, and one of heights if need be.
+    """Check that a raster holds a band for each of the model's planes.
 
     Raises:
         RasterError: it does not.

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.instances.overlaps import MAJORITY
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.objects import ALL, SIZES, Flags, Floats, Indices, Objects, Size
 from deepseg_qgis.engine.scoring.overlaps import Pairs, overlapping
-from deepseg_qgis.engine.scoring.panoptic import MAJORITY, Quality
+from deepseg_qgis.engine.scoring.panoptic import Quality
 
 COCO_THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 """The IoU thresholds that AP is the mean of, to the bit those of pycocotools."""

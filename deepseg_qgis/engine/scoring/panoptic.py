@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deepseg_qgis.engine.instances.overlaps import MAJORITY
 from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
-
-MAJORITY = 0.5
-"""Segments match above this IoU, never at it: then each has one partner at most."""
 
 
 @dataclass(frozen=True)
