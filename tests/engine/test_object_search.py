@@ -42,13 +42,13 @@ def perfect(objects):
     return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
 
 
-def slowly(grounds, countable, rule):
+def slowly(grounds, thresholds, countable, rule):
     """Return the panoptic qualities that a rule gives, object by object."""
     qualities = []
     for number, counted in enumerate(countable.tolist(), start=1):
         iou_sum = matched = found_count = there_count = 0
         for ground in grounds:
-            classes, _ = decide_known(ground.planes, as_levels(rule.thresholds), ground.known)
+            classes, _ = decide_known(ground.planes, as_levels(thresholds), ground.known)
             labels = instances_of(classes, ground.planes[len(countable)], countable, rule.depth)
             labels = np.where(classes == number, labels, 0)
             truth = np.where(ground.known & (ground.classes == number), ground.objects, 0)
@@ -78,7 +78,7 @@ def test_what_is_perfect_is_found_so(between):
     assert rule.qualities == (1.0,)
     assert rule.depth >= 1
     assert 0 <= rule.least_px <= SIDE**2
-    assert slowly([ground], ONE, rule) == [1.0]
+    assert slowly([ground], HALF, ONE, rule) == [1.0]
 
 
 def test_dents_in_roofs_are_passed_over_and_walls_are_not():
@@ -90,7 +90,7 @@ def test_dents_in_roofs_are_passed_over_and_walls_are_not():
     assert 10 < rule.depth <= 5 * HEIGHT_A_PX
     assert rule.qualities == (1.0,)
     for depth in (5, 6 * HEIGHT_A_PX):
-        assert slowly([ground], ONE, replace(rule, depth=depth))[0] < 0.5
+        assert slowly([ground], HALF, ONE, replace(rule, depth=depth))[0] < 0.5
 
 
 def test_specks_are_too_small_to_be_objects():
@@ -100,7 +100,7 @@ def test_specks_are_too_small_to_be_objects():
     rule = best_rule([ground], HALF, ONE)
     assert rule.least_px > 1
     assert rule.qualities == (1.0,)
-    assert slowly([ground], ONE, replace(rule, least_px=1))[0] < 0.9
+    assert slowly([ground], HALF, ONE, replace(rule, least_px=1))[0] < 0.9
 
 
 def test_small_objects_are_not_taken_for_specks():
@@ -117,16 +117,7 @@ def test_all_grounds_count_together():
     rule = best_rule([right, missed], HALF, ONE)
     assert rule.qualities == (pytest.approx(6 / (6 + 4 / 2)),)
     assert best_rule([missed, right], HALF, ONE) == rule
-    assert_alike(rule.qualities, slowly([right, missed], ONE, rule))
-
-
-def test_the_threshold_is_one_that_keeps_halos_out():
-    ground = perfect(houses(between=3))
-    ground.planes[0][ground.objects == 0] = 120
-    rule = best_rule([ground], (0.1,), ONE)
-    assert 120 / 255 < rule.thresholds[0] <= 200 / 255
-    assert rule.qualities == (1.0,)
-    assert slowly([ground], ONE, replace(rule, thresholds=(0.1,)))[0] < 0.9
+    assert_alike(rule.qualities, slowly([right, missed], HALF, ONE, rule))
 
 
 def test_what_is_not_known_does_not_count():
@@ -149,7 +140,6 @@ def test_nothing_there_and_nothing_known():
         assert rule.qualities == (None,)
         assert rule.depth >= 1
         assert rule.least_px == 0
-        assert len(rule.thresholds) == 1
 
 
 def two_categories():
@@ -169,18 +159,13 @@ def test_categories_that_are_not_countable_have_no_quality():
     assert best_rule([ground], halves, np.array([True, True])).qualities == (1.0, 1.0)
 
 
-def test_each_category_has_its_own_threshold_and_others_keep_theirs():
-    ground = two_categories()
-    left = np.indices(ground.objects.shape)[1] < 2 + SIDE
-    ground.planes[0][ground.classes == 1] = 115
-    ground.planes[0][(ground.classes == 0) & left] = 65  # halos, and no threshold for both
-    ground.planes[1][(ground.classes == 0) & ~left] = 140
-    found = best_rule([ground], (0.11, 0.12), np.array([True, True]))
-    assert found.qualities == (1.0, 1.0)
-    assert 65 / 255 < found.thresholds[0] <= 115 / 255
-    assert 140 / 255 < found.thresholds[1] <= 200 / 255
-    stuff = best_rule([ground], (0.11, 0.12), np.array([True, False]))
-    assert stuff.thresholds[1] == 0.12
+def test_specks_of_a_category_that_is_nowhere_are_left_out():
+    ground = perfect(houses(between=3))
+    second = np.full((1, *ground.objects.shape), 10, dtype=np.uint8)
+    second[0, SIDE + 3, ::2] = 200
+    ground = replace(ground, planes=np.concatenate([ground.planes[:1], second, ground.planes[1:]]))
+    rule = best_rule([ground], (0.5, 0.5), np.array([True, True]))
+    assert rule.qualities == (1.0, None)
 
 
 def test_an_object_of_another_category_is_not_the_right_one():
@@ -204,5 +189,4 @@ def test_qualities_are_those_of_the_rule_on_any_ground(seed, count, both):
         known = np.kron(rng.random((10, 13)) < 0.9, np.ones((4, 4), dtype=bool))
         grounds.append(Ground(planes, plain.objects, plain.classes, known))
     rule = best_rule(grounds, given, countable)
-    assert_alike(rule.qualities, slowly(grounds, countable, rule))
-    assert both or rule.thresholds[1] == 0.4
+    assert_alike(rule.qualities, slowly(grounds, given, countable, rule))

@@ -12,7 +12,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning import sampling
-from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.learning.augmentation import TURNS, View, turned
 from deepseg_qgis.engine.learning.losses import segmentation_loss
 from deepseg_qgis.engine.learning.sampling import FEWEST_WINDOWS, Sampler
 from deepseg_qgis.engine.truth import annotations
@@ -48,6 +48,47 @@ def test_the_eight_ways_differ():
     assert len({turned(square, turn).tobytes() for turn in range(TURNS)}) == 8
 
 
+@given(st.integers(0, TURNS - 1), st.floats(-np.pi, np.pi), st.floats(0.5, 2.0))
+def test_a_view_is_the_ground_turned_and_enlarged(turn, angle, zoom):
+    """A plane of brightness stays one: as steep as the zoom says, and in the same direction."""
+    view, size = View(turn, angle, zoom), 32
+    side = size + 2 * view.margin_px(size)
+    rows, columns = np.indices((side, side)) - (side - 1) / 2.0
+    seen = view.of(np.stack([rows, columns]), size)
+    down, right = (np.diff(seen, axis=1)[:, :, :-1], np.diff(seen, axis=2)[:, :-1])
+    lengths = np.hypot(*down), np.hypot(*right)
+    np.testing.assert_allclose(lengths, zoom, rtol=2e-3)
+    np.testing.assert_allclose((down * right).sum(axis=0), 0.0, atol=5e-3)
+    assert view.of_whole(np.ones((side, side), dtype=bool), size).all()
+    middle = seen[:, size // 2 - 1 : size // 2 + 1, size // 2 - 1 : size // 2 + 1]
+    np.testing.assert_allclose(middle.mean(axis=(1, 2)), 0.0, atol=1e-3)
+
+
+def test_views_that_do_not_blend_keep_kinds_and_types():
+    rng = np.random.default_rng(0)
+    for dtype in (bool, np.uint8, np.int32):
+        ground = rng.integers(0, 2, (60, 60)).astype(dtype) * dtype(7)
+        view = View.random(rng)
+        side = 30 + 2 * view.margin_px(30)
+        seen = view.of_kinds(ground[:side, :side], 30)
+        assert seen.dtype == dtype
+        assert seen.shape == (30, 30)
+        assert set(np.unique(seen)) <= set(np.unique(ground))
+
+
+def test_what_blends_with_the_unknown_is_unknown(truth):
+    """No data is far from any value: not a trace of it may be seen."""
+    ground, _ = truth
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        sample = sampling.read(sampling.Draw(ground, Window(-20, -20, 64, 64), View.random(rng)))
+        assert not sample.known.all()
+        assert (
+            sample.pixels.values[:, sample.pixels.valid].min()
+            >= ground.raster.read(ground.raster.grid.window).values.min() - 1e-3
+        )
+
+
 def test_turned_samples_still_fit_their_masks(truth):
     ground, _ = truth
     seen = set()
@@ -55,7 +96,7 @@ def test_turned_samples_still_fit_their_masks(truth):
     for _ in range(60):
         draw = sampler.draw()
         sample = sampling.read(draw)
-        seen.add(draw.turn)
+        seen.add(draw.view.turn)
         bright = sample.pixels.values[0].astype(float) > 110
         inside = sample.known
         agreement = (bright == (sample.classes == 1))[inside].mean()
@@ -74,11 +115,36 @@ def test_chosen_validation_is_apart_balanced_and_never_sampled(truth):
     sampler = Sampler([split], 32, rng)
     for _ in range(200):
         draw = sampler.draw()
-        sample = sampling.read(sampling.Draw(draw.truth, draw.window, 0))
+        sample = sampling.read(sampling.Draw(draw.truth, draw.window, View()))
         inside = draw.window.intersection(Window(0, 0, 160, 160))
         overlap = kept[inside.slices] & sample.pixels.valid[inside.within(draw.window)]
         assert not overlap.any()
         assert not (kept[inside.slices] & sample.known[inside.within(draw.window)]).any()
+
+
+def test_nothing_of_validation_is_seen_from_any_angle(truth):
+    """What lies in the validation areas is painted white here, and no sample shows any of it."""
+    ground, categories = truth
+    rng = np.random.default_rng(3)
+    (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
+    sampler = Sampler([split], 32, rng)
+    whole, read = ground.raster.grid.window, ground.raster.read
+    kept = split.validation.mask(whole)
+
+    def painted(window):
+        pixels = read(window)
+        inside = window.intersection(whole)
+        here = (slice(None), *inside.within(window))
+        pixels.values[here][:, kept[inside.slices]] = 255
+        return pixels
+
+    brightest = int(read(whole).values.max())
+    assert brightest < 250
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ground.raster, "read", painted)
+        for _ in range(200):
+            values = sampling.read(sampler.draw()).pixels.values
+            assert values.max(initial=0) <= brightest
 
 
 def test_most_windows_keep_clear_of_validation(truth):

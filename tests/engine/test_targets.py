@@ -13,7 +13,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning import sampling
-from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.learning.augmentation import TURNS, View, turned
 from deepseg_qgis.engine.learning.targets import (
     MARGIN_PX,
     MOST_SMOOTHING_PX,
@@ -148,12 +148,12 @@ def test_targets_turn_with_their_picture(discs):
         plain = targets(over, ALL, window)
         assert len({turned(plain.heights, turn).tobytes() for turn in range(TURNS)}) == TURNS
         for turn in range(TURNS):
-            sample = sampling.read(sampling.Draw(truth, window, turn), ALL)
+            sample = sampling.read(sampling.Draw(truth, window, View(turn)), ALL)
             assert np.array_equal(sample.targets.heights, turned(plain.heights, turn))
             assert np.array_equal(sample.targets.edges, turned(plain.edges, turn))
             assert np.array_equal(sample.targets.heights > 0, sample.classes > 0)
-        assert sampling.read(sampling.Draw(truth, window, 0)).targets is None
-        assert sampling.read(sampling.Draw(truth, window, 0), ~ALL).targets is None
+        assert sampling.read(sampling.Draw(truth, window, View())).targets is None
+        assert sampling.read(sampling.Draw(truth, window, View()), ~ALL).targets is None
 
 
 def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():

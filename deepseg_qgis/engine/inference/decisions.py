@@ -7,7 +7,6 @@ probability reaches its threshold, else background.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -107,15 +106,6 @@ class ThresholdSearch:
         self._right += np.bincount(cells[right], minlength=size).reshape(shape)
         self._wrong += np.bincount(cells[~right], minlength=size).reshape(shape)
         self._reference += np.bincount(truth, minlength=categories + 1)[1:]
-
-    def at(self, thresholds: Sequence[float]) -> tuple[float | None, ...]:
-        """Return the IoU of each category at given thresholds (0 to 1); None as in `best`."""
-        scores: list[float | None] = []
-        for category, level in enumerate(as_levels(tuple(thresholds)).tolist()):
-            right = int(self._right[category, level:].sum())
-            union = int(self._reference[category] + self._wrong[category, level:].sum())
-            scores.append(right / union if union else None)
-        return tuple(scores)
 
     def best(self) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
         """Return each category's threshold (0 to 1) and the IoU it gives there.

@@ -1,15 +1,93 @@
-"""Flips and right-angle turns: the eight ways to lay down a square. No I/O."""
+"""How the network looks at a square of ground: flipped, turned by any angle, nearer or farther.
+
+A map has no up, and roofs no favourite direction, so every view of a place is as true as the next.
+No I/O.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 TURNS = 8
+MOST_ANGLE = math.pi / 4.0
+"""On top of quarter turns, so that every angle is as likely."""
+MOST_ZOOM = 1.2
 
 Element = TypeVar("Element", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a square: ``turn`` (see `turned`), then ``angle`` and ``zoom``.
+
+    ``angle`` is in radians; a pixel of the view is ``zoom`` pixels of the ground wide.
+    """
+
+    turn: int = 0
+    angle: float = 0.0
+    zoom: float = 1.0
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> View:
+        """Return any view, from `MOST_ZOOM` nearer to as much farther."""
+        most = math.log(MOST_ZOOM)
+        return cls(
+            int(rng.integers(TURNS)),
+            float(rng.uniform(-MOST_ANGLE, MOST_ANGLE)),
+            math.exp(rng.uniform(-most, most)),
+        )
+
+    def margin_px(self, size_px: int) -> int:
+        """Return how far ground for a view of ``size_px`` reaches beyond a square of that size.
+
+        On each side; negative where less is enough.
+        """
+        if self._is_plain:
+            return 0
+        across = abs(math.cos(self.angle)) + abs(math.sin(self.angle))
+        return math.ceil((size_px * self.zoom * across - size_px) / 2.0) + 1  # to blend with
+
+    def of(self, ground: NDArray[Any], size_px: int) -> NDArray[Any]:
+        """Return the view (..., size_px, size_px) of numbers that blend, bilinear between pixels.
+
+        In float32; but a view that is just turned has the ground's own numbers. ``ground``
+        (..., n, n) has the margin that `margin_px` says.
+        """
+        return self._seen(ground, size_px, "bilinear")
+
+    def of_kinds(self, ground: NDArray[Element], size_px: int) -> NDArray[Element]:
+        """Return the same of what does not blend, from the nearest pixel, in the type it has."""
+        return self._seen(ground, size_px, "nearest").astype(ground.dtype)
+
+    def of_whole(self, ground: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
+        """Return where all that `of` blends is True."""
+        return self._seen(ground, size_px, "bilinear") > 0.999
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.angle == 0.0 and self.zoom == 1.0
+
+    def _seen(self, ground: NDArray[Any], size_px: int, mode: str) -> NDArray[Any]:
+        plain = turned(ground, self.turn)
+        if self._is_plain:
+            return plain
+        scale = self.zoom * size_px / ground.shape[-1]
+        along, across = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        matrix = torch.tensor([[[along, -across, 0.0], [across, along, 0.0]]])
+        flat = np.ascontiguousarray(plain, dtype=np.float32).reshape(1, -1, *plain.shape[-2:])
+        places = functional.affine_grid(matrix, [1, 1, size_px, size_px], align_corners=False)
+        seen = functional.grid_sample(
+            torch.from_numpy(flat), places, mode=mode, align_corners=False
+        )
+        result: NDArray[np.float32] = seen.numpy().reshape(*plain.shape[:-2], size_px, size_px)
+        return result
 
 
 def turned(array: NDArray[Element], turn: int) -> NDArray[Element]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
@@ -15,21 +16,19 @@ from deepseg_qgis.engine.instances.overlaps import Overlaps
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.panoptic import Quality
 
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90)
+DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
 """Smallest sizes that are tried, as shares of the median object's."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How objects are told apart: see `ModelCard` for ``thresholds``, ``depth``, ``least_px``.
+    """How objects are told apart: see `ModelCard` for ``depth`` and ``least_px``.
 
     ``qualities`` are the panoptic qualities that it gives, by category; None for those that are not
     countable, or neither there nor found.
     """
 
-    thresholds: tuple[float, ...]
     depth: int
     least_px: int
     qualities: tuple[float | None, ...]
@@ -57,79 +56,44 @@ def best_rule(
 
     What is compared is the mean of panoptic quality × (1 − |count error|): quality alone is highest
     where a quarter of the houses are missing, since what is left out cannot be wrong.
-    ``thresholds`` are those of the other categories, which stay. Memory: some 40 bytes a pixel of
-    one piece of ground.
+    ``thresholds`` (0 to 1) are the categories'. Memory: some 40 bytes a pixel of one piece of
+    ground.
     """
     sizes = _least_sizes(grounds, countable)
     rules = list(itertools.product(DEPTHS, sizes))
-    shape = (len(THRESHOLDS), len(DEPTHS), len(sizes))
-    sums = [[_Sums(len(countable)) for _ in rules] for _ in THRESHOLDS]
+    sums = [_Sums(len(countable)) for _ in rules]
+    levels = as_levels(tuple(thresholds))
     for ground in grounds:
-        reference = _reference(ground, countable)
-        for tried, given in enumerate(THRESHOLDS):
-            levels = as_levels(tuple(np.where(countable, given, thresholds).tolist()))
-            found = _at_depths(ground, reference, levels, countable, DEPTHS)
-            overlaps = [each.without_small(least) for each in found for least in sizes]
-            for total, each in zip(sums[tried], overlaps, strict=True):
-                total.add(each)
-    merits = np.array([[each.merits for each in row] for row in sums]).reshape(*shape, -1)
-    rule = _chosen(merits, sizes, thresholds, countable)
-    return replace(rule, qualities=_given_by(rule, grounds, countable))
-
-
-def _chosen(
-    merits: NDArray[np.float64],
-    sizes: Sequence[int],
-    thresholds: Sequence[float],
-    countable: NDArray[np.bool_],
-) -> Rule:
-    """Return the best rule; ``merits`` (thresholds, depths, sizes, categories), NaN for none.
-
-    Each category has its own threshold, all together one depth and one least size. What the rule
-    gives is not known yet: each threshold was tried for all categories at once.
-    """
-    judged = _steadied(np.where(countable, merits, np.nan))
-    alone = np.nan_to_num(judged, nan=-1.0).max(axis=0)  # (depths, sizes, categories)
-    alone[alone < 0.0] = np.nan
-    means = np.nansum(alone, axis=-1)
-    depth, size = divmod(int(means.argmax()), means.shape[1])
-    chosen = list(thresholds)
-    for category in np.flatnonzero(~np.isnan(alone[depth, size])):
-        chosen[category] = THRESHOLDS[int(np.nanargmax(judged[:, depth, size, category]))]
-    return Rule(tuple(chosen), DEPTHS[depth], sizes[size], ())
-
-
-def _given_by(
-    rule: Rule, grounds: Sequence[Ground], countable: NDArray[np.bool_]
-) -> tuple[float | None, ...]:
-    """Return the panoptic qualities that a rule gives, by category."""
-    total = _Sums(len(countable))
-    levels = as_levels(rule.thresholds)
-    for ground in grounds:
-        reference = _reference(ground, countable)
-        for found in _at_depths(ground, reference, levels, countable, [rule.depth]):
-            total.add(found.without_small(rule.least_px))
-    return tuple(
+        found = _at_depths(ground, levels, countable)
+        overlaps = (each.without_small(least) for each in found for least in sizes)
+        for total, each in zip(sums, overlaps, strict=True):
+            total.add(each)
+    merits = np.array([each.merits for each in sums]).reshape(len(DEPTHS), len(sizes), -1)
+    chosen = int(_steadied(_means(merits, countable)).argmax())
+    qualities = [
         None if np.isnan(quality) or not counted else quality
-        for quality, counted in zip(total.qualities, countable, strict=True)
-    )
+        for quality, counted in zip(sums[chosen].qualities, countable, strict=True)
+    ]
+    return Rule(*rules[chosen], tuple(qualities))
+
+
+def _means(merits: NDArray[np.float64], countable: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean over the countable categories of merits (depths, sizes, categories).
+
+    A category that is neither there nor found with a rule, NaN, is left out there.
+    """
+    known = countable & ~np.isnan(merits)
+    means: NDArray[np.float64] = np.where(known, merits, 0.0).sum(axis=-1)
+    return means / np.maximum(known.sum(axis=-1), 1)
 
 
 def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each merit averaged with its neighbours': one lucky rule among many is no good one.
-
-    A category that has none with one rule or threshold counts as 0 there.
-    """
-    missing = np.isnan(merits).all(axis=(0, 1, 2))
-    result = np.nan_to_num(merits)
-    for axis in range(3):
-        padded = np.pad(result, [(1, 1) if i == axis else (0, 0) for i in range(4)], mode="edge")
-        before, here, after = (
-            np.take(padded, range(i, i + result.shape[axis]), axis=axis) for i in range(3)
-        )
-        result = (before + 2.0 * here + after) / 4.0
-    result[..., missing] = np.nan
-    return result
+    """Return each merit averaged with its neighbours': one lucky rule among many is no good one."""
+    for axis in (0, 1):
+        ends = [(int(each == axis),) * 2 for each in range(merits.ndim)]
+        sums = sliding_window_view(np.pad(merits, ends, mode="edge"), 3, axis) @ (1.0, 2.0, 1.0)
+        merits = sums / 4.0
+    return merits
 
 
 def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -138,21 +102,18 @@ def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32
 
 
 def _at_depths(
-    ground: Ground,
-    reference: NDArray[np.int32],
-    levels: NDArray[np.uint8],
-    countable: NDArray[np.bool_],
-    depths: Sequence[int],
+    ground: Ground, levels: NDArray[np.uint8], countable: NDArray[np.bool_]
 ) -> Iterator[Overlaps]:
-    """Yield the overlaps of instances and reference for each of ``depths``, the smallest first.
+    """Yield the overlaps of instances and reference for each depth, the smallest first.
 
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
     """
     classes, _ = decide_known(ground.planes, levels, ground.known)
     basins = Basins(classes, ground.planes[len(countable)], countable)
-    finest = basins.instances(depths[0]).labels
+    finest = basins.instances(DEPTHS[0]).labels
+    reference = _reference(ground, countable)
     overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
-    for depth in depths:
+    for depth in DEPTHS:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
         unions[finest.ravel()] = basins.instances(depth).labels.ravel()
         yield overlaps.united(unions)

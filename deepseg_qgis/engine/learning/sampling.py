@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.learning.augmentation import TURNS, turned
+from deepseg_qgis.engine.learning.augmentation import View
 from deepseg_qgis.engine.learning.targets import CONTACT_WEIGHT, Targets, targets
 from deepseg_qgis.engine.models.networks import network_input
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -31,18 +31,18 @@ STATISTICS_WINDOWS = 64
 
 @dataclass(frozen=True)
 class Draw:
-    """A window to be read for training: from which raster, where, and turned how."""
+    """A window to be read for training: from which raster, around where, and seen how."""
 
     truth: GroundTruth
     window: Window
-    turn: int
+    view: View
 
 
 @dataclass(frozen=True)
 class Sample:
     """What the network learns from.
 
-    ``values`` (bands, size, size) in the raster's dtype with ``valid`` (size, size), ``classes``
+    ``values`` (bands, size, size) of any dtype with ``valid`` (size, size), ``classes``
     (size, size) uint8 with 0 for background, and ``known`` where the classes count; ``targets`` of
     single objects, if there are any to be told apart.
     """
@@ -109,7 +109,7 @@ class Sampler:
             window = self._window(truth, row, column)
             if not truth.validation.touches(window):
                 break
-        return Draw(truth, window, int(self._rng.integers(TURNS)))
+        return Draw(truth, window, View.random(self._rng))
 
     def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
         """Return a window at a random offset around a pixel, inside the training area's bounds."""
@@ -141,25 +141,28 @@ class _PointSource:
 
 
 def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
-    """Return the sample of a window, turned; nothing of a validation area is in it.
+    """Return the sample of a window as it is seen; nothing of a validation area is in it.
 
     ``countable`` (categories,) says which categories consist of objects that are told apart.
     """
-    truth, window = draw.truth, draw.window
+    truth, view, size = draw.truth, draw.view, draw.window.height
+    window = draw.window.grown(view.margin_px(size))
     pixels = truth.raster.read(window)
     valid = pixels.valid & ~truth.validation.mask(window)
-    known = valid & truth.training.mask(window)
-    turn = draw.turn
+    known = view.of_whole(valid & truth.training.mask(window), size)
+    values = np.where(valid, pixels.values, 0)
     found = None
     if countable is not None and countable.any():
         plain = targets(truth.annotated, countable, window)
         found = Targets(
-            turned(plain.heights, turn), turned(plain.edges, turn), turned(plain.contacts, turn)
+            view.of(plain.heights, size),
+            view.of_kinds(plain.edges, size),
+            view.of_kinds(plain.contacts, size),
         )
     return Sample(
-        Pixels(turned(pixels.values, turn), turned(valid, turn)),
-        turned(truth.annotated.mask(window), turn),
-        turned(known, turn),
+        Pixels(view.of(values, size), view.of_whole(valid, size)),
+        view.of_kinds(truth.annotated.mask(window), size),
+        known,
         found,
     )
 

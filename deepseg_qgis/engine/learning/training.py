@@ -5,6 +5,7 @@ Only Lightning Fabric's devices and precision are used, so that the loop stays r
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,8 @@ BATCHES_WAITING = 1
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.3
 """The share of all steps in which the learning rate of the one-cycle schedule rises."""
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+"""Names of glibc's settings, from malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ class Trainer:
             ParameterError: the loss became infinite before there was anything to keep.
         """
         control, settings = self._control, self._settings
+        _keep_freed_memory()
         control.log(
             f"Training {settings.architecture}/{settings.encoder} on "
             f"{networks.describe_device(self._device)} in "
@@ -256,3 +260,17 @@ class Trainer:
         if since_best >= patience:
             self._control.log(f"No better score for {patience} epochs: training ends here.")
         return since_best >= patience
+
+
+def _keep_freed_memory() -> None:
+    """Keep what a batch frees for the next one, until the process ends.
+
+    glibc would give large blocks back to the system and have them filled with zeros anew, batch
+    after batch: on a CPU a tenth of the time. Elsewhere than on Linux this does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -21,9 +21,7 @@ from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores on the validation areas, at each category's best threshold there.
-
-    That is the one of the highest IoU, or panoptic quality where objects are told apart.
+    """Scores on the validation areas, at each category's threshold of the highest IoU there.
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
     category that does not occur. ``rule`` tells objects apart best there, None where none are.
@@ -101,13 +99,13 @@ class _Sums:
         return add
 
     def validation(self) -> Validation:
-        """Return the scores at each category's best threshold: for objects where it has them."""
+        """Return the scores at each category's best threshold, objects told apart as is best."""
         thresholds, scores = self._search.best()
         loss = self._entropy / max(self._count, 1)
-        if not self._countable.any():
-            return Validation(loss, thresholds, scores)
-        rule = best_rule(self._grounds, thresholds, self._countable)
-        return Validation(loss, rule.thresholds, self._search.at(rule.thresholds), rule)
+        rule = None
+        if self._countable.any():
+            rule = best_rule(self._grounds, thresholds, self._countable)
+        return Validation(loss, thresholds, scores, rule)
 
 
 def _empty(truth: GroundTruth, region: Window, categories: int) -> Ground:
