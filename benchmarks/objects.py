@@ -2,9 +2,10 @@
 
 One data set at a time, once for each seed, with DeepSeg's defaults (20 epochs, from scratch). The
 test ground is never seen in training; thresholds and the rule that tells objects apart come from
-the validation areas alone. With --semantic each seed is also trained with the task 'semantic',
-whose objects are connected ground.
+the validation areas alone. With --semantic the task is 'semantic' instead, whose objects are
+connected ground.
 
+    .venv/bin/python benchmarks/objects.py banepa ../shared/data/banepa
     .venv/bin/python benchmarks/objects.py banepa ../shared/data/banepa --semantic
     .venv/bin/python benchmarks/objects.py nuclei ../shared/data/nuclei
     .venv/bin/python benchmarks/objects.py denmark ../shared/data/denmark
@@ -130,26 +131,25 @@ def main() -> None:
     folder = wanted.folder.resolve() / wanted.name
     folder.mkdir(parents=True, exist_ok=True)
     data = data_sets(wanted.name, wanted.data.resolve())
-    tasks = [{}, {"TASK": "semantic", "STUFF_CATEGORIES": None}] if wanted.semantic else [{}]
-    for more in tasks:
-        name = more.get("TASK", data.train.get("TASK", "auto"))
-        found: dict[str, list[float]] = {}
-        for seed in wanted.seeds:
-            started = time.monotonic()
-            values = trained_and_tested(data, folder, seed, wanted, **more)
-            known = {key: values[key] for key in SCORES if values.get(key) is not None}
-            text = ", ".join(f"{key} {value:.3f}" for key, value in known.items())
-            print(
-                f"{wanted.name}, task {name}, seed {seed}: {text}; {values['reference_count']} "
-                f"objects, {values['predicted_count']} found ({time.monotonic() - started:.0f} s)",
-                flush=True,
-            )
-            for key, value in known.items():
-                found.setdefault(key, []).append(value)
-        means = ", ".join(
-            f"{key} {np.mean(each):.3f} ± {np.ptp(each) / 2:.3f}" for key, each in found.items()
+    more = {"TASK": "semantic", "STUFF_CATEGORIES": None} if wanted.semantic else {}
+    name = more.get("TASK", data.train.get("TASK", "auto"))
+    found: dict[str, list[float]] = {}
+    for seed in wanted.seeds:
+        started = time.monotonic()
+        values = trained_and_tested(data, folder, seed, wanted, **more)
+        known = {key: values[key] for key in SCORES if values.get(key) is not None}
+        text = ", ".join(f"{key} {value:.3f}" for key, value in known.items())
+        print(
+            f"{wanted.name}, task {name}, seed {seed}: {text}; {values['reference_count']} "
+            f"objects, {values['predicted_count']} found ({time.monotonic() - started:.0f} s)",
+            flush=True,
         )
-        print(f"{wanted.name}, task {name}: {means}", flush=True)
+        for key, value in known.items():
+            found.setdefault(key, []).append(value)
+    means = ", ".join(
+        f"{key} {np.mean(each):.3f} ± {np.ptp(each) / 2:.3f}" for key, each in found.items()
+    )
+    print(f"{wanted.name}, task {name}: {means}", flush=True)
 
 
 if __name__ == "__main__":

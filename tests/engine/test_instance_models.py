@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from example_jobs import KilledError, Watched, evaluate_job, kill, predict_job, train_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -23,34 +24,6 @@ SHAPE = (144, 224)
 DEPTH, STREET = 18, 28
 """How deep the houses are, and how far apart the rows begin, in px."""
 TILES = {"tile_size_px": 64, "overlap_px": 16}
-
-
-class Watched(Control):
-    """A control that remembers what was said, and does something once there were so many tiles."""
-
-    def __init__(self, tiles=10**9, then=None):
-        self.texts, self._left, self._then = [], tiles, then
-        super().__init__(self._hear)
-
-    def part(self, start, end):
-        return self
-
-    def _hear(self, event):
-        if hasattr(event, "level"):
-            self.texts.append(event.text)
-
-    def progress(self, fraction, text=""):
-        self._left -= 1
-        if self._left == 0:
-            self._then(self)
-
-
-class KilledError(Exception):
-    """Whatever ends a process."""
-
-
-def kill(_control):
-    raise KilledError
 
 
 def houses():
@@ -84,72 +57,6 @@ def town(make_raster, make_layer):
         image[:, top:bottom, right - 1] = 40
     source = make_raster(image.clip(0, 255).astype(np.uint8), name="town.tif")
     return source, make_layer(ground(houses()), ["house"] * len(houses()), name="houses")
-
-
-def train_job(raster, layer, folder, **changes):
-    job = jobs.TrainJob(
-        rasters=(raster,),
-        annotations=layer,
-        aoi=None,
-        validation_aoi=None,
-        validation_fraction=0.25,
-        task="auto",
-        stuff_categories=(),
-        architecture="linknet",
-        encoder="mobilenet_v2",
-        epochs=3,
-        tile_size_px=64,
-        batch_size=8,
-        learning_rate=6e-3,
-        patience=None,
-        seed=1,
-        device="cpu",
-        output=str(folder / "model.safetensors"),
-        output_validation=None,
-        output_html=str(folder / "report.html"),
-        output_log=None,
-    )
-    return replace(job, **changes)
-
-
-def predict_job(raster, model, output, **changes):
-    job = jobs.PredictJob(
-        rasters=(raster,),
-        model=model,
-        aoi=None,
-        extent=None,
-        mosaic=False,
-        threshold=None,
-        tile_size_px=None,
-        overlap_px=None,
-        min_area=0.0,
-        simplify_px=0.0,
-        outlines="plain",
-        precision="float32",
-        batch_size=None,
-        device="cpu",
-        resume=True,
-        output=str(output),
-        output_classes=None,
-        output_probabilities=None,
-        output_coco=None,
-        output_statistics=None,
-    )
-    return replace(job, **changes)
-
-
-def evaluate_job(raster, model, layer, folder):
-    return jobs.EvaluateJob(
-        rasters=(raster,),
-        model=model,
-        annotations=layer,
-        aoi=None,
-        threshold=None,
-        iou_threshold=0.5,
-        device="cpu",
-        output_json=str(folder / "scores.json"),
-        output_html=str(folder / "scores.html"),
-    )
 
 
 def polygonize_job(probabilities, output, **changes):

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import example_jobs
 import geopandas
 import numpy as np
 import pandas
@@ -82,27 +83,15 @@ def raster(make_raster):
 
 @pytest.fixture
 def predict_job(raster, model_of, tmp_path):
-    return jobs.PredictJob(
-        rasters=(raster,),
-        model=model_of(2),
-        aoi=None,
-        extent=None,
-        mosaic=False,
-        threshold=None,
-        tile_size_px=192,
-        overlap_px=None,
-        min_area=0.0,
-        simplify_px=0.0,
-        outlines="plain",
-        batch_size=None,
-        precision="float32",
-        device="cpu",
-        resume=False,
-        output=str(tmp_path / "found.gpkg"),
-        output_classes=str(tmp_path / "classes.tif"),
-        output_probabilities=str(tmp_path / "probabilities.tif"),
-        output_coco=str(tmp_path / "coco.json"),
-        output_statistics=str(tmp_path / "statistics.csv"),
+    outputs = {
+        "output_classes": str(tmp_path / "classes.tif"),
+        "output_probabilities": str(tmp_path / "probabilities.tif"),
+        "output_coco": str(tmp_path / "coco.json"),
+        "output_statistics": str(tmp_path / "statistics.csv"),
+    }
+    found = tmp_path / "found.gpkg"
+    return example_jobs.predict_job(
+        raster, model_of(2), found, tile_size_px=192, resume=False, **outputs
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+from example_jobs import KilledError, Watched, kill, predict_job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,35 +43,6 @@ CARD = ModelCard(
 )
 
 
-class Watched(Control):
-    """A control that hears of tiles, and does something once there were so many."""
-
-    def __init__(self, tiles=10**9, then=None):
-        self.texts, self.tiles, self._left, self._then = [], 0, tiles, then
-        super().__init__(self._hear)
-
-    def part(self, start, end):
-        return self
-
-    def _hear(self, event):
-        if hasattr(event, "level"):
-            self.texts.append(event.text)
-
-    def progress(self, fraction, text=""):
-        self.tiles += 1
-        self._left -= 1
-        if self._left == 0:
-            self._then(self)
-
-
-class KilledError(Exception):
-    """Whatever ends a process."""
-
-
-def kill(_control):
-    raise KilledError
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("model") / "m.safetensors")
@@ -99,22 +71,8 @@ def scene(make_raster):
 
 @pytest.fixture
 def job(scene, model, tmp_path, cache):
-    values = dict.fromkeys(field.name for field in fields(jobs.PredictJob))
-    values |= {
-        "rasters": (scene,),
-        "mosaic": False,
-        "model": model,
-        "tile_size_px": 64,
-        "overlap_px": 16,
-        "min_area": 0.0,
-        "simplify_px": 1.0,
-        "outlines": "plain",
-        "precision": "float32",
-        "device": "cpu",
-        "resume": True,
-        "output": str(tmp_path / "out.geojson"),
-    }
-    return jobs.PredictJob(**values)
+    steps = {"tile_size_px": 64, "overlap_px": 16, "simplify_px": 1.0}
+    return predict_job(scene, model, tmp_path / "out.geojson", **steps)
 
 
 def run(job, control=None):

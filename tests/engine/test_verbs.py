@@ -6,11 +6,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import example_jobs
 import geopandas
 import numpy as np
 import pyproj
 import pytest
 import shapely
+from example_jobs import evaluate_job, predict_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -21,70 +23,18 @@ from deepseg_qgis.events import Epoch, Log
 
 
 def train_job(raster, layer, folder, **changes):
-    job = jobs.TrainJob(
-        rasters=(raster,),
-        annotations=layer,
-        aoi=None,
-        validation_aoi=None,
-        validation_fraction=0.25,
-        task="semantic",
-        stuff_categories=(),
-        architecture="unet",
-        encoder="resnet18",
-        epochs=6,
-        tile_size_px=64,
-        batch_size=32,  # few steps: each costs as much as the network is large
-        learning_rate=3e-3,
-        patience=None,
-        seed=1,
-        device="cpu",
-        output=str(folder / "model.safetensors"),
-        output_validation=str(folder / "validation.gpkg"),
-        output_html=str(folder / "report.html"),
-        output_log=str(folder / "log.csv"),
-    )
-    return replace(job, **changes)
-
-
-def predict_job(raster, model, output, **changes):
-    job = jobs.PredictJob(
-        rasters=(raster,),
-        model=model,
-        aoi=None,
-        extent=None,
-        mosaic=False,
-        threshold=None,
-        tile_size_px=None,
-        overlap_px=None,
-        min_area=0.0,
-        simplify_px=0.0,
-        outlines="plain",
-        precision="float32",
-        batch_size=None,
-        device="cpu",
-        resume=True,
-        output=str(output),
-        output_classes=None,
-        output_probabilities=None,
-        output_coco=None,
-        output_statistics=None,
-    )
-    return replace(job, **changes)
-
-
-def evaluate_job(raster, model, layer, folder, **changes):
-    job = jobs.EvaluateJob(
-        rasters=(raster,),
-        model=model,
-        annotations=layer,
-        aoi=None,
-        threshold=None,
-        iou_threshold=0.5,
-        device="cpu",
-        output_json=str(folder / "scores.json"),
-        output_html=str(folder / "scores.html"),
-    )
-    return replace(job, **changes)
+    """Return the job of a semantic model with all of its outputs."""
+    given = {
+        "task": "semantic",
+        "architecture": "unet",
+        "encoder": "resnet18",
+        "epochs": 6,
+        "batch_size": 32,  # few steps: each costs as much as the network is large
+        "learning_rate": 3e-3,
+        "output_validation": str(folder / "validation.gpkg"),
+        "output_log": str(folder / "log.csv"),
+    }
+    return example_jobs.train_job(raster, layer, folder, **{**given, **changes})
 
 
 def rows_of(path):
