@@ -12,7 +12,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning import sampling
-from deepseg_qgis.engine.learning.augmentation import TURNS, View, turned
+from deepseg_qgis.engine.learning.augmentation import TURNS, Light, View, turned
 from deepseg_qgis.engine.learning.losses import segmentation_loss
 from deepseg_qgis.engine.learning.sampling import FEWEST_WINDOWS, Sampler
 from deepseg_qgis.engine.truth import annotations
@@ -76,6 +76,39 @@ def test_views_that_do_not_blend_keep_kinds_and_types():
         assert set(np.unique(seen)) <= set(np.unique(ground))
 
 
+@given(st.integers(0, 9999))
+def test_light_keeps_colours_and_lies_evenly(seed):
+    light = Light.random(np.random.default_rng(seed))
+    colours = np.array([0.5, -1.0, 2.0], dtype=np.float32)
+    seen = light.on(np.broadcast_to(colours[:, None, None], (3, 17, 33)))
+    assert seen.dtype == np.float32
+    np.testing.assert_allclose(seen[:, 8, 16], colours * light.gain + light.haze, atol=1e-5)
+    np.testing.assert_allclose(seen[0] - seen[1], 1.5 * light.gain, atol=1e-5)
+    np.testing.assert_allclose(seen[:, -1] - seen[:, 0], 2 * light.down, atol=1e-5)
+    np.testing.assert_allclose(seen[:, :, -1] - seen[:, :, 0], 2 * light.right, atol=1e-5)
+
+
+def test_plain_light_changes_nothing():
+    values = np.random.default_rng(0).normal(size=(2, 5, 7)).astype(np.float32)
+    assert np.array_equal(Light().on(values), values)
+
+
+def test_no_data_is_dark_in_any_light(truth):
+    ground, _ = truth
+    rng = np.random.default_rng(2)
+    normal = sampling.Normalisation(np.full(3, 90, np.float32), np.full(3, 30, np.float32))
+    outside = Window(-40, -40, 64, 64)
+    samples = [
+        sampling.read(sampling.Draw(ground, outside, View.random(rng), Light.random(rng)))
+        for _ in range(8)
+    ]
+    batch = sampling.batch(samples, normal)
+    valid = np.stack([each.pixels.valid for each in samples])
+    assert (~valid).any()
+    assert (batch.values[:, 0][~valid] == 0).all()
+    assert (batch.values[:, 0][valid] != 0).any()
+
+
 def test_what_blends_with_the_unknown_is_unknown(truth):
     """No data is far from any value: not a trace of it may be seen."""
     ground, _ = truth
@@ -115,7 +148,7 @@ def test_chosen_validation_is_apart_balanced_and_never_sampled(truth):
     sampler = Sampler([split], 32, rng)
     for _ in range(200):
         draw = sampler.draw()
-        sample = sampling.read(sampling.Draw(draw.truth, draw.window, View()))
+        sample = sampling.read(sampling.Draw(draw.truth, draw.window))
         inside = draw.window.intersection(Window(0, 0, 160, 160))
         overlap = kept[inside.slices] & sample.pixels.valid[inside.within(draw.window)]
         assert not overlap.any()

@@ -152,8 +152,8 @@ def test_targets_turn_with_their_picture(discs):
             assert np.array_equal(sample.targets.heights, turned(plain.heights, turn))
             assert np.array_equal(sample.targets.edges, turned(plain.edges, turn))
             assert np.array_equal(sample.targets.heights > 0, sample.classes > 0)
-        assert sampling.read(sampling.Draw(truth, window, View())).targets is None
-        assert sampling.read(sampling.Draw(truth, window, View()), ~ALL).targets is None
+        assert sampling.read(sampling.Draw(truth, window)).targets is None
+        assert sampling.read(sampling.Draw(truth, window), ~ALL).targets is None
 
 
 def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():

@@ -1,7 +1,7 @@
-"""How the network looks at a square of ground: flipped, turned by any angle, nearer or farther.
+"""How the network looks at a square of ground: from any side, nearer or farther, in other light.
 
-A map has no up, and roofs no favourite direction, so every view of a place is as true as the next.
-No I/O.
+A map has no up, and roofs no favourite direction, so every view of a place is as true as the next;
+and the same place is brighter by noon, hazy, or in the dark corner of a picture. No I/O.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ TURNS = 8
 MOST_ANGLE = math.pi / 4.0
 """On top of quarter turns, so that every angle is as likely."""
 MOST_ZOOM = 1.2
+GAIN, HAZE, SLOPE = 0.2, 0.2, 0.3
+"""How much the light changes: standard deviations, of `Light`'s parts."""
 
 Element = TypeVar("Element", bound=np.generic)
 
@@ -88,6 +90,37 @@ class View:
         )
         result: NDArray[np.float32] = seen.numpy().reshape(*plain.shape[:-2], size_px, size_px)
         return result
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light that changes all bands alike, so that colours keep their meaning.
+
+    Normalised values are multiplied by ``gain`` and raised by ``haze``, and by ``down`` and
+    ``right`` more at the lower and right edge than in the middle, where that is 0.
+    """
+
+    gain: float = 1.0
+    haze: float = 0.0
+    down: float = 0.0
+    right: float = 0.0
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Light:
+        """Return any light; mostly such that one would hardly notice."""
+        gain, haze, down, right = rng.normal(0.0, (GAIN, HAZE, SLOPE, SLOPE)).tolist()
+        return cls(math.exp(gain), haze, down, right)
+
+    def on(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return normalised values (bands, rows, columns) in this light."""
+        rows, columns = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in values.shape[1:])
+        added = np.float32(self.haze) + self.down * rows[:, None] + self.right * columns
+        result: NDArray[np.float32] = values * np.float32(self.gain) + added.astype(np.float32)
+        return result
+
+
+PLAIN_VIEW, PLAIN_LIGHT = View(), Light()
+"""The ground as it lies, in the light that it was taken in."""
 
 
 def turned(array: NDArray[Element], turn: int) -> NDArray[Element]:

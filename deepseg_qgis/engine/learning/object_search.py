@@ -83,8 +83,9 @@ def _means(merits: NDArray[np.float64], countable: NDArray[np.bool_]) -> NDArray
     A category that is neither there nor found with a rule, NaN, is left out there.
     """
     known = countable & ~np.isnan(merits)
-    means: NDArray[np.float64] = np.where(known, merits, 0.0).sum(axis=-1)
-    return means / np.maximum(known.sum(axis=-1), 1)
+    sums = np.where(known, merits, 0.0).sum(axis=-1)
+    means: NDArray[np.float64] = sums / np.maximum(known.sum(axis=-1), 1)
+    return means
 
 
 def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.learning.augmentation import View
+from deepseg_qgis.engine.learning.augmentation import PLAIN_LIGHT, PLAIN_VIEW, Light, View
 from deepseg_qgis.engine.learning.targets import CONTACT_WEIGHT, Targets, targets
 from deepseg_qgis.engine.models.networks import network_input
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -31,11 +31,12 @@ STATISTICS_WINDOWS = 64
 
 @dataclass(frozen=True)
 class Draw:
-    """A window to be read for training: from which raster, around where, and seen how."""
+    """A window to be read for training: of which raster, around where, and how it is seen."""
 
     truth: GroundTruth
     window: Window
-    view: View
+    view: View = PLAIN_VIEW
+    light: Light = PLAIN_LIGHT
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,14 @@ class Sample:
 
     ``values`` (bands, size, size) of any dtype with ``valid`` (size, size), ``classes``
     (size, size) uint8 with 0 for background, and ``known`` where the classes count; ``targets`` of
-    single objects, if there are any to be told apart.
+    single objects, if there are any to be told apart. ``light`` is what the network will see it in.
     """
 
     pixels: Pixels
     classes: NDArray[np.uint8]
     known: NDArray[np.bool_]
     targets: Targets | None = None
+    light: Light = PLAIN_LIGHT
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Sampler:
             window = self._window(truth, row, column)
             if not truth.validation.touches(window):
                 break
-        return Draw(truth, window, View.random(self._rng))
+        return Draw(truth, window, View.random(self._rng), Light.random(self._rng))
 
     def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
         """Return a window at a random offset around a pixel, inside the training area's bounds."""
@@ -164,6 +166,7 @@ def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
         view.of_kinds(truth.annotated.mask(window), size),
         known,
         found,
+        draw.light,
     )
 
 
@@ -172,12 +175,20 @@ def batch(samples: Sequence[Sample], normalisation: Normalisation) -> Batch:
     mean, std = normalisation.mean, normalisation.std
     found = [each.targets for each in samples if each.targets is not None]
     return Batch(
-        np.stack([network_input(each.pixels, mean, std) for each in samples]),
+        np.stack([_seen(each, mean, std) for each in samples]),
         np.stack([each.classes.astype(np.int64) for each in samples]),
         np.stack([_weight(each) for each in samples]),
         np.stack([each.heights for each in found]) if found else None,
         np.stack([each.edges for each in found]) if found else None,
     )
+
+
+def _seen(
+    sample: Sample, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (bands, rows, columns) float32: what the network sees, 0 where no data."""
+    values = sample.light.on(network_input(sample.pixels, mean, std))
+    return np.where(sample.pixels.valid, values, np.float32(0.0))
 
 
 def _weight(sample: Sample) -> NDArray[np.float32]:
