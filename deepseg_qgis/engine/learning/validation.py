@@ -12,8 +12,8 @@ from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.backend import Engine
-from deepseg_qgis.engine.inference.decisions import ThresholdSearch
 from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
+from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -21,7 +21,7 @@ from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores on the validation areas, at each category's threshold of the highest IoU there.
+    """Scores on the validation areas, at each category's threshold (see `ThresholdSearch`).
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
     category that does not occur. ``rule`` tells objects apart best there, None where none are.
@@ -99,7 +99,7 @@ class _Sums:
         return add
 
     def validation(self) -> Validation:
-        """Return the scores at each category's best threshold, objects told apart as is best."""
+        """Return the scores at each category's threshold, objects told apart as is best."""
         thresholds, scores = self._search.best()
         loss = self._entropy / max(self._count, 1)
         rule = None
