@@ -114,4 +114,6 @@ def _plainest(right: Counts, wrong: Counts, there: Counts) -> tuple[int, float]:
 
 def _iou(right: Counts, wrong: Counts, there: Counts) -> NDArray[np.float64]:
     union = there + wrong
-    return np.divide(right, union, out=np.zeros(union.shape), where=union > 0)
+    result = np.zeros(union.shape)
+    np.divide(right, union, out=result, where=union > 0)
+    return result

@@ -131,7 +131,7 @@ class Trainer:
             ParameterError: the loss became infinite before there was anything to keep.
         """
         control, settings = self._control, self._settings
-        _keep_freed_memory()
+        keep_freed_memory()
         control.log(
             f"Training {settings.architecture}/{settings.encoder} on "
             f"{networks.describe_device(self._device)} in "
@@ -262,7 +262,7 @@ class Trainer:
         return since_best >= patience
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Keep what a batch frees for the next one, until the process ends.
 
     glibc would give large blocks back to the system and have them filled with zeros anew, batch
