@@ -18,7 +18,7 @@ from deepseg_qgis.engine.models.networks import network_input
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import RasterError
 
-FEWEST_WINDOWS = 128
+FEWEST_WINDOWS = 256
 """An epoch has at least so many windows, however small the labelled area."""
 TIMES_SHOWN = 4
 MOST_REPEATED = 512
