@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide
-from deepseg_qgis.engine.learning.threshold_search import GROUPS, ThresholdSearch
+from deepseg_qgis.engine.learning.threshold_search import ERRORS, GROUPS, ThresholdSearch
 
 LEVELS = range(26, 231)
 """A tenth to nine tenths, in 1/255."""
@@ -28,7 +28,7 @@ def plainest(pieces):
             rest = pieces[:left_out] + pieces[left_out + 1 :]
             lost.append(iou_at(best, rest) - iou_at(level, rest))
         error = ((len(lost) - 1) / len(lost) * sum((x - np.mean(lost)) ** 2 for x in lost)) ** 0.5
-        if iou_at(best, pieces) - iou_at(level, pieces) <= error + 1e-12:
+        if iou_at(best, pieces) - iou_at(level, pieces) <= ERRORS * error + 1e-12:
             good.append(level)
     return min(good, key=lambda level: abs(level - 127.5))
 

@@ -11,6 +11,8 @@ LEVELS = 256
 PLAIN_THRESHOLD = 0.5
 SEARCHED = (0.1, 0.9)
 """Thresholds outside of this would hang on very few pixels of the validation areas."""
+ERRORS = 2.0
+"""So many standard errors a strange threshold must be better by: then it is hardly chance."""
 GROUPS = 32
 """Pieces of ground are counted in so many groups, whose differences tell what is chance."""
 
@@ -21,14 +23,14 @@ class ThresholdSearch:
     """Finds each category's threshold: the plainest of those that are as good as the best.
 
     The highest IoU is often had at a strange threshold by chance, since around it the IoU hardly
-    changes. So the threshold is the one nearest to a half whose IoU is lower by no more than one
-    standard error of that difference. Keeps, for each group of pieces of ground and each category,
-    how many pixels it wins (is the most probable category of) at each level, rightly and wrongly:
-    130 kB a category, whatever the pixels.
+    changes. So the threshold is the one nearest to a half whose IoU is lower by no more than
+    `ERRORS` standard errors of that difference. Keeps, for each group of pieces of ground and
+    each category, how many pixels it wins (is the most probable category of) at each level,
+    rightly and wrongly: 130 kB a category, whatever the pixels.
 
-    Sources: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984 (one
-    standard error); Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982 (the
-    standard error, of groups left out in turn).
+    Sources: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984 (the
+    simplest within one standard error); Efron, The Jackknife, the Bootstrap and Other Resampling
+    Plans, 1982 (the standard error, of groups left out in turn).
     """
 
     def __init__(self, categories: int) -> None:
@@ -106,7 +108,7 @@ def _plainest(right: Counts, wrong: Counts, there: Counts) -> tuple[int, float]:
     )[:, searched]
     lost = without[:, best : best + 1] - without  # (groups, levels)
     error = np.sqrt((len(there) - 1) * lost.var(axis=0))
-    good = np.flatnonzero(iou[best] - iou <= error)
+    good = np.flatnonzero(iou[best] - iou <= ERRORS * error)
     away = np.abs(good + low - PLAIN_THRESHOLD * (LEVELS - 1))
     chosen = int(good[away.argmin()])
     return chosen + low, float(iou[chosen])
