@@ -8,8 +8,8 @@ from pathlib import Path
 
 SCENE_SIZE_PX = 1536
 TILE_SIZE_PX = 128
-EPOCHS = 6
-"""These three are chosen so that the demo takes few minutes: under five on two slow cores."""
+EPOCHS = 10
+"""These three are chosen so that the demo takes few minutes: three on two cores."""
 EPOCHS_ON_OWN_DATA = 20
 
 

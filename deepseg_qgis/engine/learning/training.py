@@ -266,7 +266,7 @@ def keep_freed_memory() -> None:
     """Keep what a batch frees for the next one, until the process ends.
 
     glibc would give large blocks back to the system and have them filled with zeros anew, batch
-    after batch: on a CPU a tenth of the time. Elsewhere than on Linux this does nothing.
+    after batch: on a CPU a seventh of the time. Elsewhere than on Linux this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
