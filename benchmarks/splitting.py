@@ -31,8 +31,7 @@ from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 
 CORE_PX = 1920
-DEPTH = 60
-COUNTABLE = np.array([True])
+DEPTHS = (60,)
 Core = tuple[Window, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -48,7 +47,7 @@ def cores(region: Window) -> Iterator[Core]:
 def split(region: Window, given: Iterable[Core]) -> int:
     """Split cores; return how many cores came out."""
     count = 0
-    with Splitter(region, COUNTABLE, DEPTH) as splitter:
+    with Splitter(region, DEPTHS) as splitter:
         for core in given:
             count += sum(1 for _ in splitter.add(*core))
         splitter.check_complete()
@@ -59,7 +58,7 @@ def split_and_vectorised(region: Window, given: Iterable[Core]) -> dict[str, int
     """Split and vectorise cores; return the number of objects, and what was spilled."""
     count = 0
     with (
-        Splitter(region, COUNTABLE, DEPTH) as splitter,
+        Splitter(region, DEPTHS) as splitter,
         Vectoriser(region, Shaping()) as vectoriser,
     ):
         for core in given:
@@ -96,9 +95,9 @@ def speed(side: int, rounds: int) -> None:
     alone = best(lambda: split(region, given), rounds)
     both = best(lambda: split_and_vectorised(region, given), rounds)
     classes, _, heights = town(Window(0, 0, 2048, 2048))
-    basins = Basins(classes, heights, COUNTABLE)
-    whole = best(lambda: Basins(classes, heights, COUNTABLE), rounds)
-    again = best(lambda: basins.instances(DEPTH), rounds)
+    basins = Basins(classes, heights, (True,))
+    whole = best(lambda: Basins(classes, heights, (True,)), rounds)
+    again = best(lambda: basins.instances(DEPTHS), rounds)
     print(
         f"splitting {millions / alone:.1f} Mpx/s, with vectorising {millions / both:.1f} Mpx/s; "
         f"whole: basins {classes.size / 1e6 / whole:.1f} Mpx/s, each depth "

@@ -34,11 +34,10 @@ def prepare() -> None:
             for column in (0, 8):
                 found = vectoriser.add(Window(0, column, 8, 8), classes, chosen)
     heights = (np.arange(64, dtype=np.uint8) * 37).reshape(8, 8)  # rugged: all steps are taken
-    countable = np.ones(2, dtype=np.bool_)
-    with Splitter(Window(0, 0, 8, 16), countable, 90) as splitter:
+    with Splitter(Window(0, 0, 8, 16), (90, 90)) as splitter:
         for column in (0, 8):
             list(splitter.add(Window(0, column, 8, 8), classes, chosen, heights))
-    instances_of(classes, heights, countable, 90)
+    instances_of(classes, heights, (90, 90))
     edge_distances(classes.astype(np.int32))
     contacts_of(classes.astype(np.int32), 1)
     for style in OUTLINES:

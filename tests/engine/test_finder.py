@@ -14,13 +14,13 @@ from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
 
 ORIGIN = (5, 7)
-COUNTABLE = (True, False, True)
+DEPTHS, LEAST_PX = (2, 0, 5), (1, 0, 3)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
     """Have numba compile (or load) everything before Hypothesis looks at the clock."""
-    for telling in (None, Telling(COUNTABLE, 2, 1)):
+    for telling in (None, Telling(DEPTHS, LEAST_PX)):
         in_cores(*scene(0, (9, 9)), [4], [4], telling)
 
 
@@ -65,14 +65,13 @@ def assert_equal(one, other):
 def slowly(classes, probabilities, heights, telling):
     """Return {first pixel: (category, size, score)} of all objects, by their definition."""
     all_of_it = np.zeros_like(heights)
-    countable = np.array(telling.countable)
-    told = instances_of(classes, heights, countable, telling.depth)
-    connected = instances_of(classes, all_of_it, ~countable, 1)
+    told = instances_of(classes, heights, telling.depths)
+    connected = instances_of(classes, all_of_it, [int(depth == 0) for depth in telling.depths])
     found = {}
-    for labels, least in ((told, telling.least_px), (connected, 0)):
+    for labels in (told, connected):
         for number in range(1, labels.max(initial=0) + 1):
             rows, columns = np.nonzero(labels == number)
-            if len(rows) >= least:
+            if len(rows) >= telling.least_px[classes[rows[0], columns[0]] - 1]:
                 first = ORIGIN[0] + rows[0], ORIGIN[1] + columns[0]
                 score = probabilities[rows, columns].sum() / 255 / len(rows)
                 found[first] = (classes[rows[0], columns[0]], len(rows), pytest.approx(score))
@@ -87,12 +86,8 @@ def as_dict(objects):
 
 shapes = st.tuples(st.integers(1, 16), st.integers(1, 16))
 cuts = st.lists(st.integers(1, 15), max_size=5, unique=True).map(sorted)
-tellings = st.builds(
-    Telling,
-    st.sampled_from([COUNTABLE, (True, True, True), (False, False, True)]),
-    st.sampled_from([1, 5, 30, 120]),
-    st.sampled_from([0, 1, 3, 10]),
-)
+depths, least_px = st.sampled_from([0, 1, 5, 30, 120]), st.sampled_from([0, 1, 3, 10])
+tellings = st.builds(Telling, st.tuples(*[depths] * 3), st.tuples(*[least_px] * 3))
 
 
 @settings(max_examples=60)
@@ -130,34 +125,34 @@ def test_two_houses_wall_to_wall_are_two_and_a_lake_with_two_bays_is_one():
     classes = np.ones_like(heights)
     region = Window(0, 0, *heights.shape)
     maps = (classes, classes * 255, heights)
-    houses = objects_at_once(maps, region, Telling((True, False), 50, 0))
+    houses = objects_at_once(maps, region, Telling((50, 0), (0, 0)))
     assert houses.sizes_px.sum() == 45
     assert houses.classes.tolist() == [1, 1]
     both = (classes * 2, *maps[1:])
-    lake = objects_at_once(both, region, Telling((True, False), 50, 0))
+    lake = objects_at_once(both, region, Telling((50, 0), (0, 0)))
     assert (lake.classes.tolist(), lake.sizes_px.tolist()) == ([2], [45])
-    shallow = objects_at_once(maps, region, Telling((True, False), 190, 0))
+    shallow = objects_at_once(maps, region, Telling((190, 0), (0, 0)))
     assert shallow.sizes_px.tolist() == [45]
 
 
-def test_small_objects_go_only_where_objects_are_counted():
+def test_objects_go_that_are_smaller_than_those_of_their_category():
     classes = np.zeros((8, 12), dtype=np.uint8)
     classes[1:3, 1:3], classes[1:4, 5:8] = 1, 1  # 4 and 9 px, countable
     classes[5:7, 1:3], classes[5:8, 5:8] = 2, 2
     maps = (classes, np.where(classes, 255, 0).astype(np.uint8), np.zeros_like(classes))
 
-    def sizes(least_px):
-        telling = Telling((True, False), 1, least_px)
+    def sizes(*least_px):
+        telling = Telling((1, 0), least_px)
         found = objects_at_once(maps, Window(0, 0, 8, 12), telling)
         return [(int(k), int(size)) for k, size in zip(found.classes, found.sizes_px, strict=True)]
 
-    everything = [(1, 4), (1, 9), (2, 4), (2, 9)]
-    assert sizes(0) == sizes(4) == everything
-    assert sizes(5) == sizes(9) == everything[1:]
-    assert sizes(10) == everything[2:]
+    assert sizes(0, 0) == sizes(4, 4) == [(1, 4), (1, 9), (2, 4), (2, 9)]
+    assert sizes(5, 0) == sizes(9, 4) == [(1, 9), (2, 4), (2, 9)]
+    assert sizes(10, 5) == [(2, 9)]
+    assert sizes(0, 10) == [(1, 4), (1, 9)]
 
 
-@pytest.mark.parametrize("telling", [None, Telling((True,), 1, 0)])
+@pytest.mark.parametrize("telling", [None, Telling((1,), (0,))])
 def test_a_region_without_anything_gives_no_objects(telling):
     empty = np.zeros((6, 6), dtype=np.uint8)
     assert len(objects_at_once((empty, empty, empty), Window(0, 0, 6, 6), telling)) == 0

@@ -130,7 +130,7 @@ def assert_no_pixel_twice(frame):
 def test_auto_tells_touching_houses_apart_and_says_why(model, folder):
     card = model_file.read(model).card
     assert (card.task, card.countable) == ("instance", (True,))
-    assert card.depth >= 1
+    assert card.depths[0] >= 1
     assert card.smoothing_px > 0
     assert card.validation_score > 0.5
     log = (folder / "log.txt").read_text()
@@ -152,7 +152,7 @@ def test_houses_are_found_one_by_one(town, model, tmp_path):
     assert set(frame["category"]) == {"house"}
     assert set(frame["source"]) == {"town.tif"}
     assert frame["score"].between(0.1, 1).all()
-    assert (frame["area_px"] >= model_file.read(model).card.least_px).all()
+    assert (frame["area_px"] >= model_file.read(model).card.least_px[0]).all()
     assert set(frame.geom_type) == {"Polygon"}
     first = frame["id"].to_numpy()
     inside = shapely.points(5e5 + (first % 224 + 0.5) / 2, 5.5e6 - (first // 224 + 0.5) / 2)
@@ -178,7 +178,7 @@ def test_without_telling_them_apart_the_rows_are_one(town, model, tmp_path):
     """Why all of this is done: the same network, its heights left aside."""
     raster, layer = town
     loaded = weights.load(model)
-    card = replace(loaded.card, depth=255)  # no house stands out so far
+    card = replace(loaded.card, depths=(255,))  # no house stands out so far
     melted = str(tmp_path / "melted.safetensors")
     weights.save(melted, loaded.network.state_dict(), card)
     found = evaluate.run(evaluate_job(raster, melted, layer, tmp_path), Control())

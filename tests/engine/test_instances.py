@@ -15,20 +15,24 @@ from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
 from deepseg_qgis.errors import ParameterError
 
-COUNTABLE = np.array([True, True, False])
-ALL = np.ones(255, dtype=bool)
+ALL = (1,) * 255
 ORIGIN = (5, 7)
 FOUR = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
-def reference(classes, heights, countable, depth):
+def depths_of(depth):
+    """Return one depth for two categories; the third is not countable."""
+    return depth, depth, 0
+
+
+def reference(classes, heights, depths):
     """Return instances by the definition, pixel by pixel: labels from 1 by first pixel."""
     rows, columns = classes.shape
     pixels = [
         (i, j)
         for i in range(rows)
         for j in range(columns)
-        if classes[i, j] > 0 and countable[classes[i, j] - 1]
+        if classes[i, j] > 0 and depths[classes[i, j] - 1]
     ]
 
     def neighbours(i, j):
@@ -61,7 +65,7 @@ def reference(classes, heights, countable, depth):
 
     for pair, order in sorted(passes.items(), key=lambda item: item[1]):
         low, high = sorted((root(peak) for peak in pair), key=rank)
-        if low != high and int(heights[low]) + order[0] < depth:
+        if low != high and int(heights[low]) + order[0] < depths[classes[low] - 1]:
             parents[low] = high
     labels = np.zeros(classes.shape, dtype=np.int32)
     numbers = {}
@@ -100,7 +104,8 @@ def scenes(draw):
 
 cuts = st.lists(st.integers(1, 17), max_size=6, unique=True).map(sorted)
 every_pixel = st.just(list(range(1, 18)))
-depths = st.sampled_from([1, 2, 3, 20, 90, 256])
+some_depth = st.sampled_from([1, 2, 3, 20, 90, 256])
+depths = st.tuples(some_depth, some_depth, st.just(0))
 
 
 def cores(shape, rows, columns):
@@ -112,12 +117,12 @@ def cores(shape, rows, columns):
             yield Window(ORIGIN[0] + top, ORIGIN[1] + left, bottom - top, right - left)
 
 
-def in_cores(classes, heights, depth, rows, columns, spool_bytes=MOST_BYTES, countable=COUNTABLE):
+def in_cores(classes, heights, depths, rows, columns, spool_bytes=MOST_BYTES):
     """Return all that a splitter gives for a grid: slots, categories, splits, bytes spilled."""
     region = Window(*ORIGIN, *classes.shape)
     probabilities = (classes * 51 + heights // 4).astype(np.uint8) * (classes > 0)
     splits = []
-    with Splitter(region, countable, depth, spool_bytes) as splitter:
+    with Splitter(region, depths, spool_bytes) as splitter:
         for core in cores(classes.shape, rows, columns):
             inside = core.within(region)
             planes = (classes[inside], probabilities[inside], heights[inside])
@@ -139,7 +144,7 @@ def in_cores(classes, heights, depth, rows, columns, spool_bytes=MOST_BYTES, cou
 
 def connected(slots):
     """Return the 4-connected parts of equal slots, from 1 by first pixel."""
-    return instances_of(slots, np.zeros_like(slots), ALL, 1)
+    return instances_of(slots, np.zeros_like(slots), ALL)
 
 
 def corner_pairs(values):
@@ -153,20 +158,20 @@ def corner_pairs(values):
 def compiled():
     """Have numba compile (or load) everything before Hypothesis looks at the clock."""
     some = np.array([[1, 0, 2], [1, 1, 2]], dtype=np.uint8)
-    in_cores(some, some, 1, [1], [1])
+    in_cores(some, some, depths_of(1), [1], [1])
 
 
 @settings(max_examples=300)
 @given(scenes(), depths)
-def test_instances_are_those_of_the_definition(scene, depth):
-    found = instances_of(*scene, COUNTABLE, depth)
-    assert np.array_equal(found, reference(*scene, COUNTABLE, depth))
+def test_instances_are_those_of_the_definition(scene, depths):
+    found = instances_of(*scene, depths)
+    assert np.array_equal(found, reference(*scene, depths))
 
 
 @given(scenes(), depths)
-def test_each_instance_knows_its_highest_pixel(scene, depth):
+def test_each_instance_knows_its_highest_pixel(scene, depths):
     classes, heights = scene
-    found = Basins(classes, heights, COUNTABLE).instances(depth)
+    found = Basins(classes, heights, (True, True, False)).instances(depths)
     highest = [heights[found.labels == k + 1].max() for k in range(len(found.peaks))]
     assert found.peaks.tolist() == highest
 
@@ -175,18 +180,18 @@ def test_each_instance_knows_its_highest_pixel(scene, depth):
 def test_the_deepest_instances_are_the_connected_parts(scene):
     classes, _ = scene
     flat = np.zeros_like(classes)
-    expected = reference(classes, flat, COUNTABLE, 1)
-    assert np.array_equal(instances_of(*scene, COUNTABLE, 256), expected)
+    expected = reference(classes, flat, depths_of(1))
+    assert np.array_equal(instances_of(*scene, depths_of(256)), expected)
 
 
 @settings(max_examples=300)
 @given(scenes(), depths, cuts | every_pixel, cuts | every_pixel)
-def test_cores_do_not_show_in_the_instances(scene, depth, rows, columns):
+def test_cores_do_not_show_in_the_instances(scene, depths, rows, columns):
     classes, heights = scene
-    slots, categories, _, _ = in_cores(classes, heights, depth, rows, columns)
+    slots, categories, _, _ = in_cores(classes, heights, depths, rows, columns)
     assert np.array_equal(categories[slots], classes)
     assert np.array_equal(slots[classes == 3], classes[classes == 3])
-    expected = instances_of(classes, heights, COUNTABLE, depth)
+    expected = instances_of(classes, heights, depths)
     assert np.array_equal(connected(np.where(classes == 3, 0, slots)), expected)
     one, other = corner_pairs(expected)
     kind, other_kind = corner_pairs(classes)
@@ -196,9 +201,9 @@ def test_cores_do_not_show_in_the_instances(scene, depth, rows, columns):
 
 
 @given(scenes(), depths, cuts, cuts)
-def test_a_file_changes_nothing(scene, depth, rows, columns):
-    kept = in_cores(*scene, depth, rows, columns)
-    spilled = in_cores(*scene, depth, rows, columns, spool_bytes=0)
+def test_a_file_changes_nothing(scene, depths, rows, columns):
+    kept = in_cores(*scene, depths, rows, columns)
+    spilled = in_cores(*scene, depths, rows, columns, spool_bytes=0)
     assert np.array_equal(kept[0], spilled[0])
     assert kept[3] == 0
     assert spilled[3] > 0
@@ -206,16 +211,16 @@ def test_a_file_changes_nothing(scene, depth, rows, columns):
 
 @settings(max_examples=50)
 @given(scenes(), depths, cuts, cuts)
-def test_polygons_of_slots_are_the_instances(scene, depth, rows, columns):
+def test_polygons_of_slots_are_the_instances(scene, depths, rows, columns):
     classes, heights = scene
-    _, categories, splits, _ = in_cores(classes, heights, depth, rows, columns)
+    _, categories, splits, _ = in_cores(classes, heights, depths, rows, columns)
     with Vectoriser(Window(*ORIGIN, *classes.shape), Shaping()) as vectoriser:
         found = [vectoriser.add(each.core, each.classes, each.probabilities) for each in splits]
         vectoriser.check_complete()
     objects = joined_components(found)
     objects = objects.chosen(np.lexsort((objects.first_columns, objects.first_rows)))
     objects = objects.chosen(categories[objects.classes] != 3)
-    expected = instances_of(classes, heights, COUNTABLE, depth)
+    expected = instances_of(classes, heights, depths)
     numbers, firsts, sizes = np.unique(expected, return_index=True, return_counts=True)
     assert np.array_equal(objects.sizes_px, sizes[numbers > 0])
     rows, columns = np.divmod(firsts[numbers > 0], classes.shape[1])
@@ -235,17 +240,17 @@ def test_houses_wall_to_wall_are_counted_in_any_blocks():
     classes, heights = houses(60, 12)
     for size in (7, 12, 25, 60):
         at = list(range(size, 60, size))
-        slots, _, _, _ = in_cores(classes, heights, 20, at, at)
+        slots, _, _, _ = in_cores(classes, heights, depths_of(20), at, at)
         sizes = np.unique(connected(slots), return_counts=True)[1]
         assert sizes.tolist() == [144] * 25
-    assert connected(in_cores(classes, heights, 60, [20], [20])[0]).max() == 1
+    assert connected(in_cores(classes, heights, depths_of(60), [20], [20])[0]).max() == 1
 
 
 def test_a_saddle_as_deep_as_asked_for_keeps_apart():
     classes = np.ones((1, 5), dtype=np.uint8)
     heights = np.array([[50, 30, 10, 20, 40]], dtype=np.uint8)
-    assert instances_of(classes, heights, COUNTABLE, 30).max() == 2
-    assert instances_of(classes, heights, COUNTABLE, 31).max() == 1
+    assert instances_of(classes, heights, depths_of(30)).max() == 2
+    assert instances_of(classes, heights, depths_of(31)).max() == 1
 
 
 def spiral(side):
@@ -272,15 +277,16 @@ def comb(side):
 def test_objects_that_wind_through_all_blocks(classes, depth):
     heights = bumps(classes.shape, 3, 5)
     at = list(range(5, 62, 5))
-    slots, _, _, _ = in_cores(classes, heights, depth, at, at)
-    assert np.array_equal(connected(slots), instances_of(classes, heights, COUNTABLE, depth))
+    depths = depths_of(depth)
+    slots, _, _, _ = in_cores(classes, heights, depths, at, at)
+    assert np.array_equal(connected(slots), instances_of(classes, heights, depths))
 
 
 def test_settled_cores_come_at_once_and_clusters_are_forgotten():
     classes, heights = houses(600, 4)  # 22,500 houses
     region = Window(*ORIGIN, *classes.shape)
     slots = np.zeros_like(classes)
-    with Splitter(region, COUNTABLE, 5) as splitter:
+    with Splitter(region, depths_of(5)) as splitter:
         for number, core in enumerate(cores(classes.shape, range(20, 600, 20), [])):
             inside = core.within(region)
             given = (classes[inside], classes[inside], heights[inside])
@@ -289,20 +295,19 @@ def test_settled_cores_come_at_once_and_clusters_are_forgotten():
             # all but what the next row of cores may still change
             assert slots[: max(0, 20 * number - 1)].all()
             assert len(splitter._clusters) < 12_000
-    assert np.array_equal(connected(slots), instances_of(classes, heights, COUNTABLE, 5))
+    assert np.array_equal(connected(slots), instances_of(classes, heights, depths_of(5)))
 
 
 def test_too_many_slots_are_an_error_that_says_what_to_do():
     classes, heights = houses(30, 6)
-    countable = np.ones(254, dtype=bool)
     with pytest.raises(ParameterError, match="254 categories"):
-        in_cores(classes, heights, 5, [], [], countable=countable)
+        in_cores(classes, heights, (5,) * 254, [], [])
 
 
 def test_what_is_not_read_at_once_is_not_lost():
     classes, heights = houses(24, 6)
     region = Window(*ORIGIN, *classes.shape)
-    with Splitter(region, COUNTABLE, 5) as splitter:
+    with Splitter(region, depths_of(5)) as splitter:
         given = [
             splitter.add(
                 core, *(plane[core.within(region)] for plane in (classes, classes, heights))
@@ -316,6 +321,6 @@ def test_what_is_not_read_at_once_is_not_lost():
 def test_without_heights_objects_are_the_connected_parts():
     classes = spiral(20) * np.uint8(2)
     region = Window(*ORIGIN, *classes.shape)
-    with Splitter(region, COUNTABLE, 1) as splitter:
+    with Splitter(region, depths_of(1)) as splitter:
         (split,) = splitter.add(region, classes, classes, None)
     assert np.array_equal(split.classes, classes)

@@ -36,11 +36,13 @@ PANOPTIC = replace(
     CARD,
     task="panoptic",
     countable=(True, False),
-    depth=23,
-    least_px=40,
+    depths=(23, 0),
+    least_px=(40, 12),
     smoothing_px=1.25,
 )
-INSTANCE = replace(PANOPTIC, task="instance", countable=(True, True), smoothing_px=0.0)
+INSTANCE = replace(
+    PANOPTIC, task="instance", countable=(True, True), depths=(23, 40), smoothing_px=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,7 @@ def test_a_semantic_card_has_no_heights():
 
 def test_cards_from_before_objects_were_told_apart_are_semantic():
     content = asdict(CARD)
-    for name in ("countable", "depth", "least_px", "smoothing_px"):
+    for name in ("countable", "depths", "least_px", "smoothing_px"):
         del content[name]
     assert from_json(json.dumps(content)) == CARD
     for task in ("instance", "panoptic"):
@@ -153,17 +155,23 @@ def test_cards_from_before_objects_were_told_apart_are_semantic():
         ({"countable": []}, "task is 'panoptic', which does not go"),
         ({"task": "instance"}, "task is 'instance', which does not go"),
         ({"task": "semantic"}, "task is 'semantic', which does not go"),
-        ({"depth": 0}, "depth"),
-        ({"depth": 300}, "depth"),
-        ({"depth": True}, "depth"),
-        ({"depth": None}, "depth"),
-        ({"least_px": -1}, "smallest size"),
-        ({"least_px": 1e300}, "smallest size"),
+        ({"depths": [0, 0]}, "depths do not go with"),
+        ({"depths": [5, 5]}, "depths do not go with"),
+        ({"depths": []}, "0 depths, expected 2"),
+        ({"depths": [5]}, "1 depths, expected 2"),
+        ({"depths": [300, 0]}, "depths"),
+        ({"depths": [True, 0]}, "depths"),
+        ({"depths": None}, "depths are no list"),
+        ({"depths": 5}, "depths are no list"),
+        ({"least_px": [0, -1]}, "smallest sizes"),
+        ({"least_px": [0, 1e300]}, "smallest sizes"),
+        ({"least_px": [0]}, "smallest sizes"),
+        ({"least_px": 40}, "smallest sizes are no list"),
         ({"smoothing_px": -0.5}, "smoothing"),
         ({"smoothing_px": 1e4}, "smoothing"),
         ({"smoothing_px": "1"}, "smoothing"),
         ({"smoothing_px": float("nan")}, "no JSON"),
-        ({"depth": float("inf")}, "no JSON"),
+        ({"depths": [float("inf"), 0]}, "no JSON"),
     ],
 )
 def test_a_card_that_tells_objects_apart_in_no_way_is_refused(change, word):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.learning.object_search import Ground, best_rule
+from deepseg_qgis.engine.learning.object_search import Ground, _reference, _sizes, best_rule
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 
 ONE = np.array([True])
@@ -49,11 +49,11 @@ def slowly(grounds, thresholds, countable, rule):
         iou_sum = matched = found_count = there_count = 0
         for ground in grounds:
             classes, _ = decide_known(ground.planes, as_levels(thresholds), ground.known)
-            labels = instances_of(classes, ground.planes[len(countable)], countable, rule.depth)
+            labels = instances_of(classes, ground.planes[len(countable)], rule.depths)
             labels = np.where(classes == number, labels, 0)
             truth = np.where(ground.known & (ground.classes == number), ground.objects, 0)
             found = [labels == each for each in np.unique(labels[labels > 0])]
-            found = [each for each in found if each.sum() >= rule.least_px]
+            found = [each for each in found if each.sum() >= rule.least_px[number - 1]]
             there = [truth == each for each in np.unique(truth[truth > 0])]
             found_count, there_count = found_count + len(found), there_count + len(there)
             for one, other in itertools.product(found, there):
@@ -76,8 +76,8 @@ def test_what_is_perfect_is_found_so(between):
     ground = perfect(houses(between=between))
     rule = best_rule([ground], HALF, ONE)
     assert rule.qualities == (1.0,)
-    assert rule.depth >= 1
-    assert 0 <= rule.least_px <= SIDE**2
+    assert rule.depths[0] >= 1
+    assert 0 <= rule.least_px[0] <= SIDE**2
     assert slowly([ground], HALF, ONE, rule) == [1.0]
 
 
@@ -87,10 +87,10 @@ def test_dents_in_roofs_are_passed_over_and_walls_are_not():
     chequered = np.indices(middles.shape).sum(axis=0) % 2 == 0
     ground.planes[1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
     rule = best_rule([ground], HALF, ONE)
-    assert 10 < rule.depth <= 5 * HEIGHT_A_PX
+    assert 10 < rule.depths[0] <= 5 * HEIGHT_A_PX
     assert rule.qualities == (1.0,)
     for depth in (5, 6 * HEIGHT_A_PX):
-        assert slowly([ground], HALF, ONE, replace(rule, depth=depth))[0] < 0.5
+        assert slowly([ground], HALF, ONE, replace(rule, depths=(depth,)))[0] < 0.5
 
 
 def test_specks_are_too_small_to_be_objects():
@@ -98,16 +98,16 @@ def test_specks_are_too_small_to_be_objects():
     assert not ground.objects[SIDE + 3, ::2].any(), "between the houses"
     ground.planes[:, SIDE + 3, ::2] = 180
     rule = best_rule([ground], HALF, ONE)
-    assert rule.least_px > 1
+    assert rule.least_px[0] > 1
     assert rule.qualities == (1.0,)
-    assert slowly([ground], HALF, ONE, replace(rule, least_px=1))[0] < 0.9
+    assert slowly([ground], HALF, ONE, replace(rule, least_px=(1,)))[0] < 0.9
 
 
 def test_small_objects_are_not_taken_for_specks():
     objects = houses(between=3)
     objects[SIDE + 3, ::2] = np.arange(100, 100 + len(objects[0, ::2]))
     rule = best_rule([perfect(objects)], HALF, ONE)
-    assert rule.least_px <= 1
+    assert rule.least_px[0] <= 1
     assert rule.qualities == (1.0,)
 
 
@@ -138,8 +138,8 @@ def test_nothing_there_and_nothing_known():
     for grounds in ([], [perfect(np.zeros((9, 9), dtype=np.int32))]):
         rule = best_rule(grounds, HALF, ONE)
         assert rule.qualities == (None,)
-        assert rule.depth >= 1
-        assert rule.least_px == 0
+        assert rule.depths[0] >= 1
+        assert rule.least_px == (0,)
 
 
 def two_categories():
@@ -174,6 +174,52 @@ def test_an_object_of_another_category_is_not_the_right_one():
     ground.planes[:2, ground.objects == 1] = [[10], [200]]  # the first house is said to be of 2
     rule = best_rule([ground], halves, np.array([True, True]))
     assert_alike(rule.qualities, [5 / (5 + 1 / 2), 6 / (6 + 1 / 2)])
+
+
+def side_by_side(one, other):
+    """Return two pieces of ground of one category as one, the second's of a second category."""
+    count = one.objects.max()
+    objects = np.hstack([one.objects, np.where(other.objects, other.objects + count, 0)])
+    classes = np.hstack([one.classes, other.classes * np.uint8(2)])
+    first, second = np.zeros((2, *objects.shape), dtype=np.uint8)
+    width = one.objects.shape[1]
+    first[:, :width], second[:, width:] = one.planes[0], other.planes[0]
+    planes = np.stack([first, second, *np.concatenate([one.planes, other.planes], axis=2)[1:]])
+    return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
+
+
+def test_each_category_has_a_rule_of_its_own():
+    """Roofs of the first have dents deeper than the walls between houses of the second."""
+    dented, low = perfect(houses(6, 6)), perfect(houses(6, 6))
+    middles = dented.planes[1] > 150
+    dented.planes[1][middles & (np.indices(middles.shape).sum(axis=0) % 2 == 0)] -= 50
+    low.planes[1] //= 5
+    ground = side_by_side(dented, low)
+    rule = best_rule([ground], (0.5, 0.5), np.array([True, True]))
+    assert rule.qualities == (1.0, 1.0)
+    assert rule.depths[0] > 50 > 22 >= rule.depths[1]
+    for depth in rule.depths:
+        alike = replace(rule, depths=(depth, depth))
+        assert min(slowly([ground], (0.5, 0.5), np.array([True, True]), alike)) < 0.5
+
+
+def test_ground_without_number_has_no_depth_and_no_specks():
+    fields = perfect(houses(between=3))
+    fields.planes[0, SIDE + 3, ::2] = 180
+    ground = side_by_side(perfect(houses(between=3)), fields)
+    ground.planes[2, ::2] = 0  # heights mean nothing there
+    halves, countable = (0.5, 0.5), np.array([True, False])
+    rule = best_rule([ground], halves, countable)
+    assert rule.depths[1] == 0 < rule.depths[0]
+    assert 1 < rule.least_px[1] < SIDE**2
+
+
+def test_two_annotations_of_ground_that_touch_are_one_part_of_it():
+    ground = perfect(houses())
+    rule = best_rule([side_by_side(ground, ground)], (0.5, 0.5), np.array([True, False]))
+    parts = _sizes(_reference(ground, np.array([False])), ground.classes)
+    assert parts.tolist() == [[1], [12 * SIDE**2]]
+    assert rule.least_px[1] <= 12 * SIDE**2
 
 
 @settings(max_examples=25)

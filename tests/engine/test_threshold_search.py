@@ -1,11 +1,17 @@
 """The search for thresholds, against a plain reading of what it looks for."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide
-from deepseg_qgis.engine.learning.threshold_search import ERRORS, GROUPS, ThresholdSearch
+from deepseg_qgis.engine.learning.threshold_search import (
+    ERRORS,
+    FEWEST_PLACES,
+    GROUPS,
+    ThresholdSearch,
+)
 
 LEVELS = range(26, 231)
 """A tenth to nine tenths, in 1/255."""
@@ -21,6 +27,8 @@ def iou_at(level, pieces):
 def plainest(pieces):
     """Return the level that is looked for, by leaving out one piece after the other."""
     best = max(LEVELS, key=lambda level: iou_at(level, pieces))
+    told = len(pieces) - FEWEST_PLACES
+    errors = ERRORS[told] if told >= 0 else None
     good = []
     for level in LEVELS:
         lost = []
@@ -28,7 +36,9 @@ def plainest(pieces):
             rest = pieces[:left_out] + pieces[left_out + 1 :]
             lost.append(iou_at(best, rest) - iou_at(level, rest))
         error = ((len(lost) - 1) / len(lost) * sum((x - np.mean(lost)) ** 2 for x in lost)) ** 0.5
-        if iou_at(best, pieces) - iou_at(level, pieces) <= ERRORS * error + 1e-12:
+        enough = 2 * iou_at(level, pieces) >= iou_at(best, pieces)
+        lower = iou_at(best, pieces) - iou_at(level, pieces)
+        if enough and (errors is None or lower <= errors * error + 1e-12):
             good.append(level)
     return min(good, key=lambda level: abs(level - 127.5))
 
@@ -38,21 +48,21 @@ def test_the_search_finds_the_threshold_that_separates():
     truth = (rng.random((100, 100)) < 0.3).astype(np.uint8)
     found = np.where(truth, 180, 120).astype(np.uint8)[None]
     search = ThresholdSearch(1)
-    search.add(found, truth, np.ones_like(truth, dtype=bool))
+    search.add(found, truth, np.ones_like(truth, dtype=bool), 0)
     (threshold,), (iou,) = search.best()
     assert iou == 1.0
     assert 120 < as_levels((threshold,))[0] <= 180
 
 
-@given(st.integers(0, 9999), st.integers(1, 6))
+@given(st.integers(0, 9999), st.integers(1, 9))
 def test_the_plainest_of_the_best_is_chosen(seed, count):
     rng = np.random.default_rng(seed)
     search, pieces = ThresholdSearch(1), []
-    for _ in range(count):
+    for number in range(count):
         truth = (rng.random(40) < rng.uniform(0.2, 0.8)).astype(np.uint8)
         found = rng.normal(rng.normal(120, 30), 20, 40)
         found = np.where(truth, found + rng.uniform(0, 80), found).clip(0, 255).astype(np.uint8)
-        search.add(found[None], truth, np.ones(40, dtype=bool))
+        search.add(found[None], truth, np.ones(40, dtype=bool), number)
         pieces.append((found, truth))
     if any((truth == 1).any() for _, truth in pieces):
         (threshold,), (iou,) = search.best()
@@ -63,15 +73,56 @@ def test_the_plainest_of_the_best_is_chosen(seed, count):
 def test_chance_does_not_choose_but_what_all_ground_says_does():
     rng = np.random.default_rng(4)
     chance, sure = ThresholdSearch(1), ThresholdSearch(1)
-    for _ in range(12):
+    for number in range(12):
         truth = (rng.random(400) < 0.5).astype(np.uint8)
         wide = np.where(truth, 200, 50) + rng.normal(0, 30, 400)  # anything from 90 to 160 will do
         high = np.where(truth, 240, 170) + rng.normal(0, 5, 400)
         for search, found in ((chance, wide), (sure, high)):
             planes = found.clip(0, 255).astype(np.uint8)[None]
-            search.add(planes, truth, np.ones(400, dtype=bool))
+            search.add(planes, truth, np.ones(400, dtype=bool), number)
     assert abs(chance.best()[0][0] - 0.5) < 0.03
     assert 0.7 < sure.best()[0][0] < 0.9
+
+
+def test_errors_are_student_s():
+    stats = pytest.importorskip("scipy.stats")
+    right = [stats.t.ppf(0.975, groups - 1) for groups in range(FEWEST_PLACES, GROUPS + 1)]
+    assert pytest.approx(right, abs=0.006) == ERRORS
+
+
+def test_a_few_pieces_must_agree_well_to_leave_the_half():
+    """The same lean towards a high threshold, in six pieces and in thirty."""
+    chosen = {}
+    for count in (6, 30):
+        search = ThresholdSearch(1)
+        for number in range(count):
+            truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+            found = np.where(truth, 220, 20).astype(np.uint8)
+            found[100 : 100 + (60, 10, 2)[number % 3]] = 160
+            search.add(found[None], truth, np.ones(200, dtype=bool), number)
+        chosen[count] = search.best()[0][0]
+    assert abs(chosen[6] - 0.5) < 0.01
+    assert chosen[30] > 0.6
+
+
+def test_pieces_of_one_place_are_one_witness():
+    """Twelve pieces that say the same count for no more than one if they lie side by side."""
+    truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+    found = np.repeat([220, 160, 20], [100, 20, 80]).astype(np.uint8)
+    apart, together = ThresholdSearch(1), ThresholdSearch(1)
+    for number in range(12):
+        apart.add(found[None], truth, np.ones(200, dtype=bool), number)
+        together.add(found[None], truth, np.ones(200, dtype=bool), "here")
+    assert apart.best()[0][0] > 0.6
+    assert abs(together.best()[0][0] - 0.5) < 0.01
+
+
+def test_where_the_half_is_of_no_use_even_one_piece_moves_it():
+    truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+    search = ThresholdSearch(1)
+    found = np.where(truth, 100, 20).astype(np.uint8)  # a network that is unsure of everything
+    search.add(found[None], truth, np.ones(200, dtype=bool), 0)
+    assert search.best() == ((100 / 255,), (1.0,))
 
 
 def test_more_pieces_than_groups_count_alike():
@@ -79,9 +130,9 @@ def test_more_pieces_than_groups_count_alike():
     truth = (rng.random((3 * GROUPS, 50)) < 0.5).astype(np.uint8)
     found = np.where(truth, 150, 90) + rng.integers(-40, 40, truth.shape)
     search = ThresholdSearch(1)
-    for one, other in zip(found.astype(np.uint8), truth, strict=True):
-        search.add(one[None], other, np.ones(50, dtype=bool))
-        search.add(one[None], other, np.zeros(50, dtype=bool))  # nothing known: no piece at all
+    for number, (one, other) in enumerate(zip(found.astype(np.uint8), truth, strict=True)):
+        search.add(one[None], other, np.ones(50, dtype=bool), number)
+        search.add(one[None], other, np.zeros(50, dtype=bool), -1)  # nothing known: no piece at all
     (threshold,), (iou,) = search.best()
     assert iou == iou_at(as_levels((threshold,))[0], [(found, truth)])
 
@@ -91,7 +142,7 @@ def test_the_found_iou_is_what_deciding_gives():
     truth = rng.integers(0, 2, (60, 60)).astype(np.uint8)
     found = np.clip(truth * 60 + rng.integers(40, 190, truth.shape), 0, 255).astype(np.uint8)[None]
     search = ThresholdSearch(1)
-    search.add(found, truth, np.ones_like(truth, dtype=bool))
+    search.add(found, truth, np.ones_like(truth, dtype=bool), 0)
     limits, (iou,) = search.best()
     classes, _ = decide(found, as_levels(limits))
     assert iou == ((classes == 1) & (truth == 1)).sum() / ((classes == 1) | (truth == 1)).sum()
@@ -103,6 +154,7 @@ def test_a_category_that_does_not_occur_has_no_score():
         np.array([[[200]], [[0]]], dtype=np.uint8),
         np.array([[1]], dtype=np.uint8),
         np.array([[True]]),
+        0,
     )
     limits, scores = search.best()
     assert scores[1] is None
@@ -115,5 +167,6 @@ def test_unknown_pixels_do_not_count():
         np.full((1, 2, 2), 255, dtype=np.uint8),
         np.array([[1, 0], [0, 0]], dtype=np.uint8),
         np.array([[True, False], [False, False]]),
+        0,
     )
     assert search.best()[1] == (1.0,)

@@ -122,7 +122,7 @@ def test_a_raster_without_validation_area_is_passed_over(truth, first):
 
 def test_the_score_is_of_quality_where_objects_are_told_apart_else_of_iou():
     halves = (0.5,) * 3
-    rule = Rule(depth=3, least_px=0, qualities=(0.5, None, None))
+    rule = Rule((3, 0, 0), (0, 0, 0), (0.5, None, None))
     assert Validation(1.0, halves, (0.9, 0.7, None), rule).score == pytest.approx(0.6)
     assert Validation(1.0, halves, (0.9, 0.7, None)).score == pytest.approx(0.8)
     nothing = replace(rule, qualities=(None,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Basins:
     Memory: 9 bytes a pixel, and 17 for each pair of pixels where two basins touch.
     """
 
-    def __init__(self, classes: Pixels, heights: Pixels, countable: NDArray[np.bool_]) -> None:
+    def __init__(self, classes: Pixels, heights: Pixels, countable: Sequence[bool]) -> None:
         """Find the basins.
 
         Args:
@@ -40,39 +41,46 @@ class Basins:
             heights: (rows, columns), high in the middle of an object and low along its border.
             countable: (k,), which categories have instances.
         """
-        counted = np.pad(countable_classes(classes, countable), 1)
+        counted = np.pad(countable_classes(classes, by_class(countable)), 1)
         padded = np.pad(heights, 1)
         self._pieces = pieces(counted, padded, 0, 0)
         self._saddles = saddles(counted, padded, self._pieces.labels)
 
-    def instances(self, depth: int) -> Instances:
-        """Return the instances whose peaks stand out by ``depth`` (at least 1) or more."""
-        labels, ranks = self._pieces
+    def instances(self, depths: Sequence[int]) -> Instances:
+        """Return the instances whose peaks stand out by their category's depth or more.
+
+        ``depths`` (k,) are at least 1 for countable categories.
+        """
+        labels, ranks, categories = self._pieces
         parents = np.arange(len(ranks), dtype=np.int32)
         ones, others, heights, _ = self._saddles
-        merged(ones, others, heights, parents, ranks, np.zeros(len(ranks), np.int32), depth)
+        waiting = np.zeros(len(ranks), dtype=np.int32)
+        merged(ones, others, heights, parents, ranks, waiting, by_class(depths)[categories])
         return Instances(*_numbered(labels, parents, ranks))
 
 
-def instances_of(
-    classes: Pixels, heights: Pixels, countable: NDArray[np.bool_], depth: int
-) -> NDArray[np.int32]:
+def instances_of(classes: Pixels, heights: Pixels, depths: Sequence[int]) -> NDArray[np.int32]:
     """Return each pixel's instance, from 1 in the order of first pixels; 0 where there is none.
 
     Args:
         classes: (rows, columns), 0 background, 1 to k.
         heights: (rows, columns), high in the middle of an object and low along its border.
-        countable: (k,), which categories have instances.
-        depth: how far a peak must stand out above the saddle to a higher one, at least 1.
+        depths: (k,), how far a category's peak must stand out above the saddle to a higher one; 0
+            for those that have no instances.
     """
-    return Basins(classes, heights, countable).instances(depth).labels
+    return Basins(classes, heights, [depth > 0 for depth in depths]).instances(depths).labels
 
 
-def countable_classes(classes: Pixels, countable: NDArray[np.bool_]) -> Pixels:
-    """Return a copy of class maps of any shape with 0 for what is not countable."""
-    kept = np.zeros(256, dtype=np.uint8)
-    numbers = np.flatnonzero(countable) + 1
-    kept[numbers] = numbers
+def by_class(values: Sequence[int]) -> NDArray[np.int64]:
+    """Return what is given by category as (256,) by class; 0 for background and unused ones."""
+    found = np.zeros(256, dtype=np.int64)
+    found[1 : len(values) + 1] = values
+    return found
+
+
+def countable_classes(classes: Pixels, depths: NDArray[np.int64]) -> Pixels:
+    """Return a copy of class maps of any shape with 0 where the class's depth is."""
+    kept = np.where(depths > 0, np.arange(256), 0).astype(np.uint8)
     return kept[classes]
 
 

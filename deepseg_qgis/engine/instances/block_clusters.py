@@ -36,7 +36,7 @@ class BlockClusters(NamedTuple):
 
 
 def block_clusters(
-    counted: Pixels, heights: Pixels, row: int, column: int, depth: int
+    counted: Pixels, heights: Pixels, row: int, column: int, depths: NDArray[np.int64]
 ) -> BlockClusters:
     """Return the clusters of a block.
 
@@ -48,17 +48,20 @@ def block_clusters(
         heights: the same shape.
         row: the block's first, from the region's.
         column: the block's first, from the region's.
-        depth: how far a peak must stand out, at least 1.
+        depths: (256,), how far a peak of each class must stand out, at least 1 where it occurs.
     """
-    labels, ranks = pieces(counted, heights, row, column)
+    labels, ranks, classes = pieces(counted, heights, row, column)
     contacts = _contacts(counted, labels, len(ranks))
     found = saddles(counted, heights, labels)
     parents = np.arange(len(ranks), dtype=np.int32)
-    kept = merged(found.ones, found.others, found.heights, parents, ranks, contacts, depth)
-    roots, categories = _numbered(labels, counted, parents)
+    kept = merged(
+        found.ones, found.others, found.heights, parents, ranks, contacts, depths[classes]
+    )
+    roots = _numbered(labels, parents)
     ones, others, saddle_ranks = _kept(found, kept, parents, counted.shape[1], row, column)
     numbers = np.empty(len(ranks), dtype=np.int32)
     numbers[roots] = np.arange(len(roots), dtype=np.int32)
+    categories = classes[roots]
     pairs = _neighbours(labels, categories)
     return BlockClusters(
         labels,
@@ -94,14 +97,13 @@ def _contacts(counted, labels, count):
 
 
 @njit(cache=True, nogil=True)
-def _numbered(labels, counted, parents):
-    """Turn labels of pieces into numbers of clusters; return each one's root and category."""
+def _numbered(labels, parents):
+    """Turn labels of pieces into numbers of clusters; return each one's root."""
     count = 0
     for k in range(len(parents)):
         parents[k] = root_of(parents, k)
         count += parents[k] == k
     roots = np.empty(count, dtype=np.int32)
-    categories = np.empty(count, dtype=np.uint8)
     numbers = np.full(len(parents), -1, dtype=np.int32)
     count = 0
     for i in range(1, labels.shape[0] - 1):
@@ -112,10 +114,9 @@ def _numbered(labels, counted, parents):
             if numbers[root] < 0:
                 numbers[root] = count
                 roots[count] = root
-                categories[count] = counted[i, j]
                 count += 1
             labels[i, j] = numbers[root]
-    return roots, categories
+    return roots
 
 
 @njit(cache=True, nogil=True)

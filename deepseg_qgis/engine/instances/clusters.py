@@ -27,8 +27,8 @@ from deepseg_qgis.engine.vectorising.blocks import Pixels
 class Clusters:
     """All clusters that still matter, by numbers that `forget` moves."""
 
-    def __init__(self, depth: int, slots: Slots) -> None:
-        self._depth = depth
+    def __init__(self, depths: NDArray[np.int64], slots: Slots) -> None:
+        self._depths = depths
         self._slots = slots
         self._parents = np.empty(0, dtype=np.int32)
         self._ranks = np.empty(0, dtype=np.int64)
@@ -114,7 +114,8 @@ class Clusters:
         saddles, ranks = _first_of_pairs(self._saddles, self._saddle_ranks, self._parents)
         heights = (ranks >> SADDLE_HEIGHT_SHIFT).astype(np.uint8)
         ones, others = np.ascontiguousarray(saddles.T)
-        kept = merged(ones, others, heights, self._parents, self._ranks, self._waiting, self._depth)
+        depths = self._depths[self._categories]
+        kept = merged(ones, others, heights, self._parents, self._ranks, self._waiting, depths)
         self._saddles, self._saddle_ranks = saddles[kept], ranks[kept]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import instances_of
+from deepseg_qgis.engine.instances.basins import by_class, instances_of
 from deepseg_qgis.engine.instances.splitter import Splitter
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.vectorising.blocks import Pixels
@@ -22,23 +22,22 @@ from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 class Telling:
     """How objects are told apart; see `ModelCard` for the fields."""
 
-    countable: Sequence[bool]
-    depth: int
-    least_px: int
+    depths: Sequence[int]
+    least_px: Sequence[int]
 
     @classmethod
     def of(cls, card: ModelCard) -> Telling | None:
         """Return how a model tells objects apart, None if it does not."""
-        return cls(card.countable, card.depth, card.least_px) if card.objects else None
+        return cls(card.depths, card.least_px) if card.objects else None
 
 
 class Finder:
     """Finds the objects of a region, whose cores come row by row of a complete grid.
 
-    With ``telling`` None, objects are the 4-connected parts of a class. With it, those of countable
-    categories are told apart by their heights, and what is smaller than ``least_px`` is none. What
-    comes out is the same whatever the grid. A context manager; see `Splitter` and `Vectoriser` for
-    memory and errors.
+    With ``telling`` None, objects are the 4-connected parts of a class. With it, those of
+    categories that have a depth are told apart by their heights, and what is smaller than its
+    category's ``least_px`` is no object. What comes out is the same whatever the grid. A context
+    manager; see `Splitter` and `Vectoriser` for memory and errors.
     """
 
     def __init__(self, region: Window, telling: Telling | None, shaping: Shaping) -> None:
@@ -46,9 +45,7 @@ class Finder:
         self._telling = telling
         self._splitter: Splitter | None = None
         if telling:
-            countable = np.array(telling.countable, dtype=bool)
-            splitter = Splitter(region, countable, telling.depth)
-            self._splitter = self._stack.enter_context(splitter)
+            self._splitter = self._stack.enter_context(Splitter(region, telling.depths))
         self._vectoriser = self._stack.enter_context(Vectoriser(region, shaping))
 
     @property
@@ -100,20 +97,20 @@ class Finder:
         assert self._splitter is not None
         assert self._telling is not None
         objects = replace(objects, classes=self._splitter.categories[objects.classes])
-        counted = np.array([False, *self._telling.countable])[objects.classes]
-        large = ~counted | (objects.sizes_px >= self._telling.least_px)
+        large = objects.sizes_px >= by_class(self._telling.least_px)[objects.classes]
         return objects if large.all() else objects.chosen(np.flatnonzero(large))
 
 
 def instances_at_once(classes: Pixels, heights: Pixels, telling: Telling) -> NDArray[np.int32]:
     """Return the number of each pixel's object, 0 for none, of maps at hand as a whole.
 
-    Numbers are as in `basins.instances_of`; those of objects that are too small are left out.
+    Only categories that have a depth have any. Numbers are as in `basins.instances_of`; those of
+    objects that are too small are left out.
     """
-    countable = np.array(telling.countable, dtype=bool)
-    labels = instances_of(classes, heights, countable, telling.depth)
-    large = np.bincount(labels.ravel()) >= telling.least_px
-    return np.where(large[labels], labels, np.int32(0))
+    labels = instances_of(classes, heights, telling.depths)
+    sizes = np.bincount(labels.ravel())
+    large = sizes[labels] >= by_class(telling.least_px)[classes]
+    return np.where(large, labels, np.int32(0))
 
 
 def objects_at_once(

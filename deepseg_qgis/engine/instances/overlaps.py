@@ -44,9 +44,12 @@ class Overlaps:
         categories = _categories(labels, classes), _categories(reference, truth)
         return cls(pairs, shared, sizes, categories)
 
-    def without_small(self, least_px: int) -> Overlaps:
-        """Return the same with smaller objects of the first map left out."""
-        kept = self.sizes[0] >= least_px
+    def without_small(self, least_px: NDArray[np.int64]) -> Overlaps:
+        """Return the same with objects of the first map left out that are smaller.
+
+        ``least_px`` (256,) is by category.
+        """
+        kept = self.sizes[0] >= least_px[self.categories[0]]
         which = kept[self.pairs[:, 0]]
         categories = np.where(kept, self.categories[0], np.uint8(0)), self.categories[1]
         return Overlaps(self.pairs[which], self.shared[which], self.sizes, categories)

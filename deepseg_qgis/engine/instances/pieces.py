@@ -23,12 +23,14 @@ class Pieces(NamedTuple):
     """The pieces of a block, numbered from 0.
 
     ``labels`` (rows + 2, columns + 2) int32 is each pixel's piece, −1 where there is none and all
-    around the block. ``ranks`` (pieces,) int64 is the order (`ordering.pixel_rank`) of the peak;
-    where the way leads out, that of the first pixel outside: the peak comes no earlier.
+    around the block. For each piece: ``ranks`` (int64) is the order (`ordering.pixel_rank`) of the
+    peak; where the way leads out, that of the first pixel outside: the peak comes no earlier.
+    ``categories`` (uint8) is its class.
     """
 
     labels: NDArray[np.int32]
     ranks: NDArray[np.int64]
+    categories: NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
@@ -47,8 +49,9 @@ def pieces(counted, heights, row, column):
     width = counted.shape[1]
     moves = np.array([-width, -1, 0, 1, width])
     ranks = np.empty(1024, dtype=np.int64)
+    categories = np.empty(1024, dtype=np.uint8)
     count = 0
-    flat, ways, high = labels.ravel(), steps.ravel(), heights.ravel()
+    flat, ways, high, kinds = labels.ravel(), steps.ravel(), heights.ravel(), counted.ravel()
     for i in range(1, counted.shape[0] - 1):
         for start in range(i * width + 1, (i + 1) * width - 1):
             if ways[start] == NO_STEP or flat[start] >= 0:
@@ -61,12 +64,14 @@ def pieces(counted, heights, row, column):
                 piece = count
                 if count == len(ranks):
                     ranks = np.append(ranks, np.empty(count, dtype=np.int64))
+                    categories = np.append(categories, np.empty(count, dtype=np.uint8))
                 ranks[count] = pixel_rank(
                     np.int64(high[at]), row + at // width - 1, column + at % width - 1
                 )
+                categories[count] = kinds[start]
                 count += 1
             _mark(flat, ways, moves, start, piece)
-    return Pieces(labels, ranks[:count].copy())
+    return Pieces(labels, ranks[:count].copy(), categories[:count].copy())
 
 
 @njit(cache=True, nogil=True)

@@ -102,11 +102,11 @@ def root_of(parents, k):
 
 
 @njit(cache=True, nogil=True)
-def merged(ones, others, heights, parents, ranks, waiting, depth):
+def merged(ones, others, heights, parents, ranks, waiting, depths):
     """Merge clusters over saddles as far as that is certain; return which saddles stay open.
 
     A cluster whose peak is the lower one, over its highest saddle, merges exactly if the peak
-    stands out by less than ``depth``: nothing that is still to come changes that, since the other
+    stands out by less than its depth: nothing that is still to come changes that, since the other
     cluster's peak can only grow. So it suffices that the lower cluster is complete and that none of
     its higher saddles is open. Where both peaks stand out they always will, and the saddle goes.
     If nothing waits, no saddle stays open.
@@ -118,7 +118,8 @@ def merged(ones, others, heights, parents, ranks, waiting, depth):
         parents: union-find; the root of a cluster is the member with its peak. Changed.
         ranks: of each root's peak, or of a pixel that the peak comes no earlier than.
         waiting: more than 0 for roots that are not complete.
-        depth: how far a peak must stand out above the saddle, at least 1.
+        depths: how far the peak of each root must stand out above the saddle, at least 1; one and
+            the same for both sides of a saddle.
 
     Returns:
         The indices of the saddles that stay open, in their order, int64.
@@ -132,7 +133,7 @@ def merged(ones, others, heights, parents, ranks, waiting, depth):
             continue
         if ranks[low] > ranks[high]:
             low, high = high, low
-        if height_of(ranks[low]) - np.int64(heights[k]) >= depth:
+        if height_of(ranks[low]) - np.int64(heights[k]) >= depths[low]:
             continue
         if waiting[low] == 0 and not blocked[low]:
             parents[low] = high

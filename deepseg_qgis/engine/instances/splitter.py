@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import countable_classes
+from deepseg_qgis.engine.instances.basins import by_class, countable_classes
 from deepseg_qgis.engine.instances.block_clusters import block_clusters
 from deepseg_qgis.engine.instances.borders import Borders
 from deepseg_qgis.engine.instances.clusters import Clusters
@@ -42,28 +41,27 @@ class Splitter:
     bytes for each of its instances and of its basins along its border. A cluster is settled once
     the blocks that hold the pixels of its objects, and of those over whose saddles it may still
     merge, have come. Objects that wind through the whole raster, or chains of objects whose
-    saddles are all less than ``depth`` below their peaks, make all cores wait that they touch and
+    saddles are all less than their depth below their peaks, make all cores wait that they touch and
     all after them: then the file grows with the raster, and memory by those 20 bytes.
     """
 
     def __init__(
         self,
         region: Window,
-        countable: NDArray[np.bool_],
-        depth: int,
+        depths: Sequence[int],
         spool_bytes: int = MOST_BYTES,
     ) -> None:
         """Begin with a region.
 
         Args:
             region: what the cores cover.
-            countable: (k,), which categories have instances; the others stay as they are.
-            depth: how far a peak must stand out above the saddle to a higher one, at least 1.
+            depths: (k,), how far a category's peak must stand out above the saddle to a higher
+                one; 0 for those that have no instances and stay as they are.
             spool_bytes: what waiting cores may hold in memory.
         """
-        self._region, self._countable, self._depth = region, countable, depth
-        self._slots = Slots(len(countable))
-        self._clusters = Clusters(depth, self._slots)
+        self._region, self._depths = region, by_class(depths)
+        self._slots = Slots(len(depths))
+        self._clusters = Clusters(self._depths, self._slots)
         self._lagging = Lagging(region, 1, 3)
         self._spool = Spool(spool_bytes)
         self._queue: deque[WaitingCore] = deque()
@@ -133,9 +131,9 @@ class Splitter:
     def _take(self, window: Window, known: Pixels) -> None:
         """Find the clusters of a window, link them to those before, and settle what can be."""
         at = window.row - self._region.row, window.column - self._region.column
-        counted = countable_classes(known[0], self._countable)
+        counted = countable_classes(known[0], self._depths)
         heights = np.ascontiguousarray(known[2])
-        found = block_clusters(counted, heights, *at, self._depth)
+        found = block_clusters(counted, heights, *at, self._depths)
         first = self._clusters.add(found)
         for border in self._borders.of(counted, heights, found.labels, first, at):
             self._clusters.link(border)

@@ -11,26 +11,30 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
-from deepseg_qgis.engine.instances.basins import Basins
+from deepseg_qgis.engine.instances.basins import Basins, by_class, instances_of
 from deepseg_qgis.engine.instances.overlaps import Overlaps
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.panoptic import Quality
 
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
-"""Smallest sizes that are tried, as shares of the median object's."""
+"""Smallest sizes that are tried, as shares of the category's median object."""
+FEW = 10
+"""So many objects of a category weigh as much as what is best for all categories."""
+CONNECTED = 256
+"""A depth that no peak reaches: objects are connected ground."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How objects are told apart: see `ModelCard` for ``depth`` and ``least_px``.
+    """What counts as an object: see `ModelCard` for ``depths`` and ``least_px``, by category.
 
     ``qualities`` are the panoptic qualities that it gives, by category; None for those that are not
     countable, or neither there nor found.
     """
 
-    depth: int
-    least_px: int
+    depths: tuple[int, ...]
+    least_px: tuple[int, ...]
     qualities: tuple[float | None, ...]
 
 
@@ -52,40 +56,61 @@ class Ground:
 def best_rule(
     grounds: Sequence[Ground], thresholds: Sequence[float], countable: NDArray[np.bool_]
 ) -> Rule:
-    """Return the rule with the best objects of the countable categories, rightly counted.
+    """Return for each category the rule with the best objects, rightly counted.
 
-    What is compared is the mean of panoptic quality × (1 − |count error|): quality alone is highest
-    where a quarter of the houses are missing, since what is left out cannot be wrong.
-    ``thresholds`` (0 to 1) are the categories'. Memory: some 40 bytes a pixel of one piece of
-    ground.
+    What is compared is panoptic quality × (1 − |count error|): quality alone is highest where a
+    quarter of the houses are missing, since what is left out cannot be wrong. Of categories that
+    are not countable, objects are the parts of connected ground, and only the least size is looked
+    for: specks are none. Where a category has few objects, what is best for all countable ones
+    together has its say.
+
+    Args:
+        grounds: pieces of ground.
+        thresholds: of the categories, 0 to 1.
+        countable: (k,), which categories are countable; one at least.
+
+    Memory: some 40 bytes a pixel of one piece of ground.
     """
     sizes = _least_sizes(grounds, countable)
-    rules = list(itertools.product(DEPTHS, sizes))
-    sums = [_Sums(len(countable)) for _ in rules]
+    sums = [_Sums(len(countable)) for _ in itertools.product(DEPTHS, sizes)]
     levels = as_levels(tuple(thresholds))
     for ground in grounds:
         found = _at_depths(ground, levels, countable)
-        overlaps = (each.without_small(least) for each in found for least in sizes)
+        overlaps = (each.without_small(by_class(least)) for each in found for least in sizes)
         for total, each in zip(sums, overlaps, strict=True):
             total.add(each)
-    merits = np.array([each.merits for each in sums]).reshape(len(DEPTHS), len(sizes), -1)
-    chosen = int(_steadied(_means(merits, countable)).argmax())
-    qualities = [
-        None if np.isnan(quality) or not counted else quality
-        for quality, counted in zip(sums[chosen].qualities, countable, strict=True)
-    ]
-    return Rule(*rules[chosen], tuple(qualities))
+    merits = np.array([each.merits for each in sums])
+    there = sums[0].there
+    shape = len(DEPTHS), len(sizes), len(countable)
+    steadied = _steadied(_together(merits, there, countable).reshape(shape))
+    chosen = steadied.reshape(len(sums), -1).argmax(axis=0)
+    depths, least = np.divmod(chosen, len(sizes))
+    qualities = [sums[rule].qualities[k] for k, rule in enumerate(chosen)]
+    return Rule(
+        tuple(DEPTHS[k] if counted else 0 for k, counted in zip(depths, countable, strict=True)),
+        tuple(int(sizes[k, category]) for category, k in enumerate(least)),
+        tuple(
+            None if np.isnan(quality) or not counted else quality
+            for quality, counted in zip(qualities, countable, strict=True)
+        ),
+    )
 
 
-def _means(merits: NDArray[np.float64], countable: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean over the countable categories of merits (depths, sizes, categories).
+def _together(
+    merits: NDArray[np.float64], there: NDArray[np.int64], countable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return merits (rules, categories), drawn to the mean of the countable ones.
 
-    A category that is neither there nor found with a rule, NaN, is left out there.
+    The more, the fewer objects are there. A category that is neither there nor found with a rule,
+    NaN, takes that mean.
     """
     known = countable & ~np.isnan(merits)
-    sums = np.where(known, merits, 0.0).sum(axis=-1)
-    means: NDArray[np.float64] = sums / np.maximum(known.sum(axis=-1), 1)
-    return means
+    sums = np.where(known, merits, 0.0).sum(axis=1, keepdims=True)
+    means = sums / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    weights = there / (there + FEW)
+    own = np.where(np.isnan(merits), means, merits)
+    found: NDArray[np.float64] = means + weights * (own - means)
+    return found
 
 
 def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,37 +123,57 @@ def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
-    counted = np.append(False, countable)[ground.classes] & ground.known
-    return np.where(counted, ground.objects, np.int32(0))
+    """Return the number of each pixel's object; where not countable, connected ground is one."""
+    counted = np.append(False, countable)[ground.classes]
+    ground_of_others = np.where(counted, 0, ground.classes).astype(np.uint8)
+    others = instances_of(ground_of_others, np.zeros_like(ground.classes), _depths(~countable, 1))
+    first = int(ground.objects.max(initial=0))
+    labels = np.where(counted, ground.objects, np.where(others > 0, others + first, 0))
+    return np.where(ground.known, labels, 0).astype(np.int32)
+
+
+def _depths(countable: NDArray[np.bool_], depth: int) -> list[int]:
+    return [depth if counted else CONNECTED for counted in countable]
 
 
 def _at_depths(
     ground: Ground, levels: NDArray[np.uint8], countable: NDArray[np.bool_]
 ) -> Iterator[Overlaps]:
-    """Yield the overlaps of instances and reference for each depth, the smallest first.
+    """Yield the overlaps of objects and reference for each depth, the smallest first.
 
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
     """
     classes, _ = decide_known(ground.planes, levels, ground.known)
-    basins = Basins(classes, ground.planes[len(countable)], countable)
-    finest = basins.instances(DEPTHS[0]).labels
+    counted = np.append(False, countable)[classes]
+    heights = np.where(counted, ground.planes[len(countable)], np.uint8(0))
+    basins = Basins(classes, heights, np.ones_like(countable).tolist())
+    finest = basins.instances(_depths(countable, DEPTHS[0])).labels
     reference = _reference(ground, countable)
     overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
     for depth in DEPTHS:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
-        unions[finest.ravel()] = basins.instances(depth).labels.ravel()
+        unions[finest.ravel()] = basins.instances(_depths(countable, depth)).labels.ravel()
         yield overlaps.united(unions)
 
 
-def _least_sizes(grounds: Sequence[Ground], countable: NDArray[np.bool_]) -> list[int]:
-    sizes = [size for ground in grounds for size in _sizes(_reference(ground, countable))]
-    median = float(np.median(sizes)) if sizes else 0.0
-    return sorted({round(share * median) for share in LEAST_SHARES})
+def _least_sizes(grounds: Sequence[Ground], countable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the smallest sizes that are tried, (sizes, categories).
+
+    A category that is not there takes those of all objects.
+    """
+    found = [_sizes(_reference(ground, countable), ground.classes) for ground in grounds]
+    categories, sizes = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
+    medians = np.full(len(countable), np.median(sizes) if len(sizes) else 0.0)
+    for category in np.unique(categories):
+        medians[category - 1] = np.median(sizes[categories == category])
+    return np.round(np.outer(LEAST_SHARES, medians)).astype(np.int64)
 
 
-def _sizes(reference: NDArray[np.int32]) -> list[int]:
-    sizes = np.bincount(reference.ravel())[1:]
-    return [int(size) for size in sizes if size]
+def _sizes(reference: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the category and the size in pixels of each object, (2, objects)."""
+    there = reference > 0
+    _, first, sizes = np.unique(reference[there], return_index=True, return_counts=True)
+    return np.stack([classes[there][first].astype(np.int64), sizes])
 
 
 class _Sums:
@@ -147,6 +192,11 @@ class _Sums:
         categories = there[overlaps.pairs[matched, 1]]
         self._right += np.bincount(categories, minlength=count)
         self._iou += np.bincount(categories, ious[matched], minlength=count)
+
+    @property
+    def there(self) -> NDArray[np.int64]:
+        """How many objects of each category are there."""
+        return self._there[1:]
 
     @property
     def qualities(self) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,21 @@ LEVELS = 256
 PLAIN_THRESHOLD = 0.5
 SEARCHED = (0.1, 0.9)
 """Thresholds outside of this would hang on very few pixels of the validation areas."""
-ERRORS = 2.0
-"""So many standard errors a strange threshold must be better by: then it is hardly chance."""
-GROUPS = 32
-"""Pieces of ground are counted in so many groups, whose differences tell what is chance."""
+FEWEST_PLACES = 6
+"""Were a strange threshold better by mere chance, five places would all agree once in 16 times."""
+ERRORS = (
+    *(2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09),
+    *(2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04, 2.04),
+)
+"""So many standard errors a strange threshold must be better by: then it is hardly chance.
+
+By the number of groups, from `FEWEST_PLACES` on; the fewer, the less is known of the error itself
+(Student's distribution, 97.5 %).
+"""
+GROUPS = FEWEST_PLACES + len(ERRORS) - 1
+"""Places are counted in so many groups, whose differences tell what is chance."""
+LEAST_SHARE = 0.5
+"""Of the best IoU; below it the half is of no use, however little is known."""
 
 Counts = NDArray[np.int64]
 
@@ -24,26 +36,30 @@ class ThresholdSearch:
 
     The highest IoU is often had at a strange threshold by chance, since around it the IoU hardly
     changes. So the threshold is the one nearest to a half whose IoU is lower by no more than
-    `ERRORS` standard errors of that difference. Keeps, for each group of pieces of ground and
-    each category, how many pixels it wins (is the most probable category of) at each level,
-    rightly and wrongly: 130 kB a category, whatever the pixels.
+    `ERRORS` standard errors of that difference, and at least `LEAST_SHARE` of the best. What lies
+    side by side is alike, so errors come from the differences between *places*; fewer than
+    `FEWEST_PLACES` tell nothing of them. Keeps, for each group of places and each category, how
+    many pixels it wins (is the most probable category of) at each level, rightly and wrongly:
+    130 kB a category, whatever the pixels.
 
     Sources: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984 (the
     simplest within one standard error); Efron, The Jackknife, the Bootstrap and Other Resampling
-    Plans, 1982 (the standard error, of groups left out in turn).
+    Plans, 1982 (the standard error, of groups left out in turn); Student, The Probable Error of a
+    Mean, Biometrika 6, 1908.
     """
 
     def __init__(self, categories: int) -> None:
         self._right: Counts = np.zeros((GROUPS, categories, LEVELS), dtype=np.int64)
         self._wrong: Counts = np.zeros((GROUPS, categories, LEVELS), dtype=np.int64)
         self._reference: Counts = np.zeros((GROUPS, categories), dtype=np.int64)
-        self._pieces = 0
+        self._groups: dict[Hashable, int] = {}
 
     def add(
         self,
         probabilities: NDArray[np.uint8],
         reference: NDArray[np.uint8],
         known: NDArray[np.bool_],
+        place: Hashable,
     ) -> None:
         """Count a piece of ground, such as a tile.
 
@@ -51,11 +67,11 @@ class ThresholdSearch:
             probabilities: (categories, n…), in 1/255.
             reference: (n…), classes from 1, 0 for background.
             known: (n…), which pixels count.
+            place: where the piece lies; equal for those that lie near each other.
         """
         if not known.any():
             return
-        group = self._pieces % GROUPS
-        self._pieces += 1
+        group = self._groups.setdefault(place, len(self._groups) % GROUPS)
         categories = self._reference.shape[1]
         winner = probabilities.argmax(axis=0)[known]
         level = probabilities.max(axis=0)[known]
@@ -72,7 +88,7 @@ class ThresholdSearch:
 
         IoU is None for a category that neither occurs nor is predicted; its threshold is 0.5.
         """
-        groups = min(self._pieces, GROUPS)
+        groups = min(len(self._groups), GROUPS)
         right, wrong = (
             each[:groups, :, ::-1].cumsum(axis=2)[:, :, ::-1] for each in (self._right, self._wrong)
         )
@@ -108,7 +124,9 @@ def _plainest(right: Counts, wrong: Counts, there: Counts) -> tuple[int, float]:
     )[:, searched]
     lost = without[:, best : best + 1] - without  # (groups, levels)
     error = np.sqrt((len(there) - 1) * lost.var(axis=0))
-    good = np.flatnonzero(iou[best] - iou <= ERRORS * error)
+    told = len(there) - FEWEST_PLACES
+    most = error * ERRORS[told] if told >= 0 else np.inf
+    good = np.flatnonzero((iou[best] - iou <= most) & (iou >= LEAST_SHARE * iou[best]))
     away = np.abs(good + low - PLAIN_THRESHOLD * (LEVELS - 1))
     chosen = int(good[away.argmin()])
     return chosen + low, float(iou[chosen])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+
+PLACE_PX = 512
+"""Tiles of validation whose corners lie in one square of this size lie in one place."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,13 @@ class _Sums:
         self._countable = countable
         self._search = ThresholdSearch(len(countable))
         self._entropy, self._count = 0.0, 0
+        self._numbers = itertools.count()
         self._grounds: list[Ground] = []
 
     def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
         region = truth.validation.window(truth.raster.grid.window)
-        ground = None
+        number, ground = next(self._numbers), None
         if self._countable.any() and region.height and region.width:
             ground = _empty(truth, region, len(self._countable))
             self._grounds.append(ground)
@@ -88,7 +93,8 @@ class _Sums:
             classes = truth.annotated.mask(tile.core)
             planes = found[:, core[0], core[1]]
             probabilities = planes[: len(self._countable)]
-            self._search.add(probabilities, classes, known)
+            place = number, tile.core.row // PLACE_PX, tile.core.column // PLACE_PX
+            self._search.add(probabilities, classes, known, place)
             self._entropy += _cross_entropy(probabilities, classes, known)
             self._count += int(known.sum())
             if ground:

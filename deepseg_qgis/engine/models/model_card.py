@@ -33,11 +33,12 @@ class ModelCard:
 
     ``mean`` and ``std`` are in the raster's units, one for each band; ``thresholds`` from 0 to 1,
     one for each category; ``countable`` says for each category whether its objects are told apart
-    where they touch, ``depth`` how far (in 1/255) an object's height must stand out for that,
-    ``least_px`` how many pixels it has at least, ``smoothing_px`` how far heights are smoothed
-    (the Gaussian's standard deviation); ``resolution_m`` is the ground sample distance in metres
-    or None; ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the
-    area as a GeoJSON geometry in that CRS.
+    where they touch, ``depths`` how far (in 1/255) an object's height must stand out for that (0
+    where they are not told apart), ``least_px`` how many pixels an object has at least; these two
+    are empty if no category is countable. ``smoothing_px`` is how far heights are smoothed (the
+    Gaussian's standard deviation); ``resolution_m`` the ground sample distance in metres or None;
+    ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
+    GeoJSON geometry in that CRS.
     """
 
     architecture: str
@@ -52,8 +53,8 @@ class ModelCard:
     tile_size_px: int
     thresholds: tuple[float, ...]
     countable: tuple[bool, ...] = ()
-    depth: int = 1
-    least_px: int = 0
+    depths: tuple[int, ...] = ()
+    least_px: tuple[int, ...] = ()
     smoothing_px: float = 0.0
     validation_score: float | None = None
     validation_iou: tuple[float | None, ...] = ()
@@ -124,8 +125,8 @@ def from_json(text: str) -> ModelCard:
         tile_size_px=int(_number(content.get("tile_size_px"), low, high, "tile size")),
         thresholds=_numbers(content.get("thresholds"), len(categories), 0.0, 1.0, "thresholds"),
         countable=countable,
-        depth=int(_number(content.get("depth", 1), 1, 255, "depth")),
-        least_px=int(_number(content.get("least_px", 0), 0, 2**31, "smallest size")),
+        depths=_depths(content.get("depths", []), countable),
+        least_px=_least_px(content.get("least_px", []), countable),
         smoothing_px=_number(content.get("smoothing_px", 0.0), 0.0, 16.0, "smoothing"),
         validation_score=_optional_number(
             content.get("validation_score"), 0.0, 1.0, "validation score"
@@ -176,6 +177,22 @@ def _countable(value: object, count: int, task: str) -> tuple[bool, ...]:
     if task_of(entries) != task:
         raise _bad(f"its task is {task!r}, which does not go with its countable categories")
     return tuple(entries)
+
+
+def _depths(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
+    if not any(countable) and value == []:
+        return ()
+    depths = _numbers(value, len(countable), 0, 255, "depths")
+    if [depth >= 1.0 for depth in depths] != list(countable):
+        raise _bad("its depths do not go with its countable categories")
+    return tuple(int(depth) for depth in depths)
+
+
+def _least_px(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
+    if not any(countable) and value == []:
+        return ()
+    sizes = _numbers(value, len(countable), 0, 2**31, "smallest sizes")
+    return tuple(int(size) for size in sizes)
 
 
 def task_of(countable: Sequence[bool]) -> str:
