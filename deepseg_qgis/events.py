@@ -48,7 +48,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch of training; ``validation_score`` is the mean IoU from 0 to 1."""
+    """One finished epoch of training; ``validation_score`` is from 0 to 1.
+
+    ``kept`` says whether the model stays as it is now, unless a later epoch takes its place.
+    """
 
     epoch: int
     epochs: int
@@ -58,7 +61,7 @@ class Epoch:
     category_iou: dict[str, Optional[float]]
     learning_rate: float
     seconds: float
-    best: bool
+    kept: bool
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def epoch_line(epoch: Epoch) -> str:
             + (f" ({each})" if len(known) > 1 else "")
         )
     parts.append(f"{epoch.seconds:.0f} s")
-    best = " - best so far" if epoch.best else ""
-    return f"Epoch {epoch.epoch} of {epoch.epochs}: {', '.join(parts)}{best}"
+    kept = " - kept so far" if epoch.kept else ""
+    return f"Epoch {epoch.epoch} of {epoch.epochs}: {', '.join(parts)}{kept}"
 
 
 def tell_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:

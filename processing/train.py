@@ -50,7 +50,7 @@ class Train(EngineAlgorithm):
     apart.
 
     What comes out: the model (one file that knows its bands, resolution and categories), the
-    areas that were kept from training to choose the best epoch, a report with the learning
+    areas that were kept from training to choose the epoch to keep, a report with the learning
     curve, and the curve as a table.
 
     The task says what becomes one polygon. 'Semantic': all ground of a category that hangs
@@ -65,7 +65,7 @@ class Train(EngineAlgorithm):
     is the F1 of the objects times the mean IoU of those that were found. For an honest figure
     run 'Evaluate a model' on a third area.
 
-    Stop keeps the best model so far.
+    Stop keeps the model as it is then (an earlier one if that was much better).
 
     Tip: start with a small area and few epochs, predict, look at the errors on the map,
     annotate there, and train again. A few hundred polygons often do.
@@ -143,8 +143,7 @@ class Train(EngineAlgorithm):
         return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
 
     def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return where the best model so far lies."""
+        """Return where the model that was kept lies."""
         return (
-            "Training was stopped before its end. The best model up to then was kept: "
-            f"{paths['OUTPUT']}"
+            f"Training was stopped before its end. The model up to then was kept: {paths['OUTPUT']}"
         )

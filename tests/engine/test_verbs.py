@@ -16,6 +16,7 @@ from example_jobs import evaluate_job, predict_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.training import Trainer
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import evaluate, predict, statistics, tile, train
 from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, Stopped, VectorError
@@ -226,7 +227,7 @@ def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer,
     assert tile.run(replace(job, aoi=corner), Control())["tiles"] == 1
 
 
-def test_stop_keeps_the_best_model_so_far(discs, tmp_path):
+def test_stop_keeps_the_model_so_far(discs, tmp_path):
     raster, layer = discs
     events = []
     control = Control()
@@ -264,6 +265,23 @@ def test_what_lies_outside_of_the_area_is_not_learned(discs, make_layer, tmp_pat
     empty = make_layer([shapely.box(500_000, 5_499_999, 500_002, 5_500_000)], name="empty")
     with pytest.raises(VectorError, match="holds no polygon"):
         train.run(replace(job, aoi=empty), Control())
+
+
+def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_path, monkeypatch):
+    raster, layer = discs
+    scores = iter([0.2, 0.6, 0.3, 0.58, 0.5])
+    measured = Trainer._validate
+
+    def told(self):
+        return replace(measured(self), category_iou=(next(scores),))
+
+    monkeypatch.setattr(Trainer, "_validate", told)
+    monkeypatch.setattr(Trainer, "_epoch", lambda *_: 0.5)
+    job = train_job(raster, layer, tmp_path, epochs=5)
+    assert train.run(job, Control())["validation_score"] == 0.58
+    card = model_file.read(job.output).card
+    assert [each["kept"] for each in card.history] == [True, True, False, True, False]
+    assert card.validation_score == 0.58
 
 
 def test_patience_ends_training(discs, tmp_path):

@@ -332,7 +332,7 @@ def test_progress_epochs_and_warnings_are_told(
     assert feedback.progress() == 25.0
     assert (
         "Epoch 1 of 20: loss 0.500, validation loss 0.400, validation score 0.625 "
-        "(a 0.50, b 0.75), 12 s - best so far" in feedback.all("info")
+        "(a 0.50, b 0.75), 12 s - kept so far" in feedback.all("info")
     )
     assert feedback.all("warning") == ["No AOI."]
 

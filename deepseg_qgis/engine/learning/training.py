@@ -41,6 +41,12 @@ WARM_UP = 0.3
 """The share of all steps in which the learning rate of the one-cycle schedule rises."""
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 """Names of glibc's settings, from malloc.h."""
+AS_GOOD = 0.95
+"""An epoch is kept if its score is so large a share of the best one before it.
+
+The learning rate falls to the end, and the weights settle; the highest of many scores on a small
+validation area is mostly luck, and came of weights that were still on the move.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,9 @@ class Settings:
 
 @dataclass
 class Trained:
-    """What came of it: the best epoch's weights (on the CPU), and how it went.
+    """What came of it: the weights that were kept (on the CPU), and how it went.
 
-    ``history`` has every finished epoch; ``validation`` is that of the best one.
+    ``history`` has every finished epoch; ``validation`` is that of the kept one.
     """
 
     weights: dict[str, torch.Tensor]
@@ -125,7 +131,9 @@ class Trainer:
         )
 
     def train(self) -> Trained:
-        """Train until all epochs are done, patience is over, or the user stops; keep the best.
+        """Train until all epochs are done, patience is over, or the user stops; keep one epoch.
+
+        The last one that is nearly as good as the best, see `AS_GOOD`.
 
         Raises:
             ParameterError: the loss became infinite before there was anything to keep.
@@ -138,30 +146,31 @@ class Trainer:
             f"{'bfloat16' if self._bfloat16 else 'float32'}: {settings.epochs} epochs of "
             f"{self._steps * settings.batch_size} windows of {settings.tile_size_px} px."
         )
-        best: Trained | None = None
+        kept: Trained | None = None
         history: list[Epoch] = []
         for number in range(settings.epochs):
             started = time.monotonic()
             loss = self._epoch(number)
             if not math.isfinite(loss):
-                if best is None:
+                if kept is None:
                     raise ParameterError(
                         f"Training came apart in epoch {number + 1}: the loss became infinite. "
                         f"Use a learning rate lower than {settings.learning_rate:g}."
                     )
-                control.warn("The loss became infinite; the best model so far is kept.")
+                control.warn("The loss became infinite; the model from before is kept.")
                 break
             found = self._validate()
-            better = best is None or (found.score or 0.0) > (best.validation.score or 0.0)
+            highest = max([each.validation_score or 0.0 for each in history], default=0.0)
+            good = (found.score or 0.0) >= AS_GOOD * highest
             seconds = time.monotonic() - started
-            history.append(self._told(number, loss, found, better, seconds))
-            if better or best is None:
-                best = Trained(self._weights(), found)
+            history.append(self._told(number, loss, found, good, seconds))
+            if good or kept is None:
+                kept = Trained(self._weights(), found)
             if control.stopped or self._tired(history):
                 break
-        assert best is not None
-        best.history = history
-        return best
+        assert kept is not None
+        kept.history = history
+        return kept
 
     def _epoch(self, number: int) -> float:
         """Learn from one epoch's batches; return the mean loss. Ends early when stopped."""
@@ -234,7 +243,7 @@ class Trainer:
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
 
     def _told(
-        self, number: int, loss: float, found: Validation, better: bool, seconds: float
+        self, number: int, loss: float, found: Validation, kept: bool, seconds: float
     ) -> Epoch:
         names = [category.name for category in self._categories]
         epoch = Epoch(
@@ -246,7 +255,7 @@ class Trainer:
             category_iou=dict(zip(names, found.category_iou, strict=True)),
             learning_rate=float(self._schedule.get_last_lr()[0]),
             seconds=seconds,
-            best=better,
+            kept=kept,
         )
         self._control.epoch(epoch)
         return epoch
@@ -256,7 +265,8 @@ class Trainer:
         patience = self._settings.patience
         if not patience:
             return False
-        since_best = next(i for i, epoch in enumerate(reversed(history)) if epoch.best)
+        scores = [epoch.validation_score or 0.0 for epoch in history]
+        since_best = len(scores) - 1 - int(np.argmax(scores))
         if since_best >= patience:
             self._control.log(f"No better score for {patience} epochs: training ends here.")
         return since_best >= patience

@@ -306,7 +306,7 @@ def line_chart(
     """Return a chart of lines over a common ``x`` as a PNG file; None leaves a gap.
 
     ``labels`` name the axes (x, y); ``limits`` bound the y axis; ``mark`` is a place on the x axis
-    and what it is called, drawn as a dashed line (the best epoch).
+    and what it is called, drawn as a dashed line (the epoch that was kept).
     """
     figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()

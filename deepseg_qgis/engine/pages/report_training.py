@@ -38,8 +38,8 @@ def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundT
                 "Validation score",
                 card.validation_score,
                 f"{MEASURES[card.objects]} on the areas kept from training, from 0 (none) to 1 "
-                "(perfect). The best epoch and the thresholds were chosen on them, so test on a "
-                "third area for a figure to quote.",
+                "(perfect). The epoch that was kept and the thresholds were chosen on them, so "
+                "test on a third area for a figure to quote.",
             )
         ]
     )
@@ -80,8 +80,8 @@ def _curves(page: Page, card: ModelCard) -> None:
     """Append the score and the losses over the epochs."""
     history = card.history
     epochs = [float(each["epoch"]) for each in history]
-    best = max((each["epoch"] for each in history if each["best"]), default=None)
-    mark = (float(best), "epoch that was kept") if best else None
+    kept = max((each["epoch"] for each in history if each["kept"]), default=None)
+    mark = (float(kept), "epoch that was kept") if kept else None
     page.heading("Score per epoch")
     lines = {"validation score": [each["validation_score"] for each in history]}
     if len(card.categories) > 1:

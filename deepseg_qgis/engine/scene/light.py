@@ -18,8 +18,8 @@ Indexes = NDArray[np.int64]
 
 TO_SUN = np.array([-0.87, -0.5])
 RIDGE_PX = 1.1
-WALL_PX, WALL_SHADE = 0.9, 0.4
-"""Walls between the houses of a row show as a dark line."""
+WALL_PX, WALL_SHADE = 1.2, 1.0
+"""Walls between the houses of a row show as a dark line, some 60 cm wide with its shade."""
 TRAMLINE_ROWS = 9
 """Every so many rows a tractor has left its tracks."""
 DASH_PX = 48
