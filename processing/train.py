@@ -99,7 +99,7 @@ class Train(EngineAlgorithm):
             whole_number("EPOCHS", "Epochs", 20),
             whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds=(32, None)),
             advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds=(2, None))),
-            advanced(number("LEARNING_RATE", "Highest learning rate", 0.002, bounds=(1e-8, 1.0))),
+            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds=(1e-8, 1.0))),
             advanced(
                 whole_number(
                     "PATIENCE", "Stop after so many epochs without gain (empty: never)", None

@@ -58,8 +58,9 @@ def best_rule(
 ) -> Rule:
     """Return for each category the rule with the best objects, rightly counted.
 
-    What is compared is panoptic quality × (1 − |count error|): quality alone is highest where a
-    quarter of the houses are missing, since what is left out cannot be wrong. Of categories that
+    What is compared is panoptic quality × (1 − count error²): quality alone may be highest where a
+    quarter of the houses are missing, since what is left out cannot be wrong; but a small error of
+    the count on other ground tells little. Of categories that
     are not countable, objects are the parts of connected ground, and only the least size is looked
     for: specks are none. Where a category has few objects, what is best for all countable ones
     together has its say.
@@ -206,10 +207,10 @@ class _Sums:
 
     @property
     def merits(self) -> list[float]:
-        """The quality of each category, less the share by which it is counted wrongly."""
+        """The quality of each category, less the squared share by which it is counted wrongly."""
         found, there = self._found[1:], np.maximum(self._there[1:], 1)
         errors = np.minimum(np.abs(found - there) / there, 1.0)
-        return [float(each) for each in np.array(self.qualities) * (1.0 - errors)]
+        return [float(each) for each in np.array(self.qualities) * (1.0 - errors**2)]
 
     def _quality(self, number: int) -> Quality:
         right = int(self._right[number])
