@@ -70,13 +70,14 @@ def best_rule(
         thresholds: of the categories, 0 to 1.
         countable: (k,), which categories are countable; one at least.
 
-    Memory: some 40 bytes a pixel of one piece of ground.
+    Memory: some 40 bytes a pixel of one piece of ground, and 4 of the others.
     """
-    sizes = _least_sizes(grounds, countable)
+    references = [_reference(ground, countable) for ground in grounds]
+    sizes = _least_sizes(grounds, references, len(countable))
     sums = [_Sums(len(countable)) for _ in itertools.product(DEPTHS, sizes)]
     levels = as_levels(tuple(thresholds))
-    for ground in grounds:
-        found = _at_depths(ground, levels, countable)
+    for ground, reference in zip(grounds, references, strict=True):
+        found = _at_depths(ground, reference, levels, countable)
         overlaps = (each.without_small(by_class(least)) for each in found for least in sizes)
         for total, each in zip(sums, overlaps, strict=True):
             total.add(each)
@@ -126,8 +127,8 @@ def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
 def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return the number of each pixel's object; where not countable, connected ground is one."""
     counted = np.append(False, countable)[ground.classes]
-    ground_of_others = np.where(counted, 0, ground.classes).astype(np.uint8)
-    others = instances_of(ground_of_others, np.zeros_like(ground.classes), _depths(~countable, 1))
+    flat = np.zeros_like(ground.classes)
+    others = instances_of(ground.classes, flat, [int(not each) for each in countable])
     first = int(ground.objects.max(initial=0))
     labels = np.where(counted, ground.objects, np.where(others > 0, others + first, 0))
     return np.where(ground.known, labels, 0).astype(np.int32)
@@ -138,7 +139,10 @@ def _depths(countable: NDArray[np.bool_], depth: int) -> list[int]:
 
 
 def _at_depths(
-    ground: Ground, levels: NDArray[np.uint8], countable: NDArray[np.bool_]
+    ground: Ground,
+    reference: NDArray[np.int32],
+    levels: NDArray[np.uint8],
+    countable: NDArray[np.bool_],
 ) -> Iterator[Overlaps]:
     """Yield the overlaps of objects and reference for each depth, the smallest first.
 
@@ -149,7 +153,6 @@ def _at_depths(
     heights = np.where(counted, ground.planes[len(countable)], np.uint8(0))
     basins = Basins(classes, heights, np.ones_like(countable).tolist())
     finest = basins.instances(_depths(countable, DEPTHS[0])).labels
-    reference = _reference(ground, countable)
     overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
     for depth in DEPTHS:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
@@ -157,14 +160,19 @@ def _at_depths(
         yield overlaps.united(unions)
 
 
-def _least_sizes(grounds: Sequence[Ground], countable: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _least_sizes(
+    grounds: Sequence[Ground], references: Sequence[NDArray[np.int32]], count: int
+) -> NDArray[np.int64]:
     """Return the smallest sizes that are tried, (sizes, categories).
 
     A category that is not there takes those of all objects.
     """
-    found = [_sizes(_reference(ground, countable), ground.classes) for ground in grounds]
+    found = [
+        _sizes(reference, ground.classes)
+        for ground, reference in zip(grounds, references, strict=True)
+    ]
     categories, sizes = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
-    medians = np.full(len(countable), np.median(sizes) if len(sizes) else 0.0)
+    medians = np.full(count, np.median(sizes) if len(sizes) else 0.0)
     for category in np.unique(categories):
         medians[category - 1] = np.median(sizes[categories == category])
     return np.round(np.outer(LEAST_SHARES, medians)).astype(np.int64)
