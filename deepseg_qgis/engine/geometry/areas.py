@@ -59,6 +59,11 @@ class Area:
         """Whether the window shares some ground with the area."""
         return len(self._tree.query(box(window), predicate="intersects")) > 0
 
+    def shared_px(self, window: Window) -> float:
+        """Return how much of a window lies in the area, in pixels; 0 where they only touch."""
+        near = self._parts[self._tree.query(box(window))]
+        return float(shapely.area(shapely.intersection(near, box(window))).sum())
+
     def covers(self, window: Window) -> bool:
         """Whether one polygon of the area holds the whole window."""
         return len(self._tree.query(box(window), predicate="covered_by")) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ FEWEST_WINDOWS = 256
 TIMES_SHOWN = 4
 MOST_REPEATED = 512
 """Small areas are shown so many times in an epoch, up to so many windows; large ones once."""
-TRIES = 30
-"""So often a window clear of the validation areas is looked for."""
+TRIES = 4
+"""So many windows around a place are tried, to find one clear of the validation areas."""
 STATISTICS_WINDOWS = 64
 """The normalisation is computed from so many training windows."""
 
@@ -79,7 +79,7 @@ class Normalisation:
 
 
 class Sampler:
-    """Draws training windows evenly over the training areas, clear of the validation areas."""
+    """Draws training windows evenly over the training areas, as clear of validation as can be."""
 
     def __init__(
         self, truths: Sequence[GroundTruth], tile_size_px: int, rng: np.random.Generator
@@ -100,17 +100,17 @@ class Sampler:
             yield [self.draw() for _ in range(batch_size)]
 
     def draw(self) -> Draw:
-        """Return a window around a random training pixel.
+        """Return a window around a random training pixel, every pixel as likely.
 
-        Should no window clear of the validation areas be found, `read` blanks what overlaps.
+        Of some windows around it, the first clear of the validation areas, else the one that has
+        least of them, which `read` blanks. Were another pixel taken instead, ground between
+        validation areas would hardly ever be seen.
         """
         number = int(self._rng.choice(len(self._truths), p=self._shares))
         truth = self._truths[number]
-        for _ in range(TRIES):
-            row, column = self._places[number].pixel(self._rng)
-            window = self._window(truth, row, column)
-            if not truth.validation.touches(window):
-                break
+        row, column = self._places[number].pixel(self._rng)
+        tried = (self._window(truth, row, column) for _ in range(TRIES))
+        window = _clearest(tried, truth.validation)
         return Draw(truth, window, View.random(self._rng), Light.random(self._rng))
 
     def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
@@ -140,6 +140,19 @@ class _PointSource:
             column = self._window.column + int(rng.integers(self._window.width))
             if self._area.touches(Window(row, column, 1, 1)):
                 return row, column
+
+
+def _clearest(windows: Iterable[Window], area: Area) -> Window:
+    """Return the first window that shares no ground with an area, else one that shares least."""
+    best, least = None, math.inf
+    for window in windows:
+        shared = area.shared_px(window)
+        if shared < least:
+            best, least = window, shared
+        if shared == 0.0:
+            break
+    assert best is not None
+    return best
 
 
 def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
