@@ -56,12 +56,13 @@ def test_a_view_is_the_ground_turned_and_enlarged(turn, angle, zoom):
     view, size = View(turn, angle, zoom), 32
     side = size + 2 * view.margin_px(size)
     rows, columns = np.indices((side, side)) - (side - 1) / 2.0
-    seen = view.of(np.stack([rows, columns]), size)
+    sight = view.sight(side, size)
+    seen = sight.of(np.stack([rows, columns]))
     down, right = (np.diff(seen, axis=1)[:, :, :-1], np.diff(seen, axis=2)[:, :-1])
     lengths = np.hypot(*down), np.hypot(*right)
     np.testing.assert_allclose(lengths, zoom, rtol=2e-3)
     np.testing.assert_allclose((down * right).sum(axis=0), 0.0, atol=5e-3)
-    assert view.of_whole(np.ones((side, side), dtype=bool), size).all()
+    assert sight.of_whole(np.ones((side, side), dtype=bool)).all()
     middle = seen[:, size // 2 - 1 : size // 2 + 1, size // 2 - 1 : size // 2 + 1]
     np.testing.assert_allclose(middle.mean(axis=(1, 2)), 0.0, atol=1e-3)
 
@@ -72,7 +73,7 @@ def test_views_that_do_not_blend_keep_kinds_and_types():
         ground = rng.integers(0, 2, (60, 60)).astype(dtype) * dtype(7)
         view = View.random(rng)
         side = 30 + 2 * view.margin_px(30)
-        seen = view.of_kinds(ground[:side, :side], 30)
+        seen = view.sight(side, 30).of_kinds(ground[:side, :side])
         assert seen.dtype == dtype
         assert seen.shape == (30, 30)
         assert set(np.unique(seen)) <= set(np.unique(ground))

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 FAR = 1e9
 """Stands for a row without any edge, in pixels."""
+NONE = np.int32(2**31 - 1)
+"""Stands for no object, where the lowest number is looked for."""
 
 
 @njit(cache=True, nogil=True)
@@ -98,15 +100,24 @@ def contacts_of(objects: NDArray[np.int32], reach_px: int) -> NDArray[np.bool_]:
         reach_px: from the pixel in the middle of the square.
     """
     height, width = objects.shape
-    found = np.zeros((height, width), dtype=np.bool_)
+    padded = np.zeros((height + 2 * reach_px, width + 2 * reach_px), dtype=np.int32)
+    padded[reach_px : reach_px + height, reach_px : reach_px + width] = objects
+    some = np.where(padded == 0, NONE, padded)
+    low = np.full((len(padded), width), NONE, dtype=np.int32)  # lowest number along the row
+    high = np.zeros((len(padded), width), dtype=np.int32)
+    for i in range(len(padded)):
+        for shift in range(2 * reach_px + 1):
+            for j in range(width):
+                low[i, j] = min(low[i, j], some[i, j + shift])
+                high[i, j] = max(high[i, j], padded[i, j + shift])
+    found = np.empty((height, width), dtype=np.bool_)
+    lowest, highest = np.empty(width, dtype=np.int32), np.empty(width, dtype=np.int32)
     for i in range(height):
-        top, bottom = max(0, i - reach_px), min(height, i + reach_px + 1)
+        lowest[:], highest[:] = NONE, 0
+        for k in range(i, i + 2 * reach_px + 1):
+            for j in range(width):
+                lowest[j] = min(lowest[j], low[k, j])
+                highest[j] = max(highest[j], high[k, j])
         for j in range(width):
-            first = 0
-            for k in range(top, bottom):
-                for m in range(max(0, j - reach_px), min(width, j + reach_px + 1)):
-                    here = objects[k, m]
-                    if here != 0 and here != first:
-                        found[i, j] |= first != 0
-                        first = here
+            found[i, j] = lowest[j] < highest[j]
     return found

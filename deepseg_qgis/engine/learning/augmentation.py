@@ -56,39 +56,59 @@ class View:
         across = abs(math.cos(self.angle)) + abs(math.sin(self.angle))
         return math.ceil((size_px * self.zoom * across - size_px) / 2.0) + 1  # to blend with
 
-    def of(self, ground: NDArray[Any], size_px: int) -> NDArray[Any]:
-        """Return the view (..., size_px, size_px) of numbers that blend, bilinear between pixels.
+    def sight(self, side_px: int, size_px: int) -> Sight:
+        """Return how squares of ground of ``side_px`` are seen: as squares of ``size_px``.
 
-        In float32; but a view that is just turned has the ground's own numbers. ``ground``
-        (..., n, n) has the margin that `margin_px` says.
+        ``side_px`` has the margin that `margin_px` says.
         """
-        return self._seen(ground, size_px, "bilinear")
-
-    def of_kinds(self, ground: NDArray[Element], size_px: int) -> NDArray[Element]:
-        """Return the same of what does not blend, from the nearest pixel, in the type it has."""
-        return self._seen(ground, size_px, "nearest").astype(ground.dtype)
-
-    def of_whole(self, ground: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
-        """Return where all that `of` blends is True."""
-        return self._seen(ground, size_px, "bilinear") > 0.999
+        if self._is_plain:
+            return Sight(self.turn, None)
+        scale = self.zoom * size_px / side_px
+        along, across = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        matrix = torch.tensor([[[along, -across, 0.0], [across, along, 0.0]]])
+        places = functional.affine_grid(matrix, [1, 1, size_px, size_px], align_corners=False)
+        return Sight(self.turn, places)
 
     @property
     def _is_plain(self) -> bool:
         return self.angle == 0.0 and self.zoom == 1.0
 
-    def _seen(self, ground: NDArray[Any], size_px: int, mode: str) -> NDArray[Any]:
+
+@dataclass(frozen=True)
+class Sight:
+    """A view of squares of one size, whatever they show: image, masks and heights alike.
+
+    ``places`` (1, size, size, 2) are where the pixels of what is seen lie on the turned ground, as
+    torch's grid_sample takes them; None for a view that is just turned.
+    """
+
+    turn: int
+    places: torch.Tensor | None
+
+    def of(self, ground: NDArray[Any]) -> NDArray[Any]:
+        """Return (..., size, size) of ground (..., side, side) that blends, bilinear, in float32.
+
+        But a view that is just turned has the ground's own numbers.
+        """
+        return self._seen(ground, "bilinear")
+
+    def of_kinds(self, ground: NDArray[Element]) -> NDArray[Element]:
+        """Return the same of what does not blend, from the nearest pixel, in the type it has."""
+        return self._seen(ground, "nearest").astype(ground.dtype)
+
+    def of_whole(self, ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where all that `of` blends is True."""
+        return self._seen(ground, "bilinear") > 0.999
+
+    def _seen(self, ground: NDArray[Any], mode: str) -> NDArray[Any]:
         plain = turned(ground, self.turn)
-        if self._is_plain:
+        if self.places is None:
             return plain
-        scale = self.zoom * size_px / ground.shape[-1]
-        along, across = scale * math.cos(self.angle), scale * math.sin(self.angle)
-        matrix = torch.tensor([[[along, -across, 0.0], [across, along, 0.0]]])
         flat = np.ascontiguousarray(plain, dtype=np.float32).reshape(1, -1, *plain.shape[-2:])
-        places = functional.affine_grid(matrix, [1, 1, size_px, size_px], align_corners=False)
         seen = functional.grid_sample(
-            torch.from_numpy(flat), places, mode=mode, align_corners=False
+            torch.from_numpy(flat), self.places, mode=mode, align_corners=False
         )
-        result: NDArray[np.float32] = seen.numpy().reshape(*plain.shape[:-2], size_px, size_px)
+        result: NDArray[np.float32] = seen.numpy().reshape(*plain.shape[:-2], *seen.shape[-2:])
         return result
 
 

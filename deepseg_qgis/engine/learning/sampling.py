@@ -162,21 +162,20 @@ def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
     """
     truth, view, size = draw.truth, draw.view, draw.window.height
     window = draw.window.grown(view.margin_px(size))
+    sight = view.sight(window.height, size)
     pixels = truth.raster.read(window)
     valid = pixels.valid & ~truth.validation.mask(window)
-    known = view.of_whole(valid & truth.training.mask(window), size)
+    known = sight.of_whole(valid & truth.training.mask(window))
     values = np.where(valid, pixels.values, 0)
     found = None
     if countable is not None and countable.any():
         plain = targets(truth.annotated, countable, window)
         found = Targets(
-            view.of(plain.heights, size),
-            view.of_kinds(plain.edges, size),
-            view.of_kinds(plain.contacts, size),
+            sight.of(plain.heights), sight.of_kinds(plain.edges), sight.of_kinds(plain.contacts)
         )
     return Sample(
-        Pixels(view.of(values, size), view.of_whole(valid, size)),
-        view.of_kinds(truth.annotated.mask(window), size),
+        Pixels(sight.of(values), sight.of_whole(valid)),
+        sight.of_kinds(truth.annotated.mask(window)),
         known,
         found,
         draw.light,
