@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide
@@ -146,6 +146,38 @@ def test_the_found_iou_is_what_deciding_gives():
     limits, (iou,) = search.best()
     classes, _ = decide(found, as_levels(limits))
     assert iou == ((classes == 1) & (truth == 1)).sum() / ((classes == 1) | (truth == 1)).sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 9999), st.integers(2, 12))
+def test_among_many_categories_the_plain_threshold_leaves_their_ground_to_them(seed, count):
+    """A network that knows how unsure it is: argmax with background is the best it can do.
+
+    A threshold of a half would call most of this ground background, and one place is too few to
+    say that another one is better.
+    """
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(count + 1, 0.5), 2000)  # background first
+    shares[:1000, 0] *= 0.05
+    shares[1000:, 0] += 2.0
+    shares /= shares.sum(axis=1, keepdims=True)
+    planes = np.round(shares[:, 1:].T * 255).astype(np.uint8)[:, None]
+    truth = (shares.cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1).astype(np.uint8)[None]
+    search = ThresholdSearch(count)
+    search.add(planes, truth, np.ones_like(truth, dtype=bool), 0)
+    limits, _ = search.best()
+    classes, _ = decide(planes, as_levels(limits))
+    assert (classes[0] > 0)[:1000].mean() > 0.9
+    assert (classes[0] > 0)[1000:].mean() < 0.1
+
+
+@given(st.integers(0, 9999))
+def test_a_single_category_has_the_half_for_its_plain_threshold(seed):
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 256, (1, 1, rng.integers(1, 500))).astype(np.uint8)
+    search = ThresholdSearch(1)
+    search.add(found, np.zeros(found.shape[1:], np.uint8), np.ones(found.shape[1:], bool), 0)
+    assert search.best()[0] == (0.5,)
 
 
 def test_a_category_that_does_not_occur_has_no_score():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 256
-PLAIN_THRESHOLD = 0.5
+HALF = (LEVELS - 1) / 2.0
 SEARCHED = (0.1, 0.9)
 """Thresholds outside of this would hang on very few pixels of the validation areas."""
 FEWEST_PLACES = 6
@@ -26,7 +26,7 @@ By the number of groups, from `FEWEST_PLACES` on; the fewer, the less is known o
 GROUPS = FEWEST_PLACES + len(ERRORS) - 1
 """Places are counted in so many groups, whose differences tell what is chance."""
 LEAST_SHARE = 0.5
-"""Of the best IoU; below it the half is of no use, however little is known."""
+"""Of the best IoU; below it the plain threshold is of no use, however little is known."""
 
 Counts = NDArray[np.int64]
 
@@ -34,8 +34,10 @@ Counts = NDArray[np.int64]
 class ThresholdSearch:
     """Finds each category's threshold: the plainest of those that are as good as the best.
 
-    The highest IoU is often had at a strange threshold by chance, since around it the IoU hardly
-    changes. So the threshold is the one nearest to a half whose IoU is lower by no more than
+    *Plain* is the threshold that tells best where the category is more probable than background:
+    a half where there is one category, less among many, since they share the probability. The
+    highest IoU is often had at a strange threshold by chance, since around it the IoU hardly
+    changes. So the threshold is the one nearest to the plain one whose IoU is lower by no more than
     `ERRORS` standard errors of that difference, and at least `LEAST_SHARE` of the best. What lies
     side by side is alike, so errors come from the differences between *places*; fewer than
     `FEWEST_PLACES` tell nothing of them. Keeps, for each group of places and each category, how
@@ -52,6 +54,9 @@ class ThresholdSearch:
         self._right: Counts = np.zeros((GROUPS, categories, LEVELS), dtype=np.int64)
         self._wrong: Counts = np.zeros((GROUPS, categories, LEVELS), dtype=np.int64)
         self._reference: Counts = np.zeros((GROUPS, categories), dtype=np.int64)
+        self._below: Counts = np.zeros((categories, LEVELS), dtype=np.int64)
+        self._above: Counts = np.zeros((categories, LEVELS), dtype=np.int64)
+        """Pixels that a category wins where background is as probable at least, and where not."""
         self._groups: dict[Hashable, int] = {}
 
     def add(
@@ -73,20 +78,27 @@ class ThresholdSearch:
             return
         group = self._groups.setdefault(place, len(self._groups) % GROUPS)
         categories = self._reference.shape[1]
-        winner = probabilities.argmax(axis=0)[known]
-        level = probabilities.max(axis=0)[known]
+        found = probabilities[:, known]
+        winner, level = found.argmax(axis=0), found.max(axis=0)
         truth = reference[known]
         right = truth == winner + 1
+        above = level + found.sum(axis=0, dtype=np.int64) > LEVELS - 1
         cells = winner * LEVELS + level
-        size, shape = categories * LEVELS, (categories, LEVELS)
-        self._right[group] += np.bincount(cells[right], minlength=size).reshape(shape)
-        self._wrong[group] += np.bincount(cells[~right], minlength=size).reshape(shape)
+        for counts, which in (
+            (self._right[group], right),
+            (self._wrong[group], ~right),
+            (self._above, above),
+            (self._below, ~above),
+        ):
+            new = np.bincount(cells[which], minlength=categories * LEVELS)
+            counts += new.reshape(categories, LEVELS)
         self._reference[group] += np.bincount(truth, minlength=categories + 1)[1:]
 
     def best(self) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
         """Return each category's threshold (0 to 1) and the IoU it gives there.
 
-        IoU is None for a category that neither occurs nor is predicted; its threshold is 0.5.
+        IoU is None for a category that neither occurs nor is predicted. One that does not occur has
+        the plain threshold.
         """
         groups = min(len(self._groups), GROUPS)
         right, wrong = (
@@ -96,24 +108,41 @@ class ThresholdSearch:
         scores: list[float | None] = []
         for category in range(self._reference.shape[1]):
             there = self._reference[:groups, category]
+            plain = _plain(self._below[category], self._above[category])
             if not there.any():
-                thresholds.append(PLAIN_THRESHOLD)
-                found = wrong[:, category, math.ceil(PLAIN_THRESHOLD * (LEVELS - 1))].any()
+                thresholds.append(plain / (LEVELS - 1))
+                found = wrong[:, category, math.ceil(plain)].any()
                 scores.append(0.0 if found else None)
                 continue
-            level, iou = _plainest(right[:, category], wrong[:, category], there)
+            level, iou = _plainest(right[:, category], wrong[:, category], there, plain)
             thresholds.append(level / (LEVELS - 1))
             scores.append(iou)
         return tuple(thresholds), tuple(scores)
 
 
-def _plainest(right: Counts, wrong: Counts, there: Counts) -> tuple[int, float]:
-    """Return the level nearest to a half that is as good as the best, and its IoU.
+def _plain(below: Counts, above: Counts) -> float:
+    """Return where to cut between two levels, so that most that beats background lies above.
+
+    Args:
+        below: (levels,), pixels won by the category where background is as probable at least.
+        above: (levels,), those where it is less probable.
+    """
+    low, high = (round(each * (LEVELS - 1)) for each in SEARCHED)
+    cuts = np.arange(low, high + 1)
+    missed = np.append(0, above.cumsum())[cuts]
+    false = below.sum() - np.append(0, below.cumsum())[cuts]
+    best = cuts[missed + false == (missed + false).min()] - 0.5
+    return float(best[np.abs(best - HALF).argmin()])
+
+
+def _plainest(right: Counts, wrong: Counts, there: Counts, plain: float) -> tuple[int, float]:
+    """Return the level nearest to ``plain`` that is as good as the best, and its IoU.
 
     Args:
         right: (groups, levels), pixels that are rightly of the category at each threshold.
         wrong: (groups, levels), those that are not.
         there: (groups,), pixels of the category.
+        plain: a level, or between two.
     """
     low, high = (round(each * (LEVELS - 1)) for each in SEARCHED)
     searched = slice(low, high + 1)
@@ -127,7 +156,7 @@ def _plainest(right: Counts, wrong: Counts, there: Counts) -> tuple[int, float]:
     told = len(there) - FEWEST_PLACES
     most = error * ERRORS[told] if told >= 0 else np.inf
     good = np.flatnonzero((iou[best] - iou <= most) & (iou >= LEAST_SHARE * iou[best]))
-    away = np.abs(good + low - PLAIN_THRESHOLD * (LEVELS - 1))
+    away = np.abs(good + low - plain)
     chosen = int(good[away.argmin()])
     return chosen + low, float(iou[chosen])
 
