@@ -77,6 +77,21 @@ class Area:
         around = Window(row, column, math.ceil(ymax) - row, math.ceil(xmax) - column)
         return around.intersection(within)
 
+    def windows(self, within: Window) -> list[Window]:
+        """Return windows inside ``within`` that hold the area together and do not overlap.
+
+        What lies apart has windows of its own, so they take less room than one around all.
+        """
+        boxes = np.array([box(Area(part).window(within)) for part in self._parts], dtype=object)
+        while True:
+            parts = shapely.get_parts(shapely.union_all(boxes))
+            merged = shapely.box(*shapely.bounds(parts).T)
+            if len(merged) == len(boxes):
+                break
+            boxes = merged
+        windows = [Area(part).window(within) for part in boxes]
+        return [each for each in windows if each.height and each.width]
+
     def without(self, other: Area) -> Area:
         """Return what of this area is not in the other."""
         return Area(shapely.difference(self.geometry, other.geometry))
@@ -110,6 +125,26 @@ class AnnotatedArea:
         return burnt(self.geometries[near], (near + 1).astype(np.int32), window)
 
     @functools.cached_property
+    def visible(self) -> Geometries:
+        """What of each annotation is not hidden by smaller ones on top; empty where all is."""
+        lower, upper = self._tree.query(self.geometries, predicate="intersects")
+        lower, upper = lower[upper > lower], upper[upper > lower]
+        shared = shapely.intersection(self.geometries[lower], self.geometries[upper])
+        hidden = shapely.area(shared) > 0.0
+        lower, shared = lower[hidden], shared[hidden]
+        order = np.argsort(lower, kind="stable")
+        under, first = np.unique(lower[order], return_index=True)
+        result: Geometries = self.geometries.copy()
+        for number, parts in zip(under, np.split(shared[order], first[1:]), strict=False):
+            result[number] = shapely.difference(result[number], shapely.union_all(parts))
+        return result
+
+    def mostly_within(self, area: Area) -> NDArray[np.bool_]:
+        """Return which annotations have at least half of their ground in an area."""
+        inside = shapely.area(clipped(self.geometries, area))
+        return inside >= 0.5 * shapely.area(self.geometries)
+
+    @functools.cached_property
     def radii(self) -> NDArray[np.float64]:
         """The radius of the largest circle inside each annotation, in px."""
         circles = shapely.maximum_inscribed_circle(self.geometries, tolerance=RADIUS_TOLERANCE_PX)
@@ -120,6 +155,15 @@ class AnnotatedArea:
 def box(window: Window) -> shapely.Polygon:
     """Return the window as a polygon in pixel coordinates."""
     return shapely.box(window.column, window.row, window.column_end, window.row_end)
+
+
+def clipped(geometries: Geometries, area: Area) -> Geometries:
+    """Return what of polygons lies in an area; what touches it may leave lines and points too."""
+    shapely.prepare(area.geometry)
+    result: Geometries = geometries.copy()
+    crossing = ~shapely.contains_properly(area.geometry, geometries)
+    result[crossing] = shapely.intersection(geometries[crossing], area.geometry)
+    return result
 
 
 def burnt(geometries: Geometries, values: NDArray[Value], window: Window) -> NDArray[Value]:

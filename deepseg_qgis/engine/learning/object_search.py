@@ -19,6 +19,9 @@ from deepseg_qgis.engine.scoring.panoptic import Quality
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
 """Smallest sizes that are tried, as shares of the category's median object."""
+USUAL_DEPTH, USUAL_SHARE = 46, 0.1
+"""What is taken unless another rule is better by more than `NEARLY`."""
+NEARLY = 0.99
 FEW = 10
 """So many objects of a category weigh as much as what is best for all categories."""
 CONNECTED = 256
@@ -58,7 +61,8 @@ def best_rule(
 ) -> Rule:
     """Return for each category the rule with the best objects, rightly counted.
 
-    What is compared is panoptic quality × (1 − count error²): quality alone may be highest where a
+    What is compared is panoptic quality × (1 − count error²), see `_most_usual` for what is nearly
+    equal: quality alone may be highest where a
     quarter of the houses are missing, since what is left out cannot be wrong; but a small error of
     the count on other ground tells little. Of categories that
     are not countable, objects are the parts of connected ground, and only the least size is looked
@@ -84,8 +88,7 @@ def best_rule(
     merits = np.array([each.merits for each in sums])
     there = sums[0].there
     shape = len(DEPTHS), len(sizes), len(countable)
-    steadied = _steadied(_together(merits, there, countable).reshape(shape))
-    chosen = steadied.reshape(len(sums), -1).argmax(axis=0)
+    chosen = _most_usual(_steadied(_together(merits, there, countable).reshape(shape)))
     depths, least = np.divmod(chosen, len(sizes))
     qualities = [sums[rule].qualities[k] for k, rule in enumerate(chosen)]
     return Rule(
@@ -122,6 +125,21 @@ def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
         sums = sliding_window_view(np.pad(merits, ends, mode="edge"), 3, axis) @ (1.0, 2.0, 1.0)
         merits = sums / 4.0
     return merits
+
+
+def _most_usual(merits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rule for each category, of merits (depths, sizes, categories): one nearly the best.
+
+    Of those the most usual: where many are as good, none is, or nothing is known, the ends of what
+    was tried are the worst guess.
+    """
+    depths = np.abs(np.arange(len(DEPTHS)) - DEPTHS.index(USUAL_DEPTH)) / len(DEPTHS)
+    shares = np.abs(np.arange(len(LEAST_SHARES)) - LEAST_SHARES.index(USUAL_SHARE))
+    away = (depths[:, None] + shares / len(LEAST_SHARES))[..., None]
+    good = merits >= NEARLY * merits.max(axis=(0, 1))
+    unusual = np.where(good, away - 1e-6 * merits, np.inf)
+    chosen: NDArray[np.int64] = unusual.reshape(-1, merits.shape[-1]).argmin(axis=0)
+    return chosen
 
 
 def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:

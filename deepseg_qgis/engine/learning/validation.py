@@ -56,8 +56,8 @@ def validate(
     """Return how good the network is on the validation areas, in tiles like those of training.
 
     ``countable`` (categories,) says which categories consist of objects that are told apart.
-    Memory: with objects, as many bytes for each pixel of a validation area's bounding box as there
-    are categories, and some ten more.
+    Memory: with objects, as many bytes for each pixel of the windows around the parts of the
+    validation area as there are categories, and some ten more.
     """
     side = windows.default_tile_size(training_tile_px)
     sums = _Sums(countable)
@@ -81,11 +81,9 @@ class _Sums:
 
     def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
-        region = truth.validation.window(truth.raster.grid.window)
-        number, ground = next(self._numbers), None
-        if self._countable.any() and region.height and region.width:
-            ground = _empty(truth, region, len(self._countable))
-            self._grounds.append(ground)
+        number = next(self._numbers)
+        pieces = _pieces(truth, self._countable) if self._countable.any() else []
+        self._grounds += [piece.ground for piece in pieces]
 
         def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:
             core = tile.core.within(tile.window)
@@ -97,10 +95,8 @@ class _Sums:
             self._search.add(probabilities, classes, known, place)
             self._entropy += _cross_entropy(probabilities, classes, known)
             self._count += int(known.sum())
-            if ground:
-                here = tile.core.within(region)
-                ground.planes[:, here[0], here[1]] = planes
-                ground.known[here] = known
+            for piece in pieces:
+                piece.add(tile.core, planes, known)
 
         return add
 
@@ -114,15 +110,42 @@ class _Sums:
         return Validation(loss, thresholds, scores, rule)
 
 
-def _empty(truth: GroundTruth, region: Window, categories: int) -> Ground:
-    """Return ground that the network has said nothing of yet."""
-    shape = (region.height, region.width)
-    return Ground(
-        np.zeros((categories + len(OBJECT_PLANES), *shape), dtype=np.uint8),
-        truth.annotated.objects(region),
-        truth.annotated.mask(region),
-        np.zeros(shape, dtype=bool),
-    )
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of the validation area: its window, what is found there, and where that counts."""
+
+    region: Window
+    ground: Ground
+    counts: NDArray[np.bool_]
+
+    def add(self, core: Window, planes: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
+        """Take what was found in a core, as far as it lies in the piece."""
+        here = core.intersection(self.region)
+        target, source = here.within(self.region), here.within(core)
+        self.ground.planes[:, target[0], target[1]] = planes[:, source[0], source[1]]
+        self.ground.known[target] = known[source] & self.counts[target]
+
+
+def _pieces(truth: GroundTruth, countable: NDArray[np.bool_]) -> list[_Piece]:
+    """Return the pieces of the validation area; nothing was found there yet.
+
+    As in `evaluate`, an object that the area's edge cuts counts if half of it lies inside.
+    """
+    annotated, categories = truth.annotated, len(countable)
+    regions = truth.validation.windows(truth.raster.grid.window)
+    whole = annotated.mostly_within(truth.validation)
+    counts = np.append(True, whole | ~countable[annotated.classes.astype(np.int64) - 1])
+    pieces = []
+    for region in regions:
+        objects = annotated.objects(region)
+        ground = Ground(
+            np.zeros((categories + len(OBJECT_PLANES), *objects.shape), dtype=np.uint8),
+            objects,
+            annotated.mask(region),
+            np.zeros(objects.shape, dtype=bool),
+        )
+        pieces.append(_Piece(region, ground, counts[objects]))
+    return pieces
 
 
 def _cross_entropy(

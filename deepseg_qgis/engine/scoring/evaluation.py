@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box, clipped
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.inference import Inference
@@ -83,7 +83,7 @@ class Comparison:
         pixels.add(reference, found.classes, counted)
         matches = matching.match(
             self._predicted(found, area, Telling.of(inference.card)),
-            _reference(annotated, area),
+            _reference(annotated, area, found),
             len(self.categories),
             iou_threshold=self._iou_threshold,
         )
@@ -97,9 +97,14 @@ class Comparison:
         return _objects(objects.geometries, objects.classes, objects.scores, area)
 
 
-def _reference(annotated: AnnotatedArea, area: Area) -> Objects:
+def _reference(annotated: AnnotatedArea, area: Area, found: ClassMap) -> Objects:
+    """Return what of each annotation is not hidden by others; ignored if most of it is no data."""
+    numbers, inside = annotated.objects(found.region), area.mask(found.region)
+    count = len(annotated.classes) + 1
+    there = np.bincount(numbers[inside], minlength=count)[1:]
+    known = np.bincount(numbers[inside & found.known], minlength=count)[1:]
     ones = np.ones(len(annotated.classes))
-    return _objects(annotated.geometries, annotated.classes, ones, area)
+    return _objects(annotated.visible, annotated.classes, ones, area, known < 0.5 * there)
 
 
 def _objects(
@@ -107,19 +112,16 @@ def _objects(
     classes: NDArray[np.uint8],
     scores: NDArray[np.float64],
     area: Area,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> Objects:
-    """Return objects clipped to the area; ignored with less than half of theirs inside."""
-    shapely.prepare(area.geometry)
-    clipped = geometries.copy()
-    crossing = ~shapely.contains_properly(area.geometry, geometries)
-    clipped[crossing] = shapely.intersection(geometries[crossing], area.geometry)
-    clipped, usable, _ = repair(clipped)
-    inside = shapely.area(clipped[usable])
+    """Return objects clipped to the area; ignored too with less than half of theirs inside."""
+    inside, usable, _ = repair(clipped(geometries, area))
+    mostly_outside = shapely.area(inside) < 0.5 * shapely.area(geometries)
     return Objects(
-        clipped[usable],
+        inside[usable],
         classes[usable].astype(np.int64) - 1,
         scores[usable],
-        inside < 0.5 * shapely.area(geometries[usable]),
+        (mostly_outside if ignored is None else mostly_outside | ignored)[usable],
     )
 
 
