@@ -142,7 +142,8 @@ class AnnotatedArea:
     def mostly_within(self, area: Area) -> NDArray[np.bool_]:
         """Return which annotations have at least half of their ground in an area."""
         inside = shapely.area(clipped(self.geometries, area))
-        return inside >= 0.5 * shapely.area(self.geometries)
+        result: NDArray[np.bool_] = inside >= 0.5 * shapely.area(self.geometries)
+        return result
 
     @functools.cached_property
     def radii(self) -> NDArray[np.float64]:
