@@ -50,7 +50,9 @@ class Log:
 class Epoch:
     """One finished epoch of training; ``validation_score`` is from 0 to 1.
 
-    ``kept`` says whether the model stays as it is now, unless a later epoch takes its place.
+    It is the mean of ``category_score``: panoptic quality where a category's objects are told
+    apart, else IoU; None for categories that are not there. ``kept`` says whether the model stays
+    as it is now, unless a later epoch takes its place.
     """
 
     epoch: int
@@ -58,6 +60,7 @@ class Epoch:
     train_loss: float
     validation_loss: Optional[float]
     validation_score: Optional[float]
+    category_score: dict[str, Optional[float]]
     category_iou: dict[str, Optional[float]]
     learning_rate: float
     seconds: float

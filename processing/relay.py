@@ -98,7 +98,7 @@ def epoch_line(epoch: Epoch) -> str:
     if epoch.validation_loss is not None:
         parts.append(f"validation loss {epoch.validation_loss:.3f}")
     if epoch.validation_score is not None:
-        known = {name: iou for name, iou in epoch.category_iou.items() if iou is not None}
+        known = {name: score for name, score in epoch.category_score.items() if score is not None}
         each = ", ".join(f"{name} {iou:.2f}" for name, iou in known.items())
         parts.append(
             f"validation score {epoch.validation_score:.3f}"

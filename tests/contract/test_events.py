@@ -55,7 +55,8 @@ def test_anything_else_is_refused(line: str) -> None:
 
 
 def test_python39_reads_and_writes_the_same(in_python39: Callable[..., str]) -> None:
-    event = events.Epoch(1, 20, 0.5, None, 0.25, {"Straße": None, "b": 0.5}, 1e-3, 2.5, True)
+    scores, ious = {"Straße": None, "b": 0.5}, {"Straße": 0.5, "b": None}
+    event = events.Epoch(1, 20, 0.5, None, 0.25, scores, ious, 1e-3, 2.5, True)
     program = (
         "from deepseg_qgis import events\n"
         "print(ascii(events.encode(events.decode(sys.argv[1]))), end='')"

@@ -163,7 +163,29 @@ def test_a_task_with_nothing_to_count_says_what_was_found(task, stuff, found):
     assert "'semantic'" in message
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (HOUSES, "at least a tenth lie so near"),
+        (LAKES, "TASK=instance or tiles of 2001 px"),
+        (TREES, "fewer than 10% lie so near; TASK=instance"),
+        (Judged(HOUSE, 1, 0.0, 9.0), "there is just one"),
+    ],
+)
+def test_the_reason_is_said_and_the_way_out(found, said):
+    assert said in found.reason(TILE_PX)
+    if "tiles of" in said:
+        assert found.countable(2001)
+        assert not found.countable(2000)
+
+
+def test_features_in_several_parts_are_counted():
+    two = shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(9, 9, 14, 14)])
+    (found,) = judge(truth([two, shapely.box(30, 30, 40, 40)]))
+    assert (found.objects, found.in_parts) == (2, 1)
+
+
 def test_what_was_found_is_said_in_words():
     assert Judged(HOUSE, 1234, 0.456, 5678.4).text == (
-        f"house: 1,234 objects, 46% within {NEAR_PX:g} px of another, median 5,678 px"
+        f"house: 1,234 objects, 45.6% within {NEAR_PX:g} px of another, median 5,678 px"
     )

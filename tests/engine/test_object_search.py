@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.learning.object_search import Ground, _reference, _sizes, best_rule
+from deepseg_qgis.engine.learning.object_search import (
+    USUAL_DEPTH,
+    Ground,
+    _reference,
+    _sizes,
+    best_rule,
+)
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 
 ONE = np.array([True])
@@ -140,6 +146,15 @@ def test_nothing_there_and_nothing_known():
         assert rule.qualities == (None,)
         assert rule.depths[0] >= 1
         assert rule.least_px == (0,)
+
+
+def test_where_nothing_can_be_told_the_rule_is_the_usual_one():
+    """Nobody is there, or nobody is found: the ends of what is tried would be the worst guess."""
+    empty = perfect(np.zeros((30, 30), dtype=np.int32))
+    missed = perfect(houses())
+    missed.planes[0] = 0
+    for ground in (empty, missed):
+        assert best_rule([ground], HALF, ONE).depths == (USUAL_DEPTH,)
 
 
 def two_categories():

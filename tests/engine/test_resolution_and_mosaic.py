@@ -152,7 +152,7 @@ def test_the_new_pixels_are_square_and_of_that_size_on_the_ground(make_raster, e
         assert (pixels.values[:, pixels.valid] == 90).all()
         assert fitted.overview(50).valid.mean() > 0.95
     (notice,) = fitted.notices
-    assert "the model was trained on 8 m" in notice
+    assert "the model's are of 8 m" in notice
 
 
 @pytest.mark.parametrize(("resolution", "factor"), [(1.03, 2), (4.1, 8), (0.247, 0.5), (1.25, 2.5)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,10 +21,12 @@ from deepseg_qgis.engine.learning.sampling import FEWEST_WINDOWS, Sampler
 from deepseg_qgis.engine.truth import annotations
 from deepseg_qgis.engine.truth.ground_truth import (
     GroundTruth,
+    apart,
     with_chosen_validation,
     with_validation_area,
 )
 from deepseg_qgis.errors import RasterError, VectorError
+from tests.engine.conftest import NORTH_UP
 
 NOTHING = Area.of_windows([])
 
@@ -207,6 +210,36 @@ def test_ground_between_validation_areas_is_seen_as_often_as_other_ground(truth)
     gap, open_ground = seen[inside, 80:112].mean(), seen[inside, 16:48].mean()
     assert 0.6 < gap / open_ground < 1.7
     assert seen[split.training.mask(Window(0, 0, 160, 160))].min() > 0
+
+
+def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
+    make_raster, make_layer
+):
+    """Two pictures of one place, the second one shifted and with other pixels."""
+    image = np.full((1, 160, 160), 99, dtype=np.uint8)
+    later = NORTH_UP @ Affine.translation(40, 0) @ Affine.scale(1.25)
+    sources = make_raster(image, name="may.tif"), make_raster(image, later, name="june.tif")
+    layer = make_layer([shapely.box(500_005, 5_499_925, 500_100, 5_499_995)], ["field"])
+    with Raster(sources[0]) as may, Raster(sources[1]) as june:
+        loaded = annotations.load(layer, Control())
+        whole = [
+            GroundTruth(
+                raster,
+                loaded.over(raster, loaded.categories),
+                Area(box(raster.grid.window)),
+                NOTHING,
+            )
+            for raster in (may, june)
+        ]
+        kept = Area.of_windows([Window(40, 40, 60, 60)])
+        first = replace(whole[0], training=whole[0].training.without(kept), validation=kept)
+        one, other = apart([first, whole[1]])
+        assert one.training.size_px == first.training.size_px
+        there = Window(32, 0, 48, 48)  # (40 - 40) / 1.25 and 40 / 1.25
+        assert other.withheld.mask(there).all()
+        assert other.withheld.size_px == pytest.approx(48 * 48)
+        assert other.training.size_px == pytest.approx(160 * 160 - 48 * 48)
+        assert not sampling.read(sampling.Draw(other, there)).pixels.valid.any()
 
 
 def test_an_epoch_has_full_batches_and_enough_windows(truth):

@@ -12,7 +12,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.object_search import Rule
-from deepseg_qgis.engine.learning.validation import Validation, validate
+from deepseg_qgis.engine.learning.validation import Validation, _pieces, validate
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.truth import annotations
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -21,6 +21,7 @@ ALL, NONE = np.array([True]), np.array([False])
 NOTHING = Area.of_windows([])
 SIDE, HOUSE = 96, 12
 PLANES = 1 + len(OBJECT_PLANES)
+EVERYWHERE = np.ones((SIDE, SIDE), dtype=bool)
 FIRST_ALONE = (np.arange(PLANES) == 0).astype(np.uint8)[:, None, None]
 
 
@@ -100,6 +101,27 @@ def test_objects_outside_of_the_validation_area_do_not_count(truth):
     found = validate(Echo(), ALL, [ground], 64)
     assert found.rule.qualities == (1.0,)
     assert found.loss == pytest.approx(-np.log(220 / 255), rel=1e-3)
+
+
+def test_an_object_at_the_areas_edge_counts_with_half_of_it_inside(truth):
+    """As in `evaluate`; the rest of a cut one is no object, and what was found there neither."""
+    for width, columns in ((2.6, 3), (2.4, 2)):
+        ground = truth(area(0, 0, HOUSE, round(width * HOUSE)))
+        (piece,) = _pieces(ground, ALL)
+        piece.add(Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE)
+        there = piece.ground.objects[piece.ground.known]
+        assert len(np.unique(there[there > 0])) == columns
+        (stuff,) = _pieces(ground, NONE)
+        stuff.add(Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE)
+        assert stuff.ground.known.all()
+        assert validate(Echo(), ALL, [ground], 64).rule.qualities == (1.0,)
+
+
+def test_areas_that_lie_apart_take_no_room_between_them(truth):
+    corners = Area.of_windows([Window(0, 0, HOUSE, HOUSE), Window(72, 48, HOUSE, HOUSE)])
+    pieces = _pieces(truth(corners), ALL)
+    assert [piece.ground.known.size for piece in pieces] == [HOUSE**2] * 2
+    assert validate(Echo(), ALL, [truth(corners)], 64).rule.qualities == (1.0,)
 
 
 def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):

@@ -12,7 +12,8 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
-from example_jobs import evaluate_job, predict_job
+from affine import Affine
+from example_jobs import Watched, evaluate_job, predict_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -21,6 +22,7 @@ from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import evaluate, predict, statistics, tile, train
 from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, Stopped, VectorError
 from deepseg_qgis.events import Epoch, Log
+from tests.engine.conftest import NORTH_UP
 
 
 def train_job(raster, layer, folder, **changes):
@@ -225,6 +227,21 @@ def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer,
     assert tile.run(by_count, Control())["tiles"] == 10
     corner = make_layer([shapely.box(499_999, 5_499_999, 500_001, 5_500_001)], name="corner")
     assert tile.run(replace(job, aoi=corner), Control())["tiles"] == 1
+
+
+def test_rasters_of_other_resolutions_are_learned_from_at_the_finest(discs, make_raster, tmp_path):
+    """As `predict` will show them to the model, whichever comes first."""
+    fine, layer = discs
+    coarse = make_raster(
+        np.full((3, 50, 50), 60, dtype=np.uint8), NORTH_UP @ Affine.scale(4), name="coarse.tif"
+    )
+    control = Watched()
+    job = train_job(coarse, layer, tmp_path, rasters=(coarse, fine), epochs=1)
+    train.run(job, control)
+    card = model_file.read(job.output).card
+    assert card.resolution_m == pytest.approx(0.5, rel=1e-3)
+    assert any("coarse.tif has pixels of 2 m" in text for text in control.texts)
+    assert not any("discs.tif has pixels" in text for text in control.texts)
 
 
 def test_stop_keeps_the_model_so_far(discs, tmp_path):

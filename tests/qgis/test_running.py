@@ -321,7 +321,8 @@ def test_progress_epochs_and_warnings_are_told(
     engine.acts(
         """
         say(events.Progress(0.25, "Training", 130.0))
-        say(events.Epoch(1, 20, 0.5, 0.4, 0.625, {"a": 0.5, "b": 0.75}, 1e-3, 12.4, True))
+        scores, ious = {"a": 0.5, "b": 0.75}, {"a": 0.6, "b": 0.7}
+        say(events.Epoch(1, 20, 0.5, 0.4, 0.625, scores, ious, 1e-3, 12.4, True))
         say(events.Log("No AOI.", "warning"))
         write_outputs()
         say(events.Result({}))

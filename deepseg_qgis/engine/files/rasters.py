@@ -143,7 +143,7 @@ class Raster:
         grid = north_up(self.grid, resolution_m)
         raster = Raster(self.source, pixels=Resampled(self._pixels, grid))
         raster.notices.append(
-            f"{self.name} has pixels of {self.grid.resolution_m:.3g} m, the model was trained on "
+            f"{self.name} has pixels of {self.grid.resolution_m:.3g} m, the model's are of "
             f"{resolution_m:.3g} m. It is {_way(self.grid, resolution_m)} to the model's "
             f"resolution ({grid.width:,} × {grid.height:,} px); the results are on that grid."
         )

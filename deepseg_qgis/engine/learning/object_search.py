@@ -128,7 +128,7 @@ def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _most_usual(merits: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the rule for each category, of merits (depths, sizes, categories): one nearly the best.
+    """Return each category's rule, of merits (depths, sizes, categories): one that is nearly best.
 
     Of those the most usual: where many are as good, none is, or nothing is known, the ends of what
     was tried are the worst guess.

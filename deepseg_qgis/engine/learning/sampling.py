@@ -110,7 +110,7 @@ class Sampler:
         truth = self._truths[number]
         row, column = self._places[number].pixel(self._rng)
         tried = (self._window(truth, row, column) for _ in range(TRIES))
-        window = _clearest(tried, truth.validation)
+        window = _clearest(tried, truth.withheld)
         return Draw(truth, window, View.random(self._rng), Light.random(self._rng))
 
     def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
@@ -164,7 +164,7 @@ def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
     window = draw.window.grown(view.margin_px(size))
     sight = view.sight(window.height, size)
     pixels = truth.raster.read(window)
-    valid = pixels.valid & ~truth.validation.mask(window)
+    valid = pixels.valid & ~truth.withheld.mask(window)
     known = sight.of_whole(valid & truth.training.mask(window))
     values = np.where(valid, pixels.values, 0)
     found = None

@@ -252,6 +252,7 @@ class Trainer:
             train_loss=loss,
             validation_loss=found.loss,
             validation_score=found.score,
+            category_score=dict(zip(names, found.category_score, strict=True)),
             category_iou=dict(zip(names, found.category_iou, strict=True)),
             learning_rate=float(self._schedule.get_last_lr()[0]),
             seconds=seconds,

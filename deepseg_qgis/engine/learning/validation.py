@@ -37,14 +37,19 @@ class Validation:
     rule: Rule | None = None
 
     @property
+    def category_score(self) -> tuple[float | None, ...]:
+        """The panoptic quality of each countable category, the IoU of the others."""
+        qualities = self.rule.qualities if self.rule else (None,) * len(self.category_iou)
+        pairs = zip(qualities, self.category_iou, strict=True)
+        return tuple(iou if quality is None else quality for quality, iou in pairs)
+
+    @property
     def score(self) -> float | None:
-        """The mean over the categories that occur: panoptic quality where countable, else IoU.
+        """The mean of `category_score` over the categories that occur.
 
         With both in one number, the best epoch is one with good outlines and good objects.
         """
-        qualities = self.rule.qualities if self.rule else (None,) * len(self.category_iou)
-        pairs = zip(qualities, self.category_iou, strict=True)
-        return mean_of_known([iou if quality is None else quality for quality, iou in pairs])
+        return mean_of_known(list(self.category_score))
 
 
 def validate(

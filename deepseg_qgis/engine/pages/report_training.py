@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +18,8 @@ from deepseg_qgis.engine.pages.report import Page
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 MOST_PICTURES = 3
-MEASURES = {
-    False: "Mean IoU, the overlap of found and annotated ground,",
-    True: "Panoptic quality, the F1 of the objects times the overlap of those that were found,",
-}
-"""What the score is, without and with objects that are told apart."""
+IOU = "IoU, the overlap of found and annotated ground"
+QUALITY = "panoptic quality, the F1 of the objects times the overlap of those that were found"
 
 
 def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundTruth]) -> None:
@@ -37,7 +35,7 @@ def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundT
             (
                 "Validation score",
                 card.validation_score,
-                f"{MEASURES[card.objects]} on the areas kept from training, from 0 (none) to 1 "
+                f"{_measure(card)}, on the areas kept from training, from 0 (none) to 1 "
                 "(perfect). The epoch that was kept and the thresholds were chosen on them, so "
                 "test on a third area for a figure to quote.",
             )
@@ -45,35 +43,60 @@ def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundT
     )
     _curves(page, card)
     page.heading("Categories")
-    page.table(
-        ["Category", "IoU", "Threshold"],
-        [
-            [
-                report.Markup(f"{report.swatch(each.colour)}{report.escaped(each.name)}"),
-                report.bar(iou),
-                threshold,
-            ]
-            for each, iou, threshold in zip(
-                card.categories, card.validation_iou, card.thresholds, strict=True
-            )
-        ],
-    )
+    _categories(page, card)
     page.heading("The validation areas")
     page.error_legend()
     inference = Inference(model, Settings(), Control())
     for truth in [each for each in truths if each.validation.size_px][:MOST_PICTURES]:
         page.picture(_picture(inference, truth), truth.raster.name)
     page.heading("How it was trained")
+    training = {name: _exact(value) for name, value in card.training.items()}
     page.facts(
         {
             "Network": f"{card.architecture} with encoder {card.encoder}",
             "Bands": ", ".join(card.band_names),
             "Pixel on the ground": f"{card.resolution_m:.3g} m" if card.resolution_m else None,
             "Tile size": f"{card.tile_size_px} px",
-            **{str(name).replace("_", " "): value for name, value in card.training.items()},
+            **{str(name).replace("_", " ").capitalize(): value for name, value in training.items()},
         }
     )
     page.write(path)
+
+
+def _measure(card: ModelCard) -> str:
+    if not card.objects:
+        return f"Mean {IOU}"
+    if all(card.countable):
+        return f"{QUALITY[0].upper()}{QUALITY[1:]}"
+    return (
+        f"The mean over the categories: of those whose objects are told apart {QUALITY}; of the "
+        f"others {IOU}"
+    )
+
+
+def _exact(value: Any) -> Any:
+    """Return a setting as it was given: 0.001 is not 0.00."""
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _categories(page: Page, card: ModelCard) -> None:
+    """Append what each category adds to the score, with its IoU where that is something else."""
+    scores = _kept(card).get("category_score", {}) if card.objects else {}
+    extra = ["Panoptic quality"] if scores else []
+    rows: list[list[Any]] = []
+    for number, category in enumerate(card.categories):
+        name = report.Markup(f"{report.swatch(category.colour)}{report.escaped(category.name)}")
+        counted = bool(scores) and card.countable[number]
+        quality = [report.bar(scores.get(category.name) if counted else None)] if scores else []
+        rows.append(
+            [name, *quality, report.bar(card.validation_iou[number]), card.thresholds[number]]
+        )
+    page.table(["Category", *extra, "IoU", "Threshold"], rows)
+
+
+def _kept(card: ModelCard) -> Mapping[str, Any]:
+    """Return the epoch that was kept, nothing if there is none."""
+    return next((each for each in reversed(card.history) if each.get("kept")), {})
 
 
 def _curves(page: Page, card: ModelCard) -> None:
@@ -86,12 +109,12 @@ def _curves(page: Page, card: ModelCard) -> None:
     lines = {"validation score": [each["validation_score"] for each in history]}
     if len(card.categories) > 1:
         lines |= {
-            each.name: [epoch["category_iou"].get(each.name) for epoch in history]
+            each.name: [epoch["category_score"].get(each.name) for epoch in history]
             for each in card.categories
         }
     page.picture(
-        report.line_chart(epochs, lines, ("epoch", "IoU"), (0.0, 1.0), mark),
-        "IoU on the validation areas",
+        report.line_chart(epochs, lines, ("epoch", "score"), (0.0, 1.0), mark),
+        f"{_measure(card)}, on the validation areas",
     )
     losses = {
         "training": [each["train_loss"] for each in history],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,25 +23,53 @@ QUARTER_TILE = 0.25
 
 @dataclass(frozen=True)
 class Judged:
-    """What was found of one category: how many objects, the share near another, the median size."""
+    """What was found of one category: how many objects, the share near another, the median size.
+
+    ``in_parts`` is how many of the objects are in several parts.
+    """
 
     category: Category
     objects: int
     near_share: float
     median_px: float
+    in_parts: int = 0
 
     def countable(self, tile_size_px: int) -> bool:
         """Whether its objects are to be told apart, unless the user says otherwise."""
-        small = self.median_px < QUARTER_TILE * tile_size_px**2
-        return self.objects > 1 and self.near_share >= NEAR_SHARE and small
+        return self._touches and self._is_small(tile_size_px)
+
+    def reason(self, tile_size_px: int) -> str:
+        """Why they are or are not, and how to have it otherwise where that might be wanted."""
+        if not self._touches:
+            few = f"fewer than {NEAR_SHARE:.0%} lie so near; TASK=instance tells them apart"
+            return few if self.objects > 1 else "there is just one"
+        if not self._is_small(tile_size_px):
+            side = math.ceil(math.sqrt(self.median_px / QUARTER_TILE)) + 1
+            return (
+                "the median object is larger than a quarter of a tile; TASK=instance or tiles of "
+                f"{side} px tell them apart"
+            )
+        return "at least a tenth lie so near; name it in STUFF_CATEGORIES if nobody counts it"
+
+    @property
+    def _touches(self) -> bool:
+        return self.objects > 1 and self.near_share >= NEAR_SHARE
+
+    def _is_small(self, tile_size_px: int) -> bool:
+        return self.median_px < QUARTER_TILE * tile_size_px**2
 
     @property
     def text(self) -> str:
         """What was found, in words."""
         return (
-            f"{self.category.name}: {self.objects:,} objects, {self.near_share:.0%} within "
+            f"{self.category.name}: {self.objects:,} objects, {self.near_share:.1%} within "
             f"{NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
         )
+
+
+def judges(task: str, stuff: Sequence[str]) -> bool:
+    """Whether the annotations decide what is countable, for all that ``stuff`` does not name."""
+    return task == "auto" or (task == "panoptic" and not stuff)
 
 
 def judged(truths: Sequence[GroundTruth], categories: Sequence[Category]) -> list[Judged]:
@@ -72,7 +101,7 @@ def countable(
         )
     if task == "semantic":
         return (False,) * len(found)
-    by_annotations = task == "auto" or (task == "panoptic" and not stuff)
+    by_annotations = judges(task, stuff)
     result = tuple(
         each.category.name not in stuff and (not by_annotations or each.countable(tile_size_px))
         for each in found
@@ -92,7 +121,8 @@ def _judged(truths: Sequence[GroundTruth], category: Category, number: int) -> J
     sizes = np.concatenate([shapely.area(part) for part in parts])
     count = len(sizes)
     median = float(np.median(sizes)) if count else 0.0
-    return Judged(category, count, near / count if count else 0.0, median)
+    in_parts = sum(int((shapely.get_num_geometries(part) > 1).sum()) for part in parts)
+    return Judged(category, count, near / count if count else 0.0, median, in_parts)
 
 
 def _on_labelled_ground(truth: GroundTruth, number: int) -> Geometries:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth.annotations import Annotations, Category, load_area
+from deepseg_qgis.engine.truth.annotations import Annotations, Category, load_area, placed
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
 
@@ -27,12 +29,22 @@ BALANCED = 20
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """One raster with its annotations; ``training`` and ``validation`` areas are disjoint."""
+    """One raster with its annotations; ``training`` and ``validation`` areas are disjoint.
+
+    ``withheld`` is what no training window may show: the validation area, and those of other
+    rasters over the same ground.
+    """
 
     raster: Raster
     annotated: AnnotatedArea
     training: Area
     validation: Area
+    others: Area = field(default_factory=lambda: Area.of_windows([]))
+
+    @functools.cached_property
+    def withheld(self) -> Area:
+        """The validation area together with those of ``others``."""
+        return Area(shapely.union(self.validation.geometry, self.others.geometry))
 
 
 @dataclass(frozen=True)
@@ -59,9 +71,11 @@ def labelled_area(
 
 
 def with_validation_area(
-    truths: Sequence[GroundTruth], source: VectorSource, control: Control
+    truths: Sequence[GroundTruth], source: VectorSource, control: Control, *, drawn: bool = False
 ) -> list[GroundTruth]:
     """Return the ground truth with the areas of a layer kept for validation.
+
+    Where the labelled area was ``drawn``, a validation area that reaches beyond it is worth a word.
 
     Raises:
         VectorError: the layer covers none, or all, of the rasters' labelled area.
@@ -70,7 +84,16 @@ def with_validation_area(
     for truth in truths:
         area = load_area(source, truth.raster, control)
         result.append(replace(truth, training=truth.training.without(area), validation=area))
-    if not any(truth.validation.size_px for truth in result):
+    kept = sum(truth.validation.size_px for truth in result)
+    inside = sum(
+        new.validation.within(old.training).size_px for new, old in zip(result, truths, strict=True)
+    )
+    if drawn and 0.0 < inside < 0.99 * kept:
+        control.warn(
+            f"{1 - inside / kept:.0%} of the validation area '{source.name}' lie outside of the "
+            "area of interest. What is not annotated there counts as background, too."
+        )
+    if not kept:
         raise VectorError(
             f"The validation area '{source.name}' does not touch any raster. Draw it on annotated "
             "ground, or leave it empty to have one chosen."
@@ -116,6 +139,37 @@ def with_chosen_validation(
             )
         )
     return result
+
+
+def apart(truths: Sequence[GroundTruth]) -> list[GroundTruth]:
+    """Return the same, but no raster trains on ground that another one keeps for validation.
+
+    Several rasters may show one place, such as pictures of two days.
+
+    Raises:
+        VectorError: nothing is left to train on.
+    """
+    result = []
+    for truth in truths:
+        others = [_seen_in(truth, other) for other in truths if other is not truth]
+        area = Area(shapely.union_all([other.geometry for other in others]))
+        result.append(replace(truth, training=truth.training.without(area), others=area))
+    if not any(truth.training.size_px for truth in result):
+        raise VectorError(
+            "The rasters show the same ground, and together their validation areas leave nothing "
+            "of it to train on. Draw a smaller validation area."
+        )
+    return result
+
+
+def _seen_in(truth: GroundTruth, other: GroundTruth) -> Area:
+    """Return the validation area of another raster, as it lies on this one's grid."""
+    grid, crs = truth.raster.grid, truth.raster.grid.crs
+    if crs is None or other.raster.grid.crs is None or not other.validation.size_px:
+        return Area.of_windows([])
+    shape = np.array([other.validation.geometry], dtype=object)
+    there = placed(other.raster.grid.to_crs(shape, crs), crs, grid)
+    return Area.of(there).within(Area(box(grid.window)))
 
 
 def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) -> list[Cell]:

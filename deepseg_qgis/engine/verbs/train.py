@@ -19,9 +19,9 @@ from deepseg_qgis import __version__
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
 from deepseg_qgis.engine.files.vectors import Features
-from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.areas import Area, clipped
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning.sampling import Normalisation, Sampler
 from deepseg_qgis.engine.learning.training import Settings, Trained, Trainer
@@ -53,6 +53,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         html_path = outputs.optional(job.output_html)
         log_path = outputs.optional(job.output_log)
         _check_alike(rasters)
+        resolution_m = _finest_m(rasters)
+        rasters = for_model(rasters, resolution_m, False, control)
         torch.manual_seed(job.seed)
         rng = np.random.default_rng(job.seed)
         categories, truths = _ground_truth(job, rasters, control, rng)
@@ -63,6 +65,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         card = _card(job, categories, truths, trainer.normalisation, trained)
         card = replace(
             card,
+            resolution_m=resolution_m,
             task=task_of(countable),
             countable=countable,
             smoothing_px=trainer.smoothing_px,
@@ -115,6 +118,16 @@ def _check_alike(rasters: Sequence[Raster]) -> None:
             )
 
 
+def _finest_m(rasters: Sequence[Raster]) -> float | None:
+    """Return the smallest pixel size on the ground; None if none is known.
+
+    All rasters are learned from at that resolution, as `predict` will show them to the model:
+    equal things have to look alike.
+    """
+    known = [each.grid.resolution_m for each in rasters if each.grid.resolution_m is not None]
+    return min(known, default=None)
+
+
 def _ground_truth(
     job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
 ) -> tuple[tuple[Category, ...], list[GroundTruth]]:
@@ -139,11 +152,14 @@ def _ground_truth(
             "annotated completely for a better model."
         )
     if job.validation_aoi is not None:
-        split = ground_truth.with_validation_area(truths, job.validation_aoi, control)
+        split = ground_truth.with_validation_area(
+            truths, job.validation_aoi, control, drawn=job.aoi is not None
+        )
     else:
         split = ground_truth.with_chosen_validation(
             truths, job.validation_fraction, job.tile_size_px, categories, rng
         )
+    split = ground_truth.apart(split)
     _tell(categories, split, control)
     return categories, split
 
@@ -159,7 +175,7 @@ def _categories_in(
     names: set[str] = set()
     for raster, area in zip(rasters, areas, strict=True):
         geometries, found = layer.on(raster)
-        names.update(found[shapely.intersects(geometries, area.geometry)])
+        names.update(found[shapely.area(clipped(geometries, area)) > 0.0])
     if not names:
         raise VectorError(
             f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
@@ -178,6 +194,16 @@ def _tell(
         f"{len(categories)} categories ({names}). Training area {training:.2f} Mpx, validation "
         f"area {validation:.2f} Mpx."
     )
+    learned: set[int] = set()
+    for truth in truths:
+        inside = shapely.area(clipped(truth.annotated.geometries, truth.training)) > 0.0
+        learned.update(truth.annotated.classes[inside].tolist())
+    unseen = [each.name for number, each in enumerate(categories, 1) if number not in learned]
+    if unseen:
+        control.warn(
+            f"All ground of {', '.join(unseen)} lies in the validation area, so it cannot be "
+            "learned. Annotate more of it, or draw another validation area."
+        )
 
 
 def _countable(
@@ -189,10 +215,19 @@ def _countable(
     """Return for each category whether its objects are told apart; say so, and why."""
     found = countability.judged(truths, categories)
     result = countability.countable(job.task, job.stuff_categories, found, job.tile_size_px)
+    by_annotations = countability.judges(job.task, job.stuff_categories)
     for each, counted in zip(found, result, strict=True):
         kept = "objects are told apart" if counted else "connected ground is one object"
-        control.log(f"{each.text}: {kept}.")
-    asked = "chosen from the annotations" if job.task == "auto" else "as asked for"
+        free = by_annotations and each.category.name not in job.stuff_categories
+        why = each.reason(job.tile_size_px) if free else "as asked for"
+        control.log(f"{each.text}: {kept} ({why}).")
+        if counted and each.in_parts:
+            control.warn(
+                f"{each.in_parts} feature(s) of '{each.category.name}' have several parts. Each "
+                "counts as one object, and none will ever be found as one: run 'Multipart to "
+                "singleparts' if the parts are objects of their own."
+            )
+    asked = "chosen from the annotations" if by_annotations else "as asked for"
     control.log(f"Task: {task_of(result)}, {asked}.")
     return result
 
@@ -218,7 +253,6 @@ def _card(
     trained: Trained,
 ) -> ModelCard:
     raster = truths[0].raster
-    resolution = raster.grid.resolution_m
     rule = trained.validation.rule
     return ModelCard(
         architecture=job.architecture,
@@ -227,7 +261,7 @@ def _card(
         categories=categories,
         band_names=raster.band_names,
         dtype=raster.dtype,
-        resolution_m=resolution,
+        resolution_m=None,
         mean=tuple(normalisation.mean.tolist()),
         std=tuple(normalisation.std.tolist()),
         tile_size_px=job.tile_size_px,
@@ -295,15 +329,21 @@ def _write_validation(path: str, truths: Sequence[GroundTruth]) -> None:
     vectors.write_features(path, batches(), {"source": pa.string()}, crs)
 
 
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an epoch with a field for each category's score and IoU."""
+    scores, ious = row.pop("category_score"), row.pop("category_iou")
+    return {
+        **row,
+        **{f"score {name}": value for name, value in scores.items()},
+        **{f"iou {name}": value for name, value in ious.items()},
+    }
+
+
 def _write_log(path: str, history: Sequence[Epoch]) -> None:
     """Write one line per epoch, as CSV."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = [_plain(epoch) for epoch in history]
-        flat = [
-            {**{k: v for k, v in row.items() if k != "category_iou"}}
-            | {f"iou {name}": value for name, value in row["category_iou"].items()}
-            for row in rows
-        ]
+        flat = [_flat(row) for row in rows]
         writer = csv.DictWriter(file, fieldnames=list(flat[0]))
         writer.writeheader()
         writer.writerows(flat)
