@@ -17,6 +17,7 @@ from deepseg_qgis.engine.truth.countability import (
     Judged,
     countable,
     judged,
+    named,
 )
 from deepseg_qgis.errors import ParameterError
 
@@ -140,8 +141,20 @@ def test_the_task_in_one_word():
 
 @pytest.mark.parametrize("task", ["auto", "semantic", "instance", "panoptic"])
 def test_names_that_are_not_there_are_refused(task):
-    with pytest.raises(ParameterError, match=r"STUFF_CATEGORIES\) name Water, sea, .*house, water"):
-        countable(task, ("Water", "sea", "water"), [HOUSES, LAKES], TILE_PX)
+    with pytest.raises(ParameterError, match=r"\) name 'lake', 'sea', .*'house', 'water'"):
+        countable(task, ("lake", "water", "sea"), [HOUSES, LAKES], TILE_PX)
+
+
+def test_names_are_known_by_any_case_and_with_their_own_commas():
+    names = ["Kartofler, spise-", "kartofler", "Water", "water", "a,b"]
+    assert named(["Kartofler", "spise-"], names) == ("Kartofler, spise-",)
+    assert named(["WATER", "Kartofler"], names) == ("Water", "kartofler")
+    assert named(["water", "kartofler", "SPISE-", "a", "b"], names) == (
+        "water",
+        "Kartofler, spise-",
+        "a,b",
+    )
+    assert named([], names) == ()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class Finder:
     def __init__(self, region: Window, telling: Telling | None, shaping: Shaping) -> None:
         self._stack = contextlib.ExitStack()
         self._telling = telling
+        self.left_out = 0
+        """How many objects were smaller than their category's least size, so far."""
         self._splitter: Splitter | None = None
         if telling:
             self._splitter = self._stack.enter_context(Splitter(region, telling.depths))
@@ -98,6 +100,7 @@ class Finder:
         assert self._telling is not None
         objects = replace(objects, classes=self._splitter.categories[objects.classes])
         large = objects.sizes_px >= by_class(self._telling.least_px)[objects.classes]
+        self.left_out += int((~large).sum())
         return objects if large.all() else objects.chosen(np.flatnonzero(large))
 
 

@@ -127,11 +127,23 @@ def _objects(
     control: Control,
 ) -> Generator[Components, None, None]:
     with contextlib.closing(cores), Finder(region, telling, shaping) as finder:
+        found = 0
         for core in cores:
             for objects in finder.add(core.core, core.classes, core.probabilities, core.heights):
+                found += len(objects)
                 if len(objects):
                     yield objects
         finder.check_complete()
+        if finder.left_out:
+            control.log(
+                f"{finder.left_out:,} speck(s) smaller than the model's least object of their "
+                "category were left out."
+            )
+        if not found and shaping.min_area > 0.0:
+            control.warn(
+                "There is no polygon. If objects were expected, make the smallest area (MIN_AREA) "
+                "or the threshold lower."
+            )
         if finder.cut_objects:
             limits = Limits()
             control.log(

@@ -247,7 +247,8 @@ def _tell(
         {
             "with an invalid geometry repaired": repaired,
             "without a usable geometry left out": skipped,
-            f"without a value in '{source.category_field}' left out": unnamed,
+            f"without a value in '{source.category_field}' left out; in the area of interest their "
+            "ground counts as background": unnamed,
         }
     )
     for what, count in counts.items():

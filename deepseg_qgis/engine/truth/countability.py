@@ -17,6 +17,8 @@ from deepseg_qgis.errors import ParameterError
 NEAR_PX = 2.0
 NEAR_SHARE = 0.1
 """A category is countable when so many of its objects lie so near to another one, …"""
+MOST_SHOWN = 20
+"""So many names a message lists."""
 QUARTER_TILE = 0.25
 """… and the median object is smaller than this share of a training tile."""
 
@@ -72,6 +74,45 @@ def judges(task: str, stuff: Sequence[str]) -> bool:
     return task == "auto" or (task == "panoptic" and not stuff)
 
 
+def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return which categories are meant by what was written between commas.
+
+    Letters may be large or small, and a name may hold commas itself: then several pieces are one.
+
+    Raises:
+        ParameterError: a category of that name is not there.
+    """
+    plain = {_plain(name): name for name in reversed(names)}
+    meant, unknown, start = [], [], 0
+    while start < len(stuff):
+        for stop in range(len(stuff), start, -1):
+            written = ", ".join(stuff[start:stop])
+            name = written if written in names else plain.get(_plain(written))
+            if name is not None:
+                meant.append(name)
+                break
+        else:
+            unknown.append(stuff[start])
+            stop = start + 1
+        start = stop
+    if unknown:
+        raise ParameterError(
+            f"The categories that are not countable (STUFF_CATEGORIES) name {_quoted(unknown)}, "
+            f"but the annotations have {_quoted(names)}. Correct the names, separated by commas."
+        )
+    return tuple(meant)
+
+
+def _plain(name: str) -> str:
+    """Return a name without what nobody looks at: case, and blanks beside commas."""
+    return ",".join(part.strip() for part in name.split(",")).casefold()
+
+
+def _quoted(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:MOST_SHOWN])
+    return shown if len(names) <= MOST_SHOWN else f"{shown} and {len(names) - MOST_SHOWN} more"
+
+
 def judged(truths: Sequence[GroundTruth], categories: Sequence[Category]) -> list[Judged]:
     """Return what each category's annotations on labelled ground look like."""
     return [_judged(truths, category, i + 1) for i, category in enumerate(categories)]
@@ -92,13 +133,7 @@ def countable(
     Raises:
         ParameterError: ``stuff`` names a category that is not there, or nothing is left to count.
     """
-    names = [each.category.name for each in found]
-    unknown = [name for name in stuff if name not in names]
-    if unknown:
-        raise ParameterError(
-            f"The categories that are not countable (STUFF_CATEGORIES) name {', '.join(unknown)}, "
-            f"but the annotations have {', '.join(names)}. Correct the names, separated by commas."
-        )
+    stuff = named(stuff, [each.category.name for each in found])
     if task == "semantic":
         return (False,) * len(found)
     by_annotations = judges(task, stuff)

@@ -98,9 +98,21 @@ def _countable(card: ModelCard, categories: int) -> tuple[bool, ...]:
 
 
 def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tuple[Category, ...]:
-    """Return the model's categories, then those that only the annotations have."""
+    """Return the model's categories, then those that only the annotations have.
+
+    Raises:
+        VectorError: the model knows none of the annotated ones, so there is nothing to compare.
+    """
     known = {category.name for category in card.categories}
     others = tuple(category for category in layer.categories if category.name not in known)
+    if len(others) == len(layer.categories):
+        field = layer.layer.category_field
+        there = f"the field '{field}'" if field else "no category field (CATEGORY_FIELD)"
+        raise VectorError(
+            f"The model knows {', '.join(sorted(known))}, but the annotations, with {there}, have "
+            f"only {', '.join(each.name for each in others[:20])}. Choose the field that holds the "
+            "category, or the model that belongs to these annotations."
+        )
     if others:
         names = ", ".join(category.name for category in others)
         control.warn(f"The model does not know these categories; they count as missed: {names}.")

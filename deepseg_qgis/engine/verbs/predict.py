@@ -69,6 +69,13 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         if interruptible.complete:
             journals.finished()
     control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")
+    if any(model.card.countable) and not all(model.card.countable):
+        told = zip(model.card.categories, model.card.countable, strict=True)
+        names = ", ".join(category.name for category, counted in told if counted)
+        control.log(
+            f"The score of objects that are told apart ({names}) says how clear they stand out, of "
+            "other ground how probable it is: compare scores within a category only."
+        )
     better = vectors.better_format(path, count)
     if better:
         control.warn(better)

@@ -216,9 +216,10 @@ def _countable(
     found = countability.judged(truths, categories)
     result = countability.countable(job.task, job.stuff_categories, found, job.tile_size_px)
     by_annotations = countability.judges(job.task, job.stuff_categories)
+    stuff = countability.named(job.stuff_categories, [each.name for each in categories])
     for each, counted in zip(found, result, strict=True):
         kept = "objects are told apart" if counted else "connected ground is one object"
-        free = by_annotations and each.category.name not in job.stuff_categories
+        free = by_annotations and each.category.name not in stuff
         why = each.reason(job.tile_size_px) if free else "as asked for"
         control.log(f"{each.text}: {kept} ({why}).")
         if counted and each.in_parts:
