@@ -51,8 +51,11 @@ class Evaluate(EngineAlgorithm):
     0 to 1; the count error is 0 at best, -0.5 where only half as many were counted, 0.5 where half
     too many.
 
-    Tip: objects that touch melt into one polygon; then pixels score well and objects poorly.
-    Look at both.
+    Scores of objects are of the categories that one counts; of the others, pixels and panoptic
+    quality tell.
+
+    Tip: where objects that touch melt into one polygon, pixels score well and objects poorly; then
+    train with TASK=instance.
     """
     NUMBERS: ClassVar[Mapping[str, str]] = {
         "MAP": "Mean average precision (IoU 0.50 to 0.95)",

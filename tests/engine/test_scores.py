@@ -108,6 +108,9 @@ def test_what_is_not_countable_is_one_region():
     assert (scores["pq_things"], scores["pq_stuff"]) == (house["pq"], tree["pq"])
     assert scores["pq"] == pytest.approx((house["pq"] + tree["pq"]) / 2)
     assert pond["pq"] is None
+    for name in ("f1", "recall", "count_error", "ap50", "ap_small"):  # nobody counts trees here
+        assert scores[name] == house[name]
+    assert scores["f1"] != tree["f1"]
 
 
 @pytest.mark.parametrize("predicted", [objects(), objects((1, (0, 0, 3, 3)))])

@@ -25,6 +25,14 @@ class Counts:
     false_positive: int
     false_negative: int
 
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both together."""
+        return Counts(
+            self.true_positive + other.true_positive,
+            self.false_positive + other.false_positive,
+            self.false_negative + other.false_negative,
+        )
+
     @property
     def precision(self) -> float | None:
         """The share of what was predicted that is right; None where nothing was predicted."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepseg_qgis.engine.scoring import confusion, panoptic
-from deepseg_qgis.engine.scoring.confusion import Confusion, mean_of_known
+from deepseg_qgis.engine.scoring.confusion import Confusion, Counts, mean_of_known
 from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches
 from deepseg_qgis.engine.scoring.objects import LARGE, MEDIUM, SMALL
 from deepseg_qgis.engine.scoring.panoptic import Quality
@@ -15,8 +15,10 @@ from deepseg_qgis.errors import ParameterError
 
 BACKGROUND = "background"
 
-AVERAGED = ("ap_small", "ap_medium", "ap_large", "pq", "sq", "rq")
-"""Scores that stand for all categories as the mean of those that have them."""
+PRECISIONS = ("ap50", "ap_small", "ap_medium", "ap_large")
+"""Scores that stand for all as the mean over the countable categories that have them."""
+QUALITIES = ("pq", "sq", "rq")
+"""The same over all categories."""
 
 Evaluation = dict[str, Any]
 """See `evaluation`."""
@@ -37,11 +39,12 @@ def evaluation(
     as the segments of panoptic quality, any other all its ground in a raster as one. Keys of the
     result:
 
-    - ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the categories that
-      the reference has, of all objects and of those up to 32², up to 96² and from 96² px²
+    - ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the countable
+      categories that the reference has, of all objects and of those up to 32², up to 96² and from
+      96² px²
     - ``pq``, ``sq``, ``rq``: panoptic quality and its two factors, means over the categories that
       occur; ``pq_things`` and ``pq_stuff`` over the countable ones, and the others
-    - ``precision``, ``recall``, ``f1``: of all objects together at ``iou_threshold``
+    - ``precision``, ``recall``, ``f1``: of all countable objects together at ``iou_threshold``
     - ``tp``, ``fp``, ``fn``, ``reference_count``, ``predicted_count``: objects that count, that is,
       without the ignored ones; ``count_error``: by which share of the reference's there are more
       predicted, below 0 where there are fewer
@@ -63,19 +66,21 @@ def evaluation(
             "threshold": thresholds[i],
             "countable": bool(countable[i]),
             **_precisions(matches, i),
-            **_objects(matches, i),
+            **_objects(matches.counts(i)),
             **_panoptic(matches.quality(i) if countable[i] else panoptic.of_regions(confusions, i)),
             **_pixels(pixels, i),
         }
         for i, category in enumerate(categories)
     ]
+    things = [entry for entry in described if entry["countable"]]
+    parts = [matches.counts(i) for i, counted in enumerate(countable) if counted]
     return {
-        "map": _mean("ap", described),
-        "ap50": _mean("ap50", described),
-        **{name: _mean(name, described) for name in AVERAGED},
-        "pq_things": _mean("pq", [entry for entry in described if entry["countable"]]),
+        **{name: _mean(name, things) for name in PRECISIONS},
+        "map": _mean("ap", things),
+        **{name: _mean(name, described) for name in QUALITIES},
+        "pq_things": _mean("pq", things),
         "pq_stuff": _mean("pq", [entry for entry in described if not entry["countable"]]),
-        **_objects(matches, None),
+        **_objects(sum(parts, Counts(0, 0, 0))),
         "mean_iou": pixels.mean_iou,
         "pixel_accuracy": pixels.pixel_accuracy,
         "iou_threshold": matches.iou_threshold,
@@ -113,8 +118,7 @@ def _precisions(matches: Matches, category: int) -> dict[str, float | None]:
     return found
 
 
-def _objects(matches: Matches, category: int | None) -> dict[str, float | int | None]:
-    counts = matches.counts(category)
+def _objects(counts: Counts) -> dict[str, float | int | None]:
     there = counts.true_positive + counts.false_negative
     said = counts.true_positive + counts.false_positive
     return {
