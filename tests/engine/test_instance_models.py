@@ -136,8 +136,8 @@ def test_auto_tells_touching_houses_apart_and_says_why(model, folder):
     assert card.validation_score > 0.5
     log = (folder / "log.txt").read_text()
     count = len(houses())
-    assert f"house: {count} objects, 100% within" in log
-    assert "objects are told apart." in log
+    assert f"house: {count} objects, 100.0% within" in log
+    assert "objects are told apart (at least a tenth lie so near" in log
     assert "Task: instance, chosen from the annotations." in log
     assert "Panoptic quality" in (folder / "report.html").read_text()
 
@@ -315,6 +315,6 @@ def test_stuff_of_another_name_ends_training_before_it_begins(town, folder):
     job = train_job(
         *town, folder, stuff_categories=("lake",), output=str(folder / "no.safetensors")
     )
-    with pytest.raises(ParameterError, match="name lake, but the annotations have house"):
+    with pytest.raises(ParameterError, match="name 'lake', but the annotations have 'house'"):
         train.run(job, Control())
     assert not Path(job.output).exists()
