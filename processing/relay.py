@@ -99,7 +99,7 @@ def epoch_line(epoch: Epoch) -> str:
         parts.append(f"validation loss {epoch.validation_loss:.3f}")
     if epoch.validation_score is not None:
         known = {name: score for name, score in epoch.category_score.items() if score is not None}
-        each = ", ".join(f"{name} {iou:.2f}" for name, iou in known.items())
+        each = ", ".join(f"{name} {score:.2f}" for name, score in known.items())
         parts.append(
             f"validation score {epoch.validation_score:.3f}"
             + (f" ({each})" if len(known) > 1 else "")

@@ -62,10 +62,9 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         sampler = Sampler(truths, job.tile_size_px, rng)
         trainer = Trainer(_settings(job), truths, categories, countable, sampler, control)
         trained = trainer.train()
-        card = _card(job, categories, truths, trainer.normalisation, trained)
+        card = _card(job, categories, truths, resolution_m, trainer.normalisation, trained)
         card = replace(
             card,
-            resolution_m=resolution_m,
             task=task_of(countable),
             countable=countable,
             smoothing_px=trainer.smoothing_px,
@@ -250,6 +249,7 @@ def _card(
     job: TrainJob,
     categories: tuple[Category, ...],
     truths: Sequence[GroundTruth],
+    resolution_m: float | None,
     normalisation: Normalisation,
     trained: Trained,
 ) -> ModelCard:
@@ -262,7 +262,7 @@ def _card(
         categories=categories,
         band_names=raster.band_names,
         dtype=raster.dtype,
-        resolution_m=None,
+        resolution_m=resolution_m,
         mean=tuple(normalisation.mean.tolist()),
         std=tuple(normalisation.std.tolist()),
         tile_size_px=job.tile_size_px,
