@@ -23,6 +23,11 @@ CONTRACT: standard library only; runs on Python 3.9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+MOST_LISTED = 20
+"""So many names a message lists."""
+
 
 class DeepSegError(Exception):
     """The root of every error that DeepSeg raises on purpose."""
@@ -70,6 +75,12 @@ class EngineDied(EngineError):  # noqa: N818
 
 class ContractError(EngineError):
     """The two processes do not speak the same version of the contract."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a message lists them: in quotes, and of very many only the first."""
+    shown = ", ".join(f"'{name}'" for name in names[:MOST_LISTED])
+    return shown if len(names) <= MOST_LISTED else f"{shown} and {len(names) - MOST_LISTED} more"
 
 
 def by_name(kind: str, message: str) -> DeepSegError:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Optional
 
-from deepseg_qgis.processing.checks import problem_with
+from deepseg_qgis.processing.checks import problem_with, problem_with_names
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.engine_choice import find_engine
 from deepseg_qgis.processing.engine_client import (
@@ -87,6 +87,18 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
         paragraphs = textwrap.dedent(self.HELP).strip().split("\n\n")
         return "\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
+    def checkParameterValues(
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Return whether the values can be used, and else what is wrong with the first."""
+        known = {each.name(): each for each in self.parameterDefinitions()}
+        problem = problem_with_names(known, parameters)
+        for name, definition in known.items():
+            problem = problem or problem_with(definition, parameters.get(name), context)
+        if problem:
+            return False, problem
+        return super().checkParameterValues(parameters, context)
+
     def field_if_empty(self, layer: QgsVectorLayer | None) -> str | None:  # noqa: ARG002
         """Return the category field to take where none was chosen."""
         return None
@@ -138,16 +150,6 @@ class EngineAlgorithm(DeepSegAlgorithm):
         except EngineMissing as error:
             return False, str(error)
         return True, ""
-
-    def checkParameterValues(
-        self, parameters: dict[str, Any], context: QgsProcessingContext
-    ) -> tuple[bool, str]:
-        """Return whether the values can be used, and else what is wrong with the first."""
-        for definition in self.parameterDefinitions():
-            problem = problem_with(definition, parameters.get(definition.name()), context)
-            if problem:
-                return False, problem
-        return super().checkParameterValues(parameters, context)
 
     def prepareAlgorithm(
         self,

@@ -5,7 +5,8 @@ QGIS asks before it starts an algorithm; what only the data can tell is checked 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from qgis.core import (
@@ -24,6 +25,21 @@ def problem_with(definition: Definition, value: Any, context: QgsProcessingConte
         return None
     problem = check(definition, value, context)
     return f"{definition.description()}: {problem}" if problem else None
+
+
+def problem_with_names(known: Iterable[str], given: Iterable[str]) -> str | None:
+    """Return what is wrong with the names of parameters, or None.
+
+    QGIS passes over a name that it does not know, so that a slip of the pen on the command line
+    would be a run with the default.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name.upper(), names, n=1)
+            meant = f"Did you mean {near[0]}?" if near else f"Expected one of {', '.join(names)}."
+            return f"There is no parameter {name}. {meant}"
+    return None
 
 
 def _raster(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001

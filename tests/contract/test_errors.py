@@ -33,6 +33,13 @@ def test_the_tree_in_the_docstring_is_right() -> None:
     assert drawn == {kind.__name__ for kind in every(DeepSegError)}
 
 
+def test_of_very_many_names_a_message_lists_the_first() -> None:
+    names = [str(number) for number in range(23)]
+    assert errors.listed(names[:2]) == "'0', '1'"
+    assert errors.listed(names[:20]).endswith(", '19'")
+    assert errors.listed(names).endswith(", '19' and 3 more")
+
+
 def test_python39_has_them_too(in_python39: Callable[..., str]) -> None:
     program = (
         "from deepseg_qgis.errors import by_name; print(type(by_name('Stopped', '')).__name__)"

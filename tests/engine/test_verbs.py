@@ -217,6 +217,17 @@ def test_statistics_of_a_layer_cut_at_an_aoi(make_layer, tmp_path):
     assert "field" in (tmp_path / "s.html").read_text()
 
 
+def test_statistics_with_an_aoi_elsewhere_says_why_there_are_none(make_layer, tmp_path):
+    layer = make_layer([shapely.box(500_000, 5_500_000, 500_100, 5_500_100)])
+    area = make_layer([shapely.box(600_000, 5_500_000, 600_100, 5_500_100)], name="area")
+    control = Watched()
+    job = jobs.StatisticsJob(layer, area, str(tmp_path / "s.csv"), None)
+    assert statistics.run(job, control)["count"] == 0
+    assert not rows_of(tmp_path / "s.csv")
+    (warning,) = control.texts
+    assert "None of the 1 polygon(s)" in warning
+
+
 def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer, tmp_path):
     raster = make_raster(np.ones((1, 100, 70), dtype=np.uint8))
     job = jobs.TileJob(raster, None, None, 32, 0, None, None, str(tmp_path / "t.gpkg"), None)

@@ -39,6 +39,9 @@ def test_good_values_pass(run: Run, engine: Any, good: dict[str, Any]) -> None:
         ("EPOCHS", 0, "Epochs: expected a number of at least 1, got 0"),
         ("VALIDATION_FRACTION", 1.5, "expected a number from 0.01 to 0.89, got 1.5"),
         ("INPUT", None, "INPUT"),
+        ("EPOHCS", 3, r"There is no parameter EPOHCS\. Did you mean EPOCHS\?"),
+        ("epochs", 3, r"There is no parameter epochs\. Did you mean EPOCHS\?"),
+        ("COFFEE", "black", "There is no parameter COFFEE. Expected one of INPUT, .*SEED"),
     ],
 )
 def test_others_are_explained(

@@ -12,13 +12,11 @@ import shapely
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.errors import ParameterError, listed
 
 NEAR_PX = 2.0
 NEAR_SHARE = 0.1
 """A category is countable when so many of its objects lie so near to another one, …"""
-MOST_SHOWN = 20
-"""So many names a message lists."""
 QUARTER_TILE = 0.25
 """… and the median object is smaller than this share of a training tile."""
 
@@ -97,8 +95,8 @@ def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
         start = stop
     if unknown:
         raise ParameterError(
-            f"The categories that are not countable (STUFF_CATEGORIES) name {_quoted(unknown)}, "
-            f"but the annotations have {_quoted(names)}. Correct the names, separated by commas."
+            f"The categories that are not countable (STUFF_CATEGORIES) name {listed(unknown)}, "
+            f"but the annotations have {listed(names)}. Correct the names, separated by commas."
         )
     return tuple(meant)
 
@@ -106,11 +104,6 @@ def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 def _plain(name: str) -> str:
     """Return a name without what nobody looks at: case, and blanks beside commas."""
     return ",".join(part.strip() for part in name.split(",")).casefold()
-
-
-def _quoted(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:MOST_SHOWN])
-    return shown if len(names) <= MOST_SHOWN else f"{shown} and {len(names) - MOST_SHOWN} more"
 
 
 def judged(truths: Sequence[GroundTruth], categories: Sequence[Category]) -> list[Judged]:
@@ -126,14 +119,13 @@ def countable(
     Args:
         task: ``auto`` (each category by its annotations), ``semantic`` (none), ``instance`` (all),
             ``panoptic`` (all but ``stuff``; by their annotations if none is named).
-        stuff: categories that are not countable, whatever their annotations look like.
+        stuff: categories that are not countable, whatever their annotations look like (`named`).
         found: what was found of each category.
         tile_size_px: side of a training tile.
 
     Raises:
-        ParameterError: ``stuff`` names a category that is not there, or nothing is left to count.
+        ParameterError: nothing is left to count.
     """
-    stuff = named(stuff, [each.category.name for each in found])
     if task == "semantic":
         return (False,) * len(found)
     by_annotations = judges(task, stuff)

@@ -24,7 +24,7 @@ from deepseg_qgis.engine.scoring.scores import evaluation as scored
 from deepseg_qgis.engine.truth import annotations as annotated
 from deepseg_qgis.engine.truth import ground_truth
 from deepseg_qgis.engine.truth.annotations import Annotations, Category
-from deepseg_qgis.errors import ParameterError, VectorError
+from deepseg_qgis.errors import ParameterError, VectorError, listed
 from deepseg_qgis.jobs import EvaluateJob
 
 MOST_PICTURES = 6
@@ -109,12 +109,12 @@ def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tu
         field = layer.layer.category_field
         there = f"the field '{field}'" if field else "no category field (CATEGORY_FIELD)"
         raise VectorError(
-            f"The model knows {', '.join(sorted(known))}, but the annotations, with {there}, have "
-            f"only {', '.join(each.name for each in others[:20])}. Choose the field that holds the "
+            f"The model knows {listed(sorted(known))}, but the annotations, with {there}, have "
+            f"only {listed([each.name for each in others])}. Choose the field that holds the "
             "category, or the model that belongs to these annotations."
         )
     if others:
-        names = ", ".join(category.name for category in others)
+        names = listed([category.name for category in others])
         control.warn(f"The model does not know these categories; they count as missed: {names}.")
     return card.categories + others
 

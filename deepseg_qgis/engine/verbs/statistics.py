@@ -45,8 +45,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
             )
         aoi = _aoi(job.aoi, crs) if job.aoi else None
         if aoi is not None:
-            shapes = np.where(usable, shapely.intersection(shapes, aoi), shapes)
-            shapes, usable, _ = repair(shapes)
+            shapes, usable = _cut(shapes, usable, aoi, job.polygons, control)
         control.progress(0.4, "Measuring")
         table = _table(job.polygons, features, shapes, usable, crs, aoi, control)
         vectors.write_table(path, table, FIELDS)
@@ -60,6 +59,23 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         "count": int(usable.sum()),
         "area_m2": sum(areas) if complete else None,
     }
+
+
+def _cut(
+    shapes: Geometries,
+    usable: np.ndarray,
+    aoi: shapely.Geometry,
+    layer: VectorSource,
+    control: Control,
+) -> tuple[Geometries, np.ndarray]:
+    """Return the parts of the polygons inside the AOI, and which have one."""
+    inside, left, _ = repair(np.where(usable, shapely.intersection(shapes, aoi), shapes))
+    if usable.any() and not left.any():
+        control.warn(
+            f"None of the {int(usable.sum()):,} polygon(s) of '{layer.name}' lies in the area of "
+            "interest, so the table is empty. If they meet on the map, look at the CRS of both."
+        )
+    return inside, left
 
 
 def _table(

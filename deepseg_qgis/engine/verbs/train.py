@@ -32,7 +32,7 @@ from deepseg_qgis.engine.truth import annotations as annotated
 from deepseg_qgis.engine.truth import countability, ground_truth
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.errors import ParameterError, RasterError, VectorError
+from deepseg_qgis.errors import ParameterError, RasterError, VectorError, listed
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 
@@ -188,9 +188,10 @@ def _tell(
 ) -> None:
     training = sum(truth.training.size_px for truth in truths) / 1e6
     validation = sum(truth.validation.size_px for truth in truths) / 1e6
-    names = ", ".join(category.name for category in categories)
+    names = listed([category.name for category in categories])
+    count = "One category" if len(categories) == 1 else f"{len(categories)} categories"
     control.log(
-        f"{len(categories)} categories ({names}). Training area {training:.2f} Mpx, validation "
+        f"{count} ({names}). Training area {training:.2f} Mpx, validation "
         f"area {validation:.2f} Mpx."
     )
     learned: set[int] = set()
@@ -200,7 +201,7 @@ def _tell(
     unseen = [each.name for number, each in enumerate(categories, 1) if number not in learned]
     if unseen:
         control.warn(
-            f"All ground of {', '.join(unseen)} lies in the validation area, so it cannot be "
+            f"All ground of {listed(unseen)} lies in the validation area, so it cannot be "
             "learned. Annotate more of it, or draw another validation area."
         )
 
@@ -212,10 +213,10 @@ def _countable(
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
-    found = countability.judged(truths, categories)
-    result = countability.countable(job.task, job.stuff_categories, found, job.tile_size_px)
-    by_annotations = countability.judges(job.task, job.stuff_categories)
     stuff = countability.named(job.stuff_categories, [each.name for each in categories])
+    found = countability.judged(truths, categories)
+    result = countability.countable(job.task, stuff, found, job.tile_size_px)
+    by_annotations = countability.judges(job.task, stuff)
     for each, counted in zip(found, result, strict=True):
         kept = "objects are told apart" if counted else "connected ground is one object"
         free = by_annotations and each.category.name not in stuff
