@@ -140,7 +140,7 @@ def test_the_task_in_one_word():
 
 
 def test_names_that_are_not_there_are_refused():
-    with pytest.raises(ParameterError, match=r"\) name 'lake', 'sea', .*'house', 'water'"):
+    with pytest.raises(ParameterError, match=r"\): there is no 'lake', 'sea'\. .*'house', 'water'"):
         named(("lake", "water", "sea"), ["house", "water"])
 
 

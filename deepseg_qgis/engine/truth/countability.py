@@ -95,8 +95,8 @@ def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
         start = stop
     if unknown:
         raise ParameterError(
-            f"The categories that are not countable (STUFF_CATEGORIES) name {listed(unknown)}, "
-            f"but the annotations have {listed(names)}. Correct the names, separated by commas."
+            f"Categories that nobody counts (STUFF_CATEGORIES): there is no {listed(unknown)}. The "
+            f"annotations have {listed(names)}. Correct the names, separated by commas."
         )
     return tuple(meant)
 
