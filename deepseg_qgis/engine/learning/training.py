@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,7 @@ from deepseg_qgis.engine.learning.targets import smoothing_for
 from deepseg_qgis.engine.learning.validation import Validation, validate
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.streams import ahead
-from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.engine.truth.lesson import Lesson
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.events import Epoch
 
@@ -67,36 +66,31 @@ class Settings:
 class Trained:
     """What came of it: the weights that were kept (on the CPU), and how it went.
 
-    ``history`` has every finished epoch; ``validation`` is that of the kept one.
+    ``history`` has every finished epoch; ``validation`` is that of the kept one. ``normalisation``
+    and ``smoothing_px`` are what the network was taught with.
     """
 
     weights: dict[str, torch.Tensor]
     validation: Validation
+    normalisation: Normalisation
+    smoothing_px: float
     history: list[Epoch] = field(default_factory=list)
 
 
 class Trainer:
     """Trains one network; `train` does all of it.
 
-    ``countable`` says for each category whether its objects are told apart.
-
     Source of the schedule: Smith, Topin, Super-Convergence, 2018 (one cycle); of the optimiser:
     Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019 (AdamW).
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        truths: Sequence[GroundTruth],
-        categories: tuple[Category, ...],
-        countable: Sequence[bool],
-        sampler: Sampler,
-        control: Control,
+        self, settings: Settings, lesson: Lesson, sampler: Sampler, control: Control
     ) -> None:
-        self._settings, self._truths, self._sampler = settings, truths, sampler
-        self._categories, self._control = categories, control
-        self._countable = np.array(countable, dtype=bool)
-        self.normalisation: Normalisation = sampling.measure(sampler)
+        self._settings, self._lesson = settings, lesson
+        self._sampler, self._control = sampler, control
+        self._countable = np.array(lesson.countable, dtype=bool)
+        self._normalisation = sampling.measure(sampler)
         device = torch.device(choose_device(settings.device))
         self._bfloat16 = networks.has_fast_bfloat16(device)
         self._fabric = Fabric(
@@ -105,15 +99,16 @@ class Trainer:
             precision="bf16-mixed" if self._bfloat16 else "32-true",
         )
         self._device = device
-        self.smoothing_px = smoothing_for(truths, self._countable)
+        self._smoothing_px = smoothing_for(lesson.truths, self._countable)
+        bands = lesson.truths[0].raster.bands
         network = networks.build(
             settings.architecture,
             settings.encoder,
-            truths[0].raster.bands,
-            len(categories),
+            bands,
+            len(lesson.categories),
             objects=bool(self._countable.any()),
         )
-        networks.check_takes(network, truths[0].raster.bands, settings.tile_size_px)
+        networks.check_takes(network, bands, settings.tile_size_px)
         self._optimiser: torch.optim.Optimizer
         optimiser = torch.optim.AdamW(
             network.parameters(),
@@ -165,7 +160,7 @@ class Trainer:
             seconds = time.monotonic() - started
             history.append(self._told(number, loss, found, good, seconds))
             if good or kept is None:
-                kept = Trained(self._weights(), found)
+                kept = self._trained(found)
             if control.stopped or self._tired(history):
                 break
         assert kept is not None
@@ -214,20 +209,20 @@ class Trainer:
         draws = self._sampler.epoch(self._settings.batch_size)
         read = ([sampling.read(draw, self._countable) for draw in batch] for batch in draws)
         for samples in ahead(read, BATCHES_WAITING, "reader"):
-            yield sampling.batch(samples, self.normalisation)
+            yield sampling.batch(samples, self._normalisation)
 
     def _validate(self) -> Validation:
-        normalisation = self.normalisation
+        normalisation = self._normalisation
         engine = TorchEngine(
             self._module(),
             (normalisation.mean.tolist(), normalisation.std.tolist()),
             self._device,
             self._bfloat16,
             self._validation_batch(),
-            smoothing_px=self.smoothing_px if self._countable.any() else None,
+            smoothing_px=self._smoothing_px if self._countable.any() else None,
         )
         tile_size_px = self._settings.tile_size_px
-        return validate(engine, self._countable, self._truths, tile_size_px)
+        return validate(engine, self._countable, self._lesson.truths, tile_size_px)
 
     def _validation_batch(self) -> int:
         """Return how many of the larger tiles of validation make a batch like in training."""
@@ -238,14 +233,15 @@ class Trainer:
         module: nn.Module = self._network.module
         return module
 
-    def _weights(self) -> dict[str, torch.Tensor]:
+    def _trained(self, found: Validation) -> Trained:
         state = self._module().state_dict()
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+        weights = {name: each.detach().to("cpu", copy=True) for name, each in state.items()}
+        return Trained(weights, found, self._normalisation, self._smoothing_px)
 
     def _told(
         self, number: int, loss: float, found: Validation, kept: bool, seconds: float
     ) -> Epoch:
-        names = [category.name for category in self._categories]
+        names = [category.name for category in self._lesson.categories]
         epoch = Epoch(
             epoch=number + 1,
             epochs=self._settings.epochs,

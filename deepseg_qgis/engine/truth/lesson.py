@@ -1,0 +1,151 @@
+"""What a network is to learn, and from what: the ground truth of a training, split in two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.models.model_card import task_of
+from deepseg_qgis.engine.truth import annotations as annotated
+from deepseg_qgis.engine.truth import countability, ground_truth
+from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.errors import VectorError, listed
+from deepseg_qgis.jobs import TrainJob
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Categories, and rasters on which they are known.
+
+    ``categories`` are those that occur on labelled ground, and ``countable`` says of each whether
+    its objects are told apart.
+    """
+
+    categories: tuple[Category, ...]
+    countable: tuple[bool, ...]
+    truths: tuple[GroundTruth, ...]
+
+
+def lesson(
+    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+) -> Lesson:
+    """Return what the annotations of a job teach on its rasters; say what was found.
+
+    Raises:
+        DeepSegError: layers or names of categories cannot be used.
+    """
+    categories, truths = _ground_truth(job, rasters, control, rng)
+    return Lesson(categories, _countable(job, truths, categories, control), tuple(truths))
+
+
+def _ground_truth(
+    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+) -> tuple[tuple[Category, ...], list[GroundTruth]]:
+    """Return the categories and, for each raster, what is known about it, split in two."""
+    layer = annotated.load(job.annotations, control)
+    annotated.require_touching(layer, list(rasters))
+    areas = [ground_truth.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
+    if not any(area.size_px for area in areas):
+        raise VectorError(
+            "The area of interest does not touch any of the rasters. Draw it over the annotated "
+            "ground, or leave it empty."
+        )
+    categories = _categories_in(layer, rasters, areas)
+    truths = [
+        GroundTruth(raster, layer.over(raster, categories), area, area.without(area))
+        for raster, area in zip(rasters, areas, strict=True)
+    ]
+    if job.aoi is None:
+        control.warn(
+            "No area of interest was given: everything inside the bounding box of the annotations "
+            "that is not annotated counts as background. Draw an AOI around the ground that you "
+            "annotated completely for a better model."
+        )
+    if job.validation_aoi is not None:
+        split = ground_truth.with_validation_area(
+            truths, job.validation_aoi, control, drawn=job.aoi is not None
+        )
+    else:
+        split = ground_truth.with_chosen_validation(
+            truths, job.validation_fraction, job.tile_size_px, categories, rng
+        )
+    split = ground_truth.apart(split)
+    _tell(categories, split, control)
+    return categories, split
+
+
+def _categories_in(
+    layer: annotated.Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
+) -> tuple[Category, ...]:
+    """Return the categories that occur in at least one labelled area: others cannot be learned.
+
+    Raises:
+        VectorError: there is none.
+    """
+    names: set[str] = set()
+    for raster, area in zip(rasters, areas, strict=True):
+        geometries, found = layer.on(raster)
+        names.update(found[shapely.area(clipped(geometries, area)) > 0.0])
+    if not names:
+        raise VectorError(
+            f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
+            "annotated ground, or leave it empty."
+        )
+    return tuple(category for category in layer.categories if category.name in names)
+
+
+def _tell(
+    categories: tuple[Category, ...], truths: Sequence[GroundTruth], control: Control
+) -> None:
+    training = sum(truth.training.size_px for truth in truths) / 1e6
+    validation = sum(truth.validation.size_px for truth in truths) / 1e6
+    names = listed([category.name for category in categories])
+    count = "One category" if len(categories) == 1 else f"{len(categories)} categories"
+    control.log(
+        f"{count} ({names}). Training area {training:.2f} Mpx, validation "
+        f"area {validation:.2f} Mpx."
+    )
+    learned: set[int] = set()
+    for truth in truths:
+        inside = shapely.area(clipped(truth.annotated.geometries, truth.training)) > 0.0
+        learned.update(truth.annotated.classes[inside].tolist())
+    unseen = [each.name for number, each in enumerate(categories, 1) if number not in learned]
+    if unseen:
+        control.warn(
+            f"All ground of {listed(unseen)} lies in the validation area, so it cannot be "
+            "learned. Annotate more of it, or draw another validation area."
+        )
+
+
+def _countable(
+    job: TrainJob,
+    truths: Sequence[GroundTruth],
+    categories: tuple[Category, ...],
+    control: Control,
+) -> tuple[bool, ...]:
+    """Return for each category whether its objects are told apart; say so, and why."""
+    stuff = countability.named(job.stuff_categories, [each.name for each in categories])
+    found = countability.judged(truths, categories)
+    result = countability.countable(job.task, stuff, found, job.tile_size_px)
+    by_annotations = countability.judges(job.task, stuff)
+    for each, counted in zip(found, result, strict=True):
+        kept = "objects are told apart" if counted else "connected ground is one object"
+        free = by_annotations and each.category.name not in stuff
+        why = each.reason(job.tile_size_px) if free else "as asked for"
+        control.log(f"{each.text}: {kept} ({why}).")
+        if counted and each.in_parts:
+            control.warn(
+                f"{each.in_parts} feature(s) of '{each.category.name}' have several parts. Each "
+                "counts as one object, and none will ever be found as one: run 'Multipart to "
+                "singleparts' if the parts are objects of their own."
+            )
+    asked = "chosen from the annotations" if by_annotations else "as asked for"
+    control.log(f"Task: {task_of(result)}, {asked}.")
+    return result
