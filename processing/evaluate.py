@@ -51,11 +51,12 @@ class Evaluate(EngineAlgorithm):
     0 to 1; the count error is 0 at best, -0.5 where only half as many were counted, 0.5 where half
     too many.
 
-    Scores of objects are of the categories that one counts; of the others, pixels and panoptic
-    quality tell.
+    Scores of objects are of the categories that the model tells apart (of all, in connected
+    pieces, if it is a semantic model); of the others, pixels and panoptic quality tell. What the
+    model does not know counts as missed.
 
     Tip: where objects that touch melt into one polygon, pixels score well and objects poorly; then
-    train with TASK=instance.
+    train with the task 'instance', and name what nobody counts.
     """
     NUMBERS: ClassVar[Mapping[str, str]] = {
         "MAP": "Mean average precision (IoU 0.50 to 0.95)",

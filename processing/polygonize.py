@@ -35,7 +35,8 @@ class Polygonize(EngineAlgorithm):
     outlines, without running the model again: seconds instead of hours.
 
     What it needs: the raster of probabilities of 'Predict' (OUTPUT_PROBABILITIES), unchanged. It
-    knows its model's categories, colours and thresholds.
+    knows its model's categories, colours and thresholds, which objects are told apart, and the
+    smallest size of one.
 
     What comes out: the polygons of 'Predict', with the same fields; GeoJSON in WGS 84 by default.
     On request, a table with counts and areas.

@@ -57,12 +57,18 @@ class Train(EngineAlgorithm):
     together; right for water or forest. 'Instance': every single object, also where houses
     stand wall to wall. 'Panoptic': objects for the categories that one counts, connected
     ground for the others. 'Auto' looks at each category of your polygons: objects are told
-    apart if at least a tenth of them lie within two pixels of another one and most are smaller
-    than a quarter of a tile. The log says what was chosen, and why.
+    apart if at least a tenth of them lie within two pixels of another one of their category and
+    most are smaller than a quarter of a tile. The log says what was chosen, and why.
+
+    Under 'Categories that nobody counts' you name those whose ground stays connected, whatever
+    the polygons look like. 'Auto' judges the others; 'instance' and 'panoptic' tell apart all
+    others. ('Panoptic' without a name judges like 'auto', and ends if there is nothing to count.)
+    'Semantic' needs no names.
 
     The validation score goes from 0 to 1, over the areas kept from training: the mean IoU
     (overlap divided by union), or, where objects are told apart, the panoptic quality, which
-    is the F1 of the objects times the mean IoU of those that were found. For an honest figure
+    is the F1 of the objects times the mean IoU of those that were found; of a panoptic model the
+    mean over the categories, each by its kind. For an honest figure
     run 'Evaluate a model' on a third area.
 
     Stop keeps the model as it is then (an earlier one if that was much better).

@@ -8,7 +8,6 @@ import pytest
 import shapely
 
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
-from deepseg_qgis.engine.models.model_card import task_of
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.countability import (
     NEAR_PX,
@@ -18,6 +17,7 @@ from deepseg_qgis.engine.truth.countability import (
     countable,
     judged,
     named,
+    task_of,
 )
 from deepseg_qgis.errors import ParameterError
 
@@ -179,16 +179,16 @@ def test_a_task_with_nothing_to_count_says_what_was_found(task, stuff, found):
     ("found", "said"),
     [
         (HOUSES, "at least a tenth lie so near"),
-        (LAKES, "TASK=instance or tiles of 2001 px"),
-        (TREES, "fewer than 10% lie so near; TASK=instance"),
+        (LAKES, "tiles of 2016 px tell them apart, or the task 'instance'"),
+        (TREES, "fewer than 10% lie so near; the task 'instance'"),
         (Judged(HOUSE, 1, 0.0, 9.0), "there is just one"),
     ],
 )
 def test_the_reason_is_said_and_the_way_out(found, said):
     assert said in found.reason(TILE_PX)
     if "tiles of" in said:
-        assert found.countable(2001)
-        assert not found.countable(2000)
+        assert found.countable(2016)
+        assert not found.countable(2016 - 32)
 
 
 def test_features_in_several_parts_are_counted():

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.geometry.areas import Area, box
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
 from deepseg_qgis.engine.inference import windows
-from deepseg_qgis.engine.inference.windows import LATTICE_PX, OVERLAP_PX, fitted, square
+from deepseg_qgis.engine.inference.windows import OVERLAP_PX, fitted, square
 from deepseg_qgis.errors import ParameterError
 
 SIDES = st.integers(1, 3000)

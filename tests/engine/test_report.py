@@ -67,7 +67,7 @@ def scores(matrix, names=("house", "tree"), colours=("#d55e00", "#009e73"), coun
     return evaluation(
         categories,
         [0.5] * len(names),
-        [countable] * len(names),
+        np.broadcast_to(countable, len(names)).tolist(),
         [confusion],
         match(nothing(), nothing(), len(names)),
     )
@@ -115,6 +115,16 @@ def test_counts_come_first_and_every_category_has_its_panoptic_quality(tmp_path)
     assert "Small (up to 32 × 32 px) Medium Large" in page.text
 
 
+def test_what_nobody_counts_is_not_among_the_objects(tmp_path):
+    matrix = [[900, 10, 0], [20, 70, 10], [0, 0, 50]]
+    page = written(tmp_path, scores(matrix, countable=(True, False)))
+    objects, areas = page.text.split("Objects, by category")[1].split("Areas, by category")
+    assert "since the model does not count them: 'tree'." in objects
+    assert objects.count("house") == 2, "by category, and by size"
+    assert objects.count("tree") == 1, "only where it is said to be left out"
+    assert "tree" in areas
+
+
 @pytest.mark.parametrize(
     ("share", "text"),
     [(None, "–"), (-0.0652, "−6.5 %"), (0.5, "+50.0 %"), (-0.0001, "0.0 %"), (12.0, "+1,200.0 %")],
@@ -154,7 +164,7 @@ def test_nothing_comes_from_elsewhere(tmp_path):
 
 def test_an_evaluation_of_nothing_can_be_read(tmp_path):
     page = written(tmp_path, scores(np.zeros((3, 3), dtype=int)))
-    assert "The model drew no object here." in page.text
+    assert "The model drew nothing here that is counted." in page.text
     assert "No pixel was compared." in page.text
     assert not re.search(r"\b(nan|inf)\b", page.text.partition("The words")[0], re.IGNORECASE)
 

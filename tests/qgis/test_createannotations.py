@@ -117,6 +117,11 @@ def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
         run("createannotations", CATEGORIES="a", OUTPUT=str(tmp_path / "file" / "a.gpkg"))
 
 
+def test_a_misspelled_parameter_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(QgsProcessingException, match=r"no parameter CATEGORY\. Did you mean"):
+        run("createannotations", CATEGORY="a", OUTPUT=str(tmp_path / "a.gpkg"))
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

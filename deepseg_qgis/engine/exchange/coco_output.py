@@ -7,6 +7,7 @@ Annotations are written as they come. The format: https://cocodataset.org/#forma
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -50,7 +51,8 @@ class CocoOutput:
             self._file = open(path, "wb")  # noqa: SIM115 - closed on exit
         except OSError as error:
             raise OutputError(
-                f"{path} could not be written ({error.strerror}). Choose another place."
+                f"{os.path.basename(path)} could not be written ({error.strerror}). Choose another "
+                "place."
             ) from error
         head = {
             "info": {"description": f"Predicted by DeepSeg {__version__}"},

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from deepseg_qgis.errors import ParameterError
 
+LATTICE_PX = 32
+"""Encoders halve the picture five times, so sides and places of windows are multiples of 2⁵."""
+
 
 @dataclass(frozen=True, order=True)
 class Window:

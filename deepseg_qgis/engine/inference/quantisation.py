@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
 from deepseg_qgis.engine.inference.backend import Engine, probabilities
 from deepseg_qgis.engine.inference.decisions import decide_known
-from deepseg_qgis.engine.inference.windows import LATTICE_PX
 from deepseg_qgis.engine.instances.finder import Telling, instances_at_once
 from deepseg_qgis.engine.instances.overlaps import Overlaps
 

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from deepseg_qgis.engine.geometry.areas import Area
-from deepseg_qgis.engine.geometry.tiling import Tile, Window
+from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Tile, Window
 from deepseg_qgis.errors import ParameterError
 
-LATTICE_PX = 32
-"""Encoders halve the picture five times, so sides and places are multiples of 2⁵."""
 OVERLAP_PX = 128
 """Neighbouring windows share so many pixels, found by `benchmarks/seams.py`."""
 OVERLAP_SHARE = 4

@@ -1,12 +1,10 @@
-"""What a training leaves on record: the card of its model, and a table of its epochs."""
+"""What a training leaves on record: the card of its model, and its epochs as rows of a table."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +14,8 @@ import shapely
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.training import Trained
-from deepseg_qgis.engine.models.model_card import ModelCard, task_of
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.truth.countability import task_of
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.engine.truth.lesson import Lesson
 from deepseg_qgis.events import Epoch
@@ -62,18 +61,9 @@ def card(job: TrainJob, lesson: Lesson, resolution_m: float | None, trained: Tra
     )
 
 
-def write_epochs(path: str, history: Sequence[Epoch]) -> None:
-    """Write one line per epoch, as CSV."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        rows = [_plain(epoch) for epoch in history]
-        flat = [_flat(row) for row in rows]
-        writer = csv.DictWriter(file, fieldnames=list(flat[0]))
-        writer.writeheader()
-        writer.writerows(flat)
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an epoch with a field for each category's score and IoU."""
+def row(epoch: Epoch) -> dict[str, Any]:
+    """Return an epoch as a row of a table, with a field for each category's score and IoU."""
+    row = _plain(epoch)
     scores, ious = row.pop("category_score"), row.pop("category_iou")
     return {
         **row,

@@ -15,6 +15,7 @@ from typing import Any
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.engine.truth.annotations import MOST_CATEGORIES, Category
+from deepseg_qgis.engine.truth.countability import task_of
 from deepseg_qgis.errors import ModelError
 
 FORMAT_VERSION = 1
@@ -193,13 +194,6 @@ def _least_px(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
         return ()
     sizes = _numbers(value, len(countable), 0, 2**31, "smallest sizes")
     return tuple(int(size) for size in sizes)
-
-
-def task_of(countable: Sequence[bool]) -> str:
-    """Return the task that goes with countable categories: all, some or none."""
-    if all(countable):
-        return "instance"
-    return "panoptic" if any(countable) else "semantic"
 
 
 def _list(value: object, what: str) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from deepseg_qgis.engine.pages.report import Cell, Markup, Page, Rgb, bar, change, escaped, swatch
 from deepseg_qgis.engine.scoring.scores import Evaluation
+from deepseg_qgis.errors import listed
 
 NAMED_COLUMNS = 8
 """A confusion matrix with more labels than this has numbers above its columns."""
@@ -36,8 +37,8 @@ GLOSSARY = {
     "falling score. AP50 calls an object right from an IoU of 0.50; AP is the mean of ten "
     "thresholds from 0.50 to 0.95, so it also rewards accurate outlines. Computed by the rules of "
     "COCO, with no limit on the number of objects.",
-    "mAP, mean IoU": "AP and IoU averaged over the categories, each with the same weight, however "
-    "rare it is.",
+    "mAP, mean IoU": "AP averaged over the categories that are counted, IoU over all, each with "
+    "the same weight, however rare it is.",
     "PQ (panoptic quality)": "SQ times RQ, from 0 to 1: how well everything is found and outlined, "
     "in one number. A predicted object belongs to one of the reference if their IoU is above 0.50, "
     "whatever the threshold and the scores. A category whose objects are not counted, such as "
@@ -90,13 +91,13 @@ def _headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
             "Precision of objects",
             scores["precision"],
             _of_hundred(scores["precision"], "objects that the model drew", "are right")
-            or "The model drew no object here.",
+            or "The model drew nothing here that is counted.",
         ),
         (
             "Recall of objects",
             scores["recall"],
             _of_hundred(scores["recall"], "objects in the reference", "were found")
-            or "The reference has no object here.",
+            or "The reference has nothing here that is counted.",
         ),
         (
             "F1 of objects",
@@ -161,8 +162,8 @@ def _objects(page: Page, scores: Evaluation) -> None:
     page.heading("Objects, by category")
     page.text(
         "Right means: the overlap (IoU) with an object of the same category in the reference is at "
-        f"least {scores['iou_threshold']:.2f}. In the last row, AP and AP50 are means over the "
-        "categories that the reference has.",
+        f"least {scores['iou_threshold']:.2f}. In the last row, AP and AP50 are means over those "
+        f"of the categories that the reference has.{_not_counted(scores)}",
         quiet=True,
     )
     head = "Category|In the reference|Predicted|Count error|Right|False alarms|Missed|Precision"
@@ -170,10 +171,20 @@ def _objects(page: Page, scores: Evaluation) -> None:
         [*head.split("|"), "Recall", "F1", "AP50", "AP"],
         [
             [_name(entry), *_outcome(entry), bar(entry["ap50"]), bar(entry["ap"])]
-            for entry in scores["categories"]
+            for entry in _counted_ones(scores)
         ],
         ["All together", *_outcome(scores), bar(scores["ap50"]), bar(scores["map"])],
     )
+
+
+def _counted_ones(scores: Evaluation) -> list[Mapping[str, Any]]:
+    return [entry for entry in scores["categories"] if entry["countable"]]
+
+
+def _not_counted(scores: Evaluation) -> str:
+    """Return which categories are left out where objects are compared, as a sentence."""
+    others = [entry["name"] for entry in scores["categories"] if not entry["countable"]]
+    return f" Not here, since the model does not count them: {listed(others)}." if others else ""
 
 
 def _outcome(entry: Mapping[str, Any]) -> list[Cell]:
@@ -197,7 +208,7 @@ def _sizes(page: Page, scores: Evaluation) -> None:
     sizes = ("ap_small", "ap_medium", "ap_large")
     page.table(
         ["Category", "Small (up to 32 × 32 px)", "Medium", "Large (from 96 × 96 px)"],
-        [[_name(entry), *(bar(entry[size]) for size in sizes)] for entry in scores["categories"]],
+        [[_name(entry), *(bar(entry[size]) for size in sizes)] for entry in _counted_ones(scores)],
         ["Mean", *(bar(scores[size]) for size in sizes)],
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.tiling import LATTICE_PX
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import ParameterError, listed
@@ -19,6 +20,7 @@ NEAR_SHARE = 0.1
 """A category is countable when so many of its objects lie so near to another one, …"""
 QUARTER_TILE = 0.25
 """… and the median object is smaller than this share of a training tile."""
+TELL_ALL = "the task 'instance' tells apart all but what you name as not counted"
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,16 @@ class Judged:
     def reason(self, tile_size_px: int) -> str:
         """Why they are or are not, and how to have it otherwise where that might be wanted."""
         if not self._touches:
-            few = f"fewer than {NEAR_SHARE:.0%} lie so near; TASK=instance tells them apart"
+            few = f"fewer than {NEAR_SHARE:.0%} lie so near; {TELL_ALL}"
             return few if self.objects > 1 else "there is just one"
         if not self._is_small(tile_size_px):
-            side = math.ceil(math.sqrt(self.median_px / QUARTER_TILE)) + 1
+            least = math.sqrt(self.median_px / QUARTER_TILE) + 1.0
+            side = math.ceil(least / LATTICE_PX) * LATTICE_PX
             return (
-                "the median object is larger than a quarter of a tile; TASK=instance or tiles of "
-                f"{side} px tell them apart"
+                f"the median object is larger than a quarter of a tile; tiles of {side} px tell "
+                f"them apart, or {TELL_ALL}"
             )
-        return "at least a tenth lie so near; name it in STUFF_CATEGORIES if nobody counts it"
+        return "at least a tenth lie so near; write it under 'Categories that nobody counts' if so"
 
     @property
     def _touches(self) -> bool:
@@ -65,6 +68,13 @@ class Judged:
             f"{self.category.name}: {self.objects:,} objects, {self.near_share:.1%} within "
             f"{NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
         )
+
+
+def task_of(countable: Sequence[bool]) -> str:
+    """Return the task that goes with countable categories: all, some or none."""
+    if all(countable):
+        return "instance"
+    return "panoptic" if any(countable) else "semantic"
 
 
 def judges(task: str, stuff: Sequence[str]) -> bool:
@@ -117,8 +127,8 @@ def countable(
     """Return for each category whether its objects are told apart.
 
     Args:
-        task: ``auto`` (each category by its annotations), ``semantic`` (none), ``instance`` (all),
-            ``panoptic`` (all but ``stuff``; by their annotations if none is named).
+        task: ``auto`` (each category by its annotations), ``semantic`` (none), ``instance`` (all
+            but ``stuff``), ``panoptic`` (the same; by their annotations if none is named).
         stuff: categories that are not countable, whatever their annotations look like (`named`).
         found: what was found of each category.
         tile_size_px: side of a training tile.
@@ -136,8 +146,8 @@ def countable(
     if task != "auto" and not any(result):
         raise ParameterError(
             f"The task '{task}' tells objects apart, but no category is countable: "
-            f"{'; '.join(each.text for each in found)}. Name fewer categories in STUFF_CATEGORIES, "
-            "or choose the task 'semantic'."
+            f"{'; '.join(each.text for each in found)}. Name fewer under 'Categories that nobody "
+            "counts' (STUFF_CATEGORIES), or choose the task 'semantic'."
         )
     return result
 

@@ -11,10 +11,9 @@ import shapely
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
-from deepseg_qgis.engine.models.model_card import task_of
 from deepseg_qgis.engine.truth import annotations as annotated
 from deepseg_qgis.engine.truth import countability, ground_truth
-from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.annotations import Annotations, Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import VectorError, listed
 from deepseg_qgis.jobs import TrainJob
@@ -41,15 +40,21 @@ def lesson(
     Raises:
         DeepSegError: layers or names of categories cannot be used.
     """
-    categories, truths = _ground_truth(job, rasters, control, rng)
-    return Lesson(categories, _countable(job, truths, categories, control), tuple(truths))
+    layer = annotated.load(job.annotations, control)
+    stuff = countability.named(job.stuff_categories, [each.name for each in layer.categories])
+    categories, truths = _ground_truth(job, layer, rasters, control, rng)
+    countable = _countable(job, stuff, truths, categories, control)
+    return Lesson(categories, countable, tuple(truths))
 
 
 def _ground_truth(
-    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+    job: TrainJob,
+    layer: Annotations,
+    rasters: Sequence[Raster],
+    control: Control,
+    rng: np.random.Generator,
 ) -> tuple[tuple[Category, ...], list[GroundTruth]]:
     """Return the categories and, for each raster, what is known about it, split in two."""
-    layer = annotated.load(job.annotations, control)
     annotated.require_touching(layer, list(rasters))
     areas = [ground_truth.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
     if not any(area.size_px for area in areas):
@@ -82,7 +87,7 @@ def _ground_truth(
 
 
 def _categories_in(
-    layer: annotated.Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
+    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
 ) -> tuple[Category, ...]:
     """Return the categories that occur in at least one labelled area: others cannot be learned.
 
@@ -126,12 +131,12 @@ def _tell(
 
 def _countable(
     job: TrainJob,
+    stuff: Sequence[str],
     truths: Sequence[GroundTruth],
     categories: tuple[Category, ...],
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
-    stuff = countability.named(job.stuff_categories, [each.name for each in categories])
     found = countability.judged(truths, categories)
     result = countability.countable(job.task, stuff, found, job.tile_size_px)
     by_annotations = countability.judges(job.task, stuff)
@@ -147,5 +152,5 @@ def _countable(
                 "singleparts' if the parts are objects of their own."
             )
     asked = "chosen from the annotations" if by_annotations else "as asked for"
-    control.log(f"Task: {task_of(result)}, {asked}.")
+    control.log(f"Task: {countability.task_of(result)}, {asked}.")
     return result

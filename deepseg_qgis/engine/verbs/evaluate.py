@@ -115,7 +115,10 @@ def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tu
         )
     if others:
         names = listed([category.name for category in others])
-        control.warn(f"The model does not know these categories; they count as missed: {names}.")
+        control.warn(
+            f"The model does not know {names}: all of it counts as missed. If it is not to count, "
+            "filter the annotations."
+        )
     return card.categories + others
 
 

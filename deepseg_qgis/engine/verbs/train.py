@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,7 +55,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         if validation_path:
             _write_validation(validation_path, learned.truths)
         if log_path:
-            record.write_epochs(log_path, trained.history)
+            _write_log(log_path, [record.row(epoch) for epoch in trained.history])
         if html_path:
             model = model_file.read(model_path)
             report_training.write(html_path, job.output, model, learned.truths)
@@ -133,3 +134,11 @@ def _write_validation(path: str, truths: Sequence[GroundTruth]) -> None:
                 yield Features(parts, {"source": [truth.raster.name] * len(parts)})
 
     vectors.write_features(path, batches(), {"source": pa.string()}, crs)
+
+
+def _write_log(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one line per epoch, as CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
