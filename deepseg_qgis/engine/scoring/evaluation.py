@@ -45,7 +45,7 @@ class Comparison:
     """Compares raster after raster, and sums up.
 
     ``categories`` are the model's, then those that only the reference has: these count as missed.
-    ``countable`` says of each whether it comes as objects, or as ground without number.
+    ``countable`` says of each whether it comes as objects, or as ground that nobody counts.
     ``confusions`` holds the pixels of each raster that was added.
     """
 
