@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.folder_output import FolderOutput
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.errors import OutputError, ResourceError
 
@@ -34,6 +35,26 @@ def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
         raise RuntimeError
     assert os.listdir(tmp_path) == ["kept.txt"]
     assert final.read_text() == "old"
+
+
+def test_an_error_names_the_place_that_was_asked_for(tmp_path):
+    final = tmp_path / "roads.csv"
+    outputs = Outputs(Control())
+    part = outputs.path(str(final))
+    with pytest.raises(OutputError) as told, outputs:
+        raise OutputError(f"{part} could not be written (failed to open {part}).")
+    assert str(told.value) == f"{final} could not be written (failed to open {final})."
+
+
+def test_an_error_in_a_folder_names_the_folder_that_was_asked_for(tmp_path):
+    final = tmp_path / "chips"
+    with (
+        pytest.raises(OutputError) as told,
+        FolderOutput(str(final), "marker.json", (), Control()) as folder,
+    ):
+        raise OutputError(f"{folder.path / 'a.tif'} could not be written.")
+    assert str(told.value) == f"{final / 'a.tif'} could not be written."
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_vanished_parent_leaves_nothing(tmp_path):

@@ -7,7 +7,6 @@ Annotations are written as they come. The format: https://cocodataset.org/#forma
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -51,8 +50,7 @@ class CocoOutput:
             self._file = open(path, "wb")  # noqa: SIM115 - closed on exit
         except OSError as error:
             raise OutputError(
-                f"{os.path.basename(path)} could not be written ({error.strerror}). Choose another "
-                "place."
+                f"{path} could not be written ({error.strerror}). Choose another place."
             ) from error
         head = {
             "info": {"description": f"Predicted by DeepSeg {__version__}"},

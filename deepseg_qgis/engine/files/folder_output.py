@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.part_folders import tell_as_asked
 from deepseg_qgis.errors import OutputError
 
 
@@ -44,6 +45,7 @@ class FolderOutput:
         if error is None:
             self._commit()
         else:
+            tell_as_asked(error, {self.path: self._final})
             self.discard()
 
     def discard(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.part_folders import PartFolder
+from deepseg_qgis.engine.files.part_folders import PartFolder, tell_as_asked
 from deepseg_qgis.errors import OutputError, ResourceError
 
 
@@ -70,6 +70,9 @@ class Outputs:
         try:
             if error is None:
                 self._commit()
+            else:
+                parents = {each.path: final.parent for final, each in self._folders.items()}
+                tell_as_asked(error, parents)
         finally:
             self.discard()
 

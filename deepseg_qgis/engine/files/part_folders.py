@@ -11,10 +11,11 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deepseg_qgis.engine.files.locks import lock
+from deepseg_qgis.errors import OutputError
 
 OWNER = ".owner"
 SUFFIX = ".part"
@@ -74,6 +75,18 @@ class PartFolder:
         if self._owner is not None:
             os.close(self._owner)
             self._owner = None
+
+
+def tell_as_asked(error: BaseException, places: Mapping[Path, Path]) -> None:
+    """Have an `OutputError` name places that the user asked for instead of hidden ones.
+
+    ``places`` are hidden folders, and where what is in them was to appear.
+    """
+    if isinstance(error, OutputError):
+        message = str(error)
+        for hidden, asked in places.items():
+            message = message.replace(str(hidden), str(asked))
+        error.args = (message,)
 
 
 def _prefix(final: Path) -> str:

@@ -7,7 +7,6 @@ multiples of `TILE_PX` pass straight through it.
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,6 +233,6 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except (rasterio.errors.RasterioIOError, CPLE_BaseError) as error:
         raise OutputError(
-            f"{os.path.basename(path)} could not be written ({error.__cause__ or error}). "
-            "Check that its disk has room and that you may write there, or choose another place."
+            f"The raster {path} could not be written ({error.__cause__ or error}). Check that its "
+            "disk has room and that you may write there, or choose another place."
         ) from error

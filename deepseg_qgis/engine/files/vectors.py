@@ -236,8 +236,8 @@ def _check_shapefile(path: str, shapes: Shapes) -> None:
     for part in (path, f"{path[:-4]}.dbf"):
         if os.path.exists(part) and os.path.getsize(part) + more > SHAPEFILE_BYTES:
             raise OutputError(
-                f"{Path(path).name}: a Shapefile cannot hold more than 2 GB, and these polygons "
-                "need more. Name the output .gpkg (GeoPackage) or .fgb (FlatGeobuf) instead."
+                f"{path}: a Shapefile cannot hold more than 2 GB, and these polygons need more. "
+                "Name the output .gpkg (GeoPackage) or .fgb (FlatGeobuf) instead."
             )
 
 
@@ -302,8 +302,8 @@ def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object)
 
 def _unwritten(path: str, error: Exception) -> OutputError:
     return OutputError(
-        f"{Path(path).name} could not be written ({error}). Check that its disk has room and that "
-        "the format suits polygons with these fields."
+        f"{path} could not be written ({error}). Check that its disk has room and that the "
+        "format suits polygons with these fields."
     )
 
 
@@ -312,8 +312,8 @@ def _driver(path: str) -> str:
         return str(_pyogrio().detect_write_driver(path))
     except ValueError as error:
         raise OutputError(
-            f"{Path(path).name}: the format is not known by its extension. Use .geojson, .gpkg, "
-            ".fgb, .parquet, .shp or, for tables, .csv."
+            f"{path}: the format is not known by its extension. Use .geojson, .gpkg, .fgb, "
+            ".parquet, .shp or, for tables, .csv."
         ) from error
 
 

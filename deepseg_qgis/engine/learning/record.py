@@ -63,10 +63,10 @@ def card(job: TrainJob, lesson: Lesson, resolution_m: float | None, trained: Tra
 
 def row(epoch: Epoch) -> dict[str, Any]:
     """Return an epoch as a row of a table, with a field for each category's score and IoU."""
-    row = _plain(epoch)
-    scores, ious = row.pop("category_score"), row.pop("category_iou")
+    fields = _plain(epoch)
+    scores, ious = fields.pop("category_score"), fields.pop("category_iou")
     return {
-        **row,
+        **fields,
         **{f"score {name}": value for name, value in scores.items()},
         **{f"iou {name}": value for name, value in ious.items()},
     }

@@ -11,7 +11,6 @@ import base64
 import html
 import io
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -217,8 +216,8 @@ class Page:
                 file.write(self.html())
         except OSError as error:
             raise OutputError(
-                f"The report {os.path.basename(path)} could not be written ({error.strerror}). "
-                "Check that its disk has room and that you may write to its folder."
+                f"The report {path} could not be written ({error.strerror}). Check that its disk "
+                "has room and that you may write to its folder."
             ) from error
 
 

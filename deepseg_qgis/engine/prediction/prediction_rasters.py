@@ -127,8 +127,8 @@ class PredictionRasters:
             os.remove(_beside(path))
             if totals(path) != Totals(values, self._known):
                 raise OutputError(
-                    f"{os.path.basename(path)} does not hold what was written into it: its disk is "
-                    "probably full. Make room or choose another place."
+                    f"{path} does not hold what was written into it: its disk is probably full. "
+                    "Make room or choose another place."
                 )
         if self._paths[0]:
             write_value_names(self._paths[0], ["background", *self._names])

@@ -52,7 +52,10 @@ class Judged:
                 f"the median object is larger than a quarter of a tile; tiles of {side} px tell "
                 f"them apart, or {TELL_ALL}"
             )
-        return "at least a tenth lie so near; write it under 'Categories that nobody counts' if so"
+        return (
+            "at least a tenth lie so near; if nobody counts it, name it under 'Categories that "
+            "nobody counts'"
+        )
 
     @property
     def _touches(self) -> bool:
