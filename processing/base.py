@@ -21,6 +21,7 @@ from deepseg_qgis.processing.engine_client import (
 from deepseg_qgis.processing.inputs import ChosenLayers, Inputs
 from deepseg_qgis.processing.relay import Relay, tell_details
 from deepseg_qgis.processing.styles import Painter, Style, save_style
+from deepseg_qgis.processing.translation import tr
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
@@ -36,6 +37,12 @@ from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped
 from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
 
+GROUPS = ("Prepare", "Train", "Evaluate", "Predict", "Analyse", "Models")
+"""In the order of the work; QGIS sorts by title, so each title starts with its number."""
+
+TAGS = "segmentation,deep learning,machine learning,AI,neural network,orthophoto,aerial,satellite"
+"""What people type into the toolbox's search field for any of the algorithms."""
+
 Definitions = list[QgsProcessingParameterDefinition]
 Styles = dict[str, Optional[Style]]
 
@@ -47,6 +54,8 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
     TITLE: ClassVar[str]
     GROUP: ClassVar[str]
     SUMMARY: ClassVar[str]
+    TAGS: ClassVar[str]
+    """Words to find it by, besides those of its title; separated by commas."""
     HELP: ClassVar[str]
 
     def declared(self) -> Definitions:
@@ -71,12 +80,16 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
         return self.TITLE
 
     def group(self) -> str:
-        """Return the title of the group."""
-        return self.GROUP
+        """Return the title of the group: its place in the work, and its name."""
+        return f"{GROUPS.index(self.GROUP) + 1} {tr(self.GROUP)}"
 
     def groupId(self) -> str:
         """Return the id of the group."""
         return self.GROUP.lower()
+
+    def tags(self) -> list[str]:
+        """Return the words that the toolbox finds it by."""
+        return f"{tr(TAGS)},{tr(self.TAGS)}".split(",")
 
     def shortDescription(self) -> str:
         """Return the tooltip in the toolbox."""

@@ -39,6 +39,10 @@ class CreateAnnotations(DeepSegAlgorithm):
     TITLE = "Create an annotation layer"
     GROUP = "Prepare"
     SUMMARY = "An empty polygon layer with your categories, ready to draw in"
+    TAGS = (
+        "annotate,annotation,label,draw,digitize,digitise,polygon,training data,"
+        "category,class,building,tree,new layer"
+    )
     HELP = """
     Makes an empty polygon layer with a 'category' field. When you draw a polygon, QGIS offers
     your categories in a list, and the polygon takes its category's colour.

@@ -25,6 +25,7 @@ class DemoScene(EngineAlgorithm):
     TITLE = "Make a demo scene"
     GROUP = "Prepare"
     SUMMARY = "A made-up aerial picture with exact annotations, to try DeepSeg out"
+    TAGS = "example,sample,test data,synthetic,tutorial,demonstration,building,tree"
     HELP = """
     Paints an aerial picture of a landscape that does not exist: houses with roofs and shadows,
     some of them touching in rows, fields, trees, roads and water.

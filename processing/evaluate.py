@@ -33,6 +33,10 @@ class Evaluate(EngineAlgorithm):
     TITLE = "Evaluate a model"
     GROUP = "Evaluate"
     SUMMARY = "How good a model is on annotated ground"
+    TAGS = (
+        "accuracy,quality,validate,validation,assess,compare,confusion matrix,"
+        "F1,IoU,precision,recall,mAP,model"
+    )
     HELP = """
     Applies a model to ground that you annotated, and compares.
 

@@ -27,6 +27,7 @@ class ImportAnnotations(EngineAlgorithm):
     TITLE = "Import annotations"
     GROUP = "Prepare"
     SUMMARY = "Polygons from COCO JSON, label rasters or a folder of masks"
+    TAGS = "COCO,label,labels,mask,ground truth,training data,dataset,convert"
     HELP = """
     Turns annotations that other programs made into a polygon layer on the map, to look at, to
     correct and to train on.

@@ -29,6 +29,7 @@ class Polygonize(EngineAlgorithm):
     TITLE = "Polygonize probabilities"
     GROUP = "Predict"
     SUMMARY = "Try thresholds without running the model again"
+    TAGS = "polygonise,vectorize,vectorise,probability,threshold,raster to vector,building,tree"
     HELP = """
     Draws polygons from the probabilities that 'Predict' wrote. They are the very polygons that
     'Predict' would draw with the same threshold, smallest area, simplification and style of

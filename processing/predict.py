@@ -41,6 +41,11 @@ class Predict(EngineAlgorithm):
     TITLE = "Predict"
     GROUP = "Predict"
     SUMMARY = "Find polygons on rasters with a trained model"
+    TAGS = (
+        "detect,detection,extract,classify,classification,find,recognise,"
+        "inference,apply model,model,count,building,tree,house,roof,crown,"
+        "field,road,land cover,instance,object"
+    )
     HELP = """
     Applies a model to rasters and writes what it finds as polygons.
 

@@ -35,6 +35,7 @@ class SetUpEngine(DeepSegAlgorithm):
     TITLE = "Set up the engine"
     GROUP = "Models"
     SUMMARY = "Install what training and prediction need, once, beside QGIS"
+    TAGS = "install,installation,PyTorch,dependencies,environment,GPU,CUDA,update"
     HELP = """
     Training and prediction need large libraries (PyTorch and others). This installs them into a
     folder of their own, for your user alone. QGIS itself is not changed, and nothing is

@@ -29,6 +29,7 @@ class Statistics(EngineAlgorithm):
     TITLE = "Statistics of polygons"
     GROUP = "Analyse"
     SUMMARY = "Count, area and perimeter per category"
+    TAGS = "count,measure,area,perimeter,summary,zonal,table,report"
     HELP = """
     Counts and measures polygons per category, and per raster where they say which they come
     from: number, area, perimeter, smallest, mean and largest size, and the share of the area of

@@ -29,6 +29,7 @@ class Tile(EngineAlgorithm):
     TITLE = "Tile a raster"
     GROUP = "Prepare"
     SUMMARY = "A grid of tiles over a raster, as a layer; and a data set for other programs"
+    TAGS = "grid,split,chip,chips,patch,dataset,data set,export,COCO,training data"
     HELP = """
     Lays a grid of tiles over a raster and writes it as a polygon layer. The tiles cover every
     pixel, the last row and column included, and follow the raster's own pixel grid even where it

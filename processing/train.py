@@ -40,6 +40,10 @@ class Train(EngineAlgorithm):
     TITLE = "Train a model"
     GROUP = "Train"
     SUMMARY = "Learn to find what your polygons show"
+    TAGS = (
+        "learn,model,fit,detect,classify,classification,U-Net,supervised,"
+        "building,tree,house,roof,crown,field,road,land cover,instance,object"
+    )
     HELP = """
     Learns from polygons that you drew over one or more rasters, and writes a model file that
     'Predict' can apply to other ground.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,46 @@ def test_these_are_folded_away(name: str) -> None:
     assert advanced == set(ADVANCED.get(name, "").split())
 
 
+GROUPS = {
+    "1 Prepare": "demoscene createannotations importannotations tile",
+    "2 Train": "train",
+    "3 Evaluate": "evaluate",
+    "4 Predict": "predict polygonize",
+    "5 Analyse": "statistics",
+    "6 Models": "setupengine",
+}
+"""The toolbox sorts groups by their titles, so each starts with its place in the work."""
+
+
+def test_groups_stand_in_working_order_and_their_ids_stay() -> None:
+    for title, names in GROUPS.items():
+        for name in names.split():
+            assert algorithm(name).group() == title
+            assert algorithm(name).groupId() == title[2:].lower()
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("segmentation", PARAMETERS),
+        ("deep learning", PARAMETERS),
+        ("AI", PARAMETERS),
+        ("building", ("train", "predict", "createannotations")),
+        ("tree", ("train", "predict", "createannotations")),
+        ("detect", ("train", "predict")),
+        ("classify", ("train", "predict")),
+        ("model", ("train", "predict", "evaluate")),
+        ("accuracy", ("evaluate",)),
+        ("digitize", ("createannotations",)),
+        ("install", ("setupengine",)),
+        ("count", ("predict", "statistics")),
+    ],
+)
+def test_the_toolbox_finds_them_by_the_words_of_the_field(word: str, names: Any) -> None:
+    for name in names:
+        assert word in algorithm(name).tags(), name
+
+
 def test_choices_are_words() -> None:
     for name in PARAMETERS:
         for each in algorithm(name).parameterDefinitions():
@@ -190,6 +231,18 @@ def test_metadata_says_the_same_as_the_package() -> None:
     assert metadata["hasProcessingProvider"] == "yes"
     assert metadata["qgisMinimumVersion"] == "3.22"
     assert (ROOT / "deepseg_qgis" / metadata["icon"]).is_file()
+
+
+def test_addresses_come_from_one_place() -> None:
+    """The plugin site refuses an upload without tracker and repository."""
+    metadata = configparser.ConfigParser()
+    metadata.read(ROOT / "metadata.txt", encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.partition("[project.urls]")[2].partition("\n[")[0]
+    addresses = dict(re.findall(r'^(\w+) = "(https://\S+)"$', section, re.MULTILINE))
+    assert set(addresses) == {"Homepage", "Repository", "Tracker", "Changelog"}
+    for key, address in addresses.items():
+        assert address in metadata["general"][key.lower()].split(), key
 
 
 def test_without_an_engine_it_says_what_to_run(
