@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Sequence
 
+from deepseg_qgis.processing.raster_names import Address, distinct_names
 from qgis.core import QgsCoordinateReferenceSystem, QgsProviderRegistry, QgsRasterLayer
 
 from deepseg_qgis.errors import RasterError
@@ -20,6 +21,31 @@ def raster_source(layer: QgsRasterLayer) -> RasterSource:
     Raises:
         RasterError: the layer is no file that another process could open.
     """
+    return raster_sources([layer])[0]
+
+
+def raster_sources(layers: Sequence[QgsRasterLayer]) -> tuple[RasterSource, ...]:
+    """Return what the engine needs to open the layers' rasters, with names that tell them apart.
+
+    Raises:
+        RasterError: a layer is no file, or a raster is there twice.
+    """
+    addresses = [_address(layer) for layer in layers]
+    chosen: dict[object, Address] = {}
+    for address in addresses:
+        first = chosen.setdefault(address.identity, address)
+        if first is not address:
+            again = f", again as {address.uri}" if address.uri != first.uri else ""
+            raise RasterError(
+                f"The raster {first.uri} was chosen twice{again}. Choose each raster once."
+            )
+    return tuple(
+        RasterSource(address.uri, wkt_of(layer.crs()), name)
+        for layer, address, name in zip(layers, addresses, distinct_names(addresses))
+    )
+
+
+def _address(layer: QgsRasterLayer) -> Address:
     uri = layer.source()
     if layer.providerType() != "gdal" or uri.startswith(IN_MEMORY):
         raise RasterError(
@@ -28,25 +54,7 @@ def raster_source(layer: QgsRasterLayer) -> RasterSource:
             "> Save As) and choose that."
         )
     decoded = QgsProviderRegistry.instance().decodeUri("gdal", uri)
-    path = _absolute(uri.partition("|option:")[0], decoded["path"])
-    return RasterSource(path, wkt_of(layer.crs()), _name(layer, decoded))
-
-
-def raster_sources(layers: list[QgsRasterLayer]) -> tuple[RasterSource, ...]:
-    """Return `raster_source` of each layer, with names that tell them apart.
-
-    Raises:
-        RasterError: a layer is no file, or is there twice.
-    """
-    sources = [raster_source(layer) for layer in layers]
-    paths = [source.path for source in sources]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise RasterError(f"The raster {path} was chosen twice. Choose each raster once.")
-    names = [source.name for source in sources]
-    return tuple(
-        source if names.count(source.name) == 1 else _renamed(source) for source in sources
-    )
+    return Address.of(uri.partition("|option:")[0], decoded, layer.name())
 
 
 def wkt_of(crs: QgsCoordinateReferenceSystem) -> str:
@@ -65,23 +73,3 @@ def is_georeferenced(layer: QgsRasterLayer) -> bool:
     box = layer.extent()
     on_pixels = (box.xMinimum(), box.yMaximum(), box.xMaximum()) == (0.0, 0.0, layer.width())
     return layer.crs().isValid() and not on_pixels
-
-
-def _absolute(uri: str, path: str) -> str:
-    """Return the address with its path absolute: the engine has another working directory."""
-    if os.path.isabs(path) or not os.path.exists(path):
-        return uri
-    return uri.replace(path, os.path.abspath(path), 1)
-
-
-def _name(layer: QgsRasterLayer, decoded: dict) -> str:
-    if not os.path.exists(decoded["path"]):
-        return layer.name()
-    part = decoded.get("layerName")
-    return os.path.basename(decoded["path"]) + (f":{part}" if part else "")
-
-
-def _renamed(source: RasterSource) -> RasterSource:
-    """Return the source with its folder in its name, as another has the same file name."""
-    folder = os.path.basename(os.path.dirname(source.path))
-    return RasterSource(source.path, source.crs_wkt, f"{folder}/{source.name}")
