@@ -83,6 +83,14 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= MOST_LISTED else f"{shown} and {len(names) - MOST_LISTED} more"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the right form, as '1 polygon' or '2,000 polygons'.
+
+    ``plural`` is for nouns that do not form it with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def by_name(kind: str, message: str) -> DeepSegError:
     """Return the error called ``kind`` (as it travels in an event), else a plain DeepSegError."""
     pending: list[type[DeepSegError]] = [DeepSegError]

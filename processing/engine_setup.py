@@ -21,7 +21,7 @@ from typing import Any
 from deepseg_qgis.processing.engine_environment import POINTER
 from deepseg_qgis.processing.pip_commands import PipProgress, failure, pip_commands
 from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
-from deepseg_qgis.processing.python_search import Interpreter, find_interpreter
+from deepseg_qgis.processing.python_search import Interpreter, answer_among, find_interpreter
 
 from deepseg_qgis.errors import DeepSegError, EngineError, OutputError, Stopped
 
@@ -34,7 +34,10 @@ ROOM_BYTES = 8e9
 """A CUDA environment takes 6 GB, and pip's downloads need room beside it."""
 
 TRIAL = """
-import json, sys
+import json, os, sys
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+sys.modules["openvino_telemetry"] = None
 import torch, torchvision, segmentation_models_pytorch, lightning_fabric
 import numpy, numba, openvino, nncf, affine, rasterio, shapely, pyproj, pyogrio, pyarrow
 import pycocotools.mask, safetensors, matplotlib
@@ -42,9 +45,15 @@ gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()
 print(json.dumps({"python": sys.version.split()[0], "torch": torch.__version__,
     "segmentation-models-pytorch": segmentation_models_pytorch.__version__,
-    "rasterio": rasterio.__version__, "device": gpu or ("mps" if mps else "cpu")}))
+    "rasterio": rasterio.__version__, "device": gpu or ("mps" if mps else "cpu")}), file=answer)
+answer.flush()
+os._exit(0)
 """
-"""Imports all that the engine needs, and tells what it found."""
+"""Imports all that the engine needs, and prints what it found.
+
+As in the engine, nothing reports to OpenVINO's maker, and what libraries print goes to standard
+error; the process ends before they can fail while they are torn down.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class EngineSetup:
     """The making of an engine environment in ``home`` with ``variables`` (those for pip).
 
     ``requirements`` is the file that pip installs from, ``trial`` a program that imports all of it
-    and prints versions as JSON.
+    and prints versions as a JSON object on a line of its standard output.
     """
 
     def __init__(
@@ -166,9 +175,10 @@ class EngineSetup:
     def _tried(self, python: str) -> Engine:
         """Import everything once, in a process of its own."""
         self._watcher.progress(0.92, "Trying the libraries")
-        lines = self._do([python, "-I", "-c", self._trial], "load the engine's libraries")
-        answer = json.loads(lines[-1])
-        return Engine(python, {str(name): str(value) for name, value in answer.items()})
+        printed = self._do([python, "-I", "-c", self._trial], "load the engine's libraries")
+        # that it ended well says that it works; the versions are for the report alone
+        versions = answer_among(printed, dict) or {}
+        return Engine(python, {str(name): str(value) for name, value in versions.items()})
 
     def _do(
         self,
@@ -176,14 +186,15 @@ class EngineSetup:
         purpose: str,
         fraction: Callable[[str], float] | None = None,
     ) -> list[str]:
-        """Run a program with its output in the log; return its last lines.
+        """Run a program with its output in the log; return the lines of its standard output.
 
         ``fraction`` tells from a line how far the work is.
         """
+        printed: list[str] = []
         lines: deque[str] = deque(maxlen=LINES_KEPT)
         done = 0.0
-        with ProcessTree(command, self._variables, self._home) as tree:
-            for line, waited in _lines_of(tree):
+        with self._started(command, purpose) as tree:
+            for line, waited in _lines_of(tree, printed.append):
                 if self._watcher.stop_wanted():
                     raise Stopped("Stopped. The engine that was there before is unchanged.")
                 if line is None:
@@ -198,7 +209,16 @@ class EngineSetup:
             code = tree.process.wait()
         if code != 0:
             raise failure(purpose, code, list(lines))
-        return list(lines)
+        return printed
+
+    def _started(self, command: Sequence[str], purpose: str) -> ProcessTree:
+        try:
+            return ProcessTree(command, self._variables, self._home)
+        except OSError as error:
+            raise EngineError(
+                f"It was not possible to {purpose}: {command[0]} could not be started "
+                f"({error.strerror}). Choose another Python under 'Python'."
+            ) from error
 
     def _recipe(self, wish: Wish) -> str:
         """Return what an environment is made of, to tell whether it is still right."""
@@ -218,9 +238,16 @@ class EngineSetup:
 
     def _point_to(self, python: str, recipe: str) -> None:
         pointer = os.path.join(self._home, POINTER)
-        with open(pointer + ".part", "w", encoding="utf-8") as file:
-            json.dump({"python": os.path.relpath(python, self._home), "recipe": recipe}, file)
-        os.replace(pointer + ".part", pointer)
+        try:
+            with open(pointer + ".part", "w", encoding="utf-8") as file:
+                json.dump({"python": os.path.relpath(python, self._home), "recipe": recipe}, file)
+            os.replace(pointer + ".part", pointer)
+        except OSError as error:
+            raise OutputError(
+                f"The engine is complete, but {pointer} cannot be written ({error.strerror}). Make "
+                f"it writable and run this again, or choose {python} under Settings > Options > "
+                "Processing > Providers > DeepSeg."
+            ) from error
 
     def _remove_others(self, folder: str) -> None:
         for name in os.listdir(self._home):
@@ -235,15 +262,23 @@ def venv_python(folder: str) -> str:
     return os.path.join(folder, *parts)
 
 
-def _lines_of(tree: ProcessTree) -> Any:
-    """Yield (line, 0), ('', 0) often while there is none, (None, seconds) as a sign of life."""
+def _lines_of(tree: ProcessTree, on_printed: Callable[[str], None]) -> Any:
+    """Yield (line, 0), ('', 0) often while there is none, (None, seconds) as a sign of life.
+
+    Lines of standard output go to ``on_printed`` as well.
+    """
     lines: queue.Queue[str | None] = queue.Queue()
     assert tree.process.stdin is not None
     assert tree.process.stdout is not None
     assert tree.process.stderr is not None
     tree.process.stdin.close()
-    for pipe in (tree.process.stdout, tree.process.stderr):
-        read_lines(pipe, lines.put, lambda: lines.put(None))
+
+    def printed(line: str) -> None:
+        on_printed(line)
+        lines.put(line)
+
+    read_lines(tree.process.stdout, printed, lambda: lines.put(None))
+    read_lines(tree.process.stderr, lines.put, lambda: lines.put(None))
     open_pipes = 2
     quiet_since = signed = time.monotonic()
     while open_pipes:

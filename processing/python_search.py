@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deepseg_qgis.errors import EngineMissing
 
@@ -112,7 +114,18 @@ def examined(path: str, variables: Mapping[str, str]) -> Interpreter | None:
             stdin=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        version, wide, has_venv = json.loads(answer.stdout)
+        printed = answer.stdout.decode("utf-8", "replace").splitlines()
+        version, wide, has_venv = answer_among(printed, list)
         return Interpreter(os.path.abspath(path), tuple(version), bool(wide), bool(has_venv))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
+
+
+def answer_among(lines: Iterable[str], kind: type) -> Any:
+    """Return the first line that is JSON of this kind (a Python may print other lines), or None."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, kind):
+                return answer
+    return None

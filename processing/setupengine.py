@@ -124,4 +124,5 @@ def _watcher(feedback: QgsProcessingFeedback) -> Watcher:
 def described(engine: Engine) -> str:
     """Return what was installed, in one paragraph."""
     versions = ", ".join(f"{name} {value}" for name, value in engine.versions.items())
-    return f"The engine is ready: {versions}. Its Python is {engine.python}."
+    with_versions = f": {versions}" if versions else ""
+    return f"The engine is ready{with_versions}. Its Python is {engine.python}."

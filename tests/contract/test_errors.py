@@ -40,6 +40,13 @@ def test_of_very_many_names_a_message_lists_the_first() -> None:
     assert errors.listed(names).endswith(", '19' and 3 more")
 
 
+def test_what_is_counted_has_the_right_form() -> None:
+    assert errors.counted(0, "polygon") == "0 polygons"
+    assert errors.counted(1, "polygon") == "1 polygon"
+    assert errors.counted(2_000, "category", "categories") == "2,000 categories"
+    assert errors.counted(1, "category", "categories") == "1 category"
+
+
 def test_python39_has_them_too(in_python39: Callable[..., str]) -> None:
     program = (
         "from deepseg_qgis.errors import by_name; print(type(by_name('Stopped', '')).__name__)"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 import zipfile
@@ -148,6 +150,47 @@ def test_what_does_not_import_never_counts(room: Room) -> None:
     assert room.environments == []
 
 
+@pytest.mark.parametrize(
+    "trial",
+    [
+        f"{GOOD_TRIAL}; echo 'UserWarning: late' >&2",
+        f"{GOOD_TRIAL}; echo 'a library says goodbye'",
+        f"{GOOD_TRIAL}; for n in $(seq 100); do echo warning $n >&2; done",
+        f"""echo '{{"level": "info"}}' >&2; echo 'null'; echo '[1]'; {GOOD_TRIAL}""",
+    ],
+)
+def test_a_warning_costs_no_finished_environment(room: Room, trial: str) -> None:
+    room.act(trial=trial)
+    engine = room.set_up()
+    assert engine.versions == {"torch": "9.9", "device": "cpu"}
+    assert room.installed == engine.python
+    assert room.set_up() == engine, "tried again, it is still right"
+    assert len(room.environments) == 1
+
+
+def test_libraries_that_load_without_a_version_are_an_engine(room: Room) -> None:
+    room.act(trial="echo no version")
+    assert room.set_up().versions == {}
+    assert room.installed is not None
+
+
+def test_an_environment_that_does_not_start_is_made_anew(room: Room) -> None:
+    first = Path(room.set_up().python)
+    first.write_bytes(b"\x7fELF of another computer")
+    assert room.installed == str(first)
+    assert room.set_up().python != str(first)
+    assert any("could not be started" in line for line in room.lines)
+
+
+def test_a_python_may_print_more_than_its_answer(room: Room) -> None:
+    chatty = room.bin / "chatty"
+    chatty.write_text("#!/bin/sh\necho hello\necho '[[3, 12, 1], true, true]'\necho bye\n")
+    chatty.chmod(0o755)
+    found = python_search.examined(str(chatty), {})
+    assert found is not None
+    assert found.label == "3.12.1"
+
+
 def test_stop_ends_pip_and_leaves_nothing(room: Room) -> None:
     room.act(pip="echo Collecting torch; sleep 300")
     room.stop = lambda: bool(room.lines) and room.lines[-1] == "Collecting torch"
@@ -240,6 +283,36 @@ def test_the_trial_imports_what_the_requirements_ask_for() -> None:
     ]
     for name in filter(None, names):
         assert name in engine_setup.TRIAL, name
+
+
+LIBRARIES = {
+    "torch": "class cuda: is_available = bool\nclass backends: mps = cuda",
+    "openvino": """
+import sys
+try: import openvino_telemetry
+except ImportError: sys.stderr.write("mute\\n")
+""",
+    "openvino_telemetry": "print('reports to its maker')",
+    "matplotlib": "import atexit; atexit.register(print, 'says goodbye')",
+}
+
+
+def test_the_trial_reports_to_nobody_and_prints_its_answer_alone(tmp_path: Path) -> None:
+    imported = re.findall(r"^import (?!json)(.*)", engine_setup.TRIAL, re.MULTILINE)
+    names = [*re.findall(r"[\w.]+", " ".join(imported)), "pycocotools", "openvino_telemetry"]
+    for name in names:
+        stand_in = tmp_path / name.replace(".", "/") / "__init__.py"
+        stand_in.parent.mkdir(parents=True, exist_ok=True)
+        stand_in.write_text(f"__version__ = '1.0'\n{LIBRARIES.get(name, '')}\n")
+    here = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", here + engine_setup.TRIAL],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(said.stdout)["rasterio"] == "1.0"
+    assert said.stderr == "mute\n"
 
 
 @pytest.mark.slow
