@@ -112,6 +112,12 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
             return False, problem
         return super().checkParameterValues(parameters, context)
 
+    def painted_by(self, painter: Painter, path: str, context: QgsProcessingContext) -> None:
+        """Have QGIS call a painter when it loads a file after the run, if it will."""
+        if context.willLoadLayerOnCompletion(path):
+            kept = self.provider().kept_alive(painter)
+            context.layerToLoadOnCompletionDetails(path).setPostProcessor(kept)
+
     def field_if_empty(self, layer: QgsVectorLayer | None) -> str | None:  # noqa: ARG002
         """Return the category field to take where none was chosen."""
         return None
@@ -229,10 +235,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if style is not None and stem not in saved:  # p.geojson and p.tif would share p.qml
                 save_style(path, style)
                 saved.add(stem)
-            if context.willLoadLayerOnCompletion(path):
-                painter = Painter(style, shown=name not in self.NOT_SHOWN)
-                kept = self.provider().kept_alive(painter)
-                context.layerToLoadOnCompletionDetails(path).setPostProcessor(kept)
+            self.painted_by(Painter(style, shown=name not in self.NOT_SHOWN), path, context)
 
     def _outputs(self, values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
         """Return the files that are there and the numbers that are known."""

@@ -7,12 +7,11 @@ from typing import Any
 
 from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
 from deepseg_qgis.processing.destinations import Destinations
-from deepseg_qgis.processing.parameters import vector_output
-from deepseg_qgis.processing.styles import CATEGORY_FIELD, categorised, with_palette
+from deepseg_qgis.processing.drawable_output import DRIVERS, DrawableOutput, wrong_ending
+from deepseg_qgis.processing.styles import AnnotationStyle, Painter, with_palette
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
-    QgsEditorWidgetSetup,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
@@ -28,9 +27,6 @@ from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
 LONGEST_NAME = 254
 """Characters of a category's name; a Shapefile holds no more."""
 
-DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile"}
-"""Formats that QGIS can draw in and that keep the field of an empty layer (GeoJSON does not)."""
-
 
 class CreateAnnotations(DeepSegAlgorithm):
     """Make an empty layer to draw annotations in."""
@@ -45,7 +41,8 @@ class CreateAnnotations(DeepSegAlgorithm):
     )
     HELP = """
     Makes an empty polygon layer with a 'category' field. When you draw a polygon, QGIS offers
-    your categories in a list, and the polygon takes its category's colour.
+    your categories in a list, and the polygon takes its category's colour. The layer arrives with
+    editing switched on: choose 'Add Polygon Feature' and draw.
 
     Categories: their names, separated by commas, or one on each line (then names may hold
     commas).
@@ -65,7 +62,7 @@ class CreateAnnotations(DeepSegAlgorithm):
                 "CATEGORIES", "Categories (separated by commas, or one on each line)", None, True
             ),
             QgsProcessingParameterCrs("CRS", "CRS (empty: none)", "ProjectCrs", True),
-            vector_output("OUTPUT", "Annotations"),
+            DrawableOutput("OUTPUT", "Annotations"),
         ]
 
     def processAlgorithm(
@@ -78,15 +75,23 @@ class CreateAnnotations(DeepSegAlgorithm):
         text = self.parameterAsString(parameters, "CATEGORIES", context)
         crs = self.parameterAsCrs(parameters, "CRS", context)
         try:
-            path = Destinations(self, parameters, context).path("OUTPUT", "gpkg")
-            create_layer(path, split_names(text), crs)
+            path = Destinations(self, parameters, context).path("OUTPUT")
+            style = AnnotationStyle(with_palette(split_names(text), {}))
+            create_layer(path, style, crs)
         except DeepSegError as error:
             raise QgsProcessingException(str(error)) from error
         if not crs.isValid():
             feedback.pushWarning(
                 "The layer has no CRS, which is right for pictures without georeference alone."
             )
+        alone = not is_a_step(feedback)
+        self.painted_by(Painter(style, drawn_in=alone), path, context)
         return {"OUTPUT": path}
+
+
+def is_a_step(feedback: QgsProcessingFeedback) -> bool:
+    """Whether an algorithm runs as a step of a model or of a batch: QGIS tells by the feedback."""
+    return bool(feedback.metaObject().className() == "QgsProcessingMultiStepFeedback")
 
 
 def split_names(text: str) -> list[str]:
@@ -111,8 +116,8 @@ def split_names(text: str) -> list[str]:
     return names
 
 
-def create_layer(path: str, names: list[str], crs: QgsCoordinateReferenceSystem) -> None:
-    """Write an empty polygon layer whose form lists ``names``, drawn in their colours.
+def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceSystem) -> None:
+    """Write an empty polygon layer whose form lists the categories, drawn in their colours.
 
     The style is the layer's default: inside a GeoPackage, and as ``.qml`` beside any file.
 
@@ -122,13 +127,7 @@ def create_layer(path: str, names: list[str], crs: QgsCoordinateReferenceSystem)
     _check_replaceable(path)
     _write_empty(path, crs)
     layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")
-    index = layer.fields().lookupField(CATEGORY_FIELD)
-    values = {"map": [{name: name} for name in names]}
-    layer.setEditorWidgetSetup(index, QgsEditorWidgetSetup("ValueMap", values))
-    form = layer.editFormConfig()
-    form.setReuseLastValue(index, True)  # several of a kind are drawn in a row
-    layer.setEditFormConfig(form)
-    layer.setRenderer(categorised(with_palette(names, {})))
+    style.put_on(layer)
     layer.saveNamedStyle(os.path.splitext(path)[0] + ".qml")
     if path.lower().endswith(".gpkg"):
         layer.saveStyleToDatabase("categories", "Made by DeepSeg", True, "")
@@ -148,10 +147,7 @@ def _check_replaceable(path: str) -> None:
 def _driver(path: str) -> str:
     ending = os.path.splitext(path)[1].lower()
     if ending not in DRIVERS:
-        raise OutputError(
-            f"{path}: expected a file that ends in {' or '.join(DRIVERS)}, since other formats "
-            "cannot be drawn in or lose the field of an empty layer. Choose .gpkg (GeoPackage)."
-        )
+        raise OutputError(wrong_ending(path))
     return DRIVERS[ending]
 
 

@@ -9,7 +9,7 @@ from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import vector_output, whole_number
-from deepseg_qgis.processing.styles import TEST_COLOUR, TRAINING_COLOUR, by_category, outlined
+from deepseg_qgis.processing.styles import TEST_COLOUR, TRAINING_COLOUR, annotated, outlined
 from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterRasterDestination,
@@ -65,7 +65,7 @@ class DemoScene(EngineAlgorithm):
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return how to draw the annotations and the two areas."""
         return {
-            "ANNOTATIONS": by_category(values),
+            "ANNOTATIONS": annotated(values),
             "TRAINING_AOI": outlined(TRAINING_COLOUR),
             "TEST_AOI": outlined(TEST_COLOUR),
         }

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingUtils
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingUtils,
+    QgsProperty,
+)
 
 from deepseg_qgis.errors import OutputError
 
@@ -28,15 +33,16 @@ class Destinations:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
         self.paths: dict[str, str] = {}
 
-    def path(self, name: str, temporary_extension: str | None = None) -> str:
+    def path(self, name: str, extension: str | None = None) -> str:
         """Return where an output goes that must be there.
 
-        A temporary file gets ``temporary_extension`` instead of the provider's default.
+        A temporary file, and a name without an ending, get ``extension`` instead of the output's
+        usual one.
 
         Raises:
             OutputError: it is no file.
         """
-        path = self.optional_path(name, temporary_extension)
+        path = self.optional_path(name, extension)
         if path is None:
             raise OutputError(
                 f"{self._definition(name).description()}: expected a file name, found none. Choose "
@@ -44,8 +50,8 @@ class Destinations:
             )
         return path
 
-    def optional_path(self, name: str, temporary_extension: str | None = None) -> str | None:
-        """Return where an output goes, or None where it was not asked for.
+    def optional_path(self, name: str, extension: str | None = None) -> str | None:
+        """Return where an output goes, or None where it was not asked for; see `path`.
 
         Raises:
             OutputError: it is no file.
@@ -58,9 +64,9 @@ class Destinations:
                 f"{self._definition(name).description()}: expected a file, got '{asked}'. DeepSeg "
                 "writes files such as GeoPackages; choose a file name."
             )
-        path = os.path.abspath(asked)
-        if temporary_extension and is_temporary(path):
-            path = f"{os.path.splitext(path)[0]}.{temporary_extension}"
+        path = self._with_ending(name, os.path.abspath(asked), extension)
+        if extension and is_temporary(path):
+            path = f"{os.path.splitext(path)[0]}.{extension}"
         self._follow(asked, path)
         self.paths[name] = path
         return path
@@ -69,6 +75,11 @@ class Destinations:
         layer = self._definition(name).type() in LAYERS
         read = "parameterAsOutputLayer" if layer else "parameterAsFileOutput"
         return getattr(self._algorithm, read)(self._parameters, name, self._context)
+
+    def _with_ending(self, name: str, path: str, extension: str | None) -> str:
+        """Return the path with the ending of the output, if it has none of its own."""
+        ending = extension or self._definition(name).defaultFileExtension()
+        return path if os.path.splitext(path)[1] or not ending else f"{path}.{ending}"
 
     def _definition(self, name: str) -> Any:
         return self._algorithm.parameterDefinition(name)
@@ -79,6 +90,14 @@ class Destinations:
         if asked != path and asked in waiting:
             waiting[path] = waiting.pop(asked)
             self._context.setLayersToLoadOnCompletion(waiting)
+
+
+def file_of(value: Any, context: QgsProcessingContext) -> str:
+    """Return the file that a value of the dialog names, '' where it names none."""
+    sink = getattr(value, "sink", value)
+    if isinstance(sink, QgsProperty):
+        return str(sink.valueAsString(context.expressionContext(), "")[0])
+    return str(sink or "")
 
 
 def is_temporary(path: str) -> bool:

@@ -9,7 +9,7 @@ from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import choice, file, folder, rasters, text, vector_output
-from deepseg_qgis.processing.styles import categorised, with_palette
+from deepseg_qgis.processing.styles import AnnotationStyle, with_palette
 
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import ImportAnnotationsJob
@@ -83,7 +83,7 @@ class ImportAnnotations(EngineAlgorithm):
         entries = values.get("categories", [])[:MOST_STYLED]
         known = {entry["name"]: entry["colour"] for entry in entries if entry["colour"]}
         colours = with_palette([entry["name"] for entry in entries], known)
-        return {"OUTPUT": categorised(colours) if colours else None}
+        return {"OUTPUT": AnnotationStyle(colours) if colours else None}
 
 
 def _annotations(chosen: str, inputs: Inputs) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deepseg_qgis.processing.createannotations import CreateAnnotations
 from deepseg_qgis.processing.demoscene import DemoScene
+from deepseg_qgis.processing.destinations import file_of
 from deepseg_qgis.processing.engine_choice import ENGINE_SETTING
 from deepseg_qgis.processing.evaluate import Evaluate
 from deepseg_qgis.processing.importannotations import ImportAnnotations
@@ -18,7 +19,11 @@ from deepseg_qgis.processing.setupengine import SetUpEngine
 from deepseg_qgis.processing.statistics import Statistics
 from deepseg_qgis.processing.tile import Tile
 from deepseg_qgis.processing.train import Train
-from qgis.core import QgsProcessingProvider
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingDestinationParameter,
+    QgsProcessingProvider,
+)
 from qgis.PyQt.QtGui import QIcon
 
 import deepseg_qgis
@@ -116,6 +121,21 @@ class DeepSegProvider(QgsProcessingProvider):
         first = ["csv", "gpkg", "xlsx"]
         others = super().supportedOutputTableExtensions()
         return first + [extension for extension in others if extension not in first]
+
+    def isSupportedOutputValue(
+        self,
+        outputValue: Any,
+        parameter: QgsProcessingDestinationParameter,
+        context: QgsProcessingContext,
+    ) -> tuple[bool, str]:
+        """Return whether an output can be written, and else why not.
+
+        A name without an ending can: `Destinations` fills it in, while QGIS refuses it.
+        """
+        path = file_of(outputValue, context)
+        if path and not os.path.splitext(path)[1]:
+            return True, ""
+        return super().isSupportedOutputValue(outputValue, parameter, context)
 
     def supportsNonFileBasedOutput(self) -> bool:
         """Return False: the engine writes files, and QGIS's in-memory layers are none."""

@@ -11,7 +11,9 @@ from typing import Any, Union
 from deepseg_qgis.processing.layer_order import settle
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsEditorWidgetSetup,
     QgsFeatureRenderer,
+    QgsFieldConstraints,
     QgsFillSymbol,
     QgsMapLayer,
     QgsPalettedRasterRenderer,
@@ -41,6 +43,9 @@ GRID_COLOUR = "#e69f00"
 
 CATEGORY_FIELD = "category"
 """The field that holds the categories in every layer that DeepSeg writes."""
+
+ROW_ID_FIELD = "fid"
+"""A GeoPackage's own number of a row, which means nothing to whoever draws."""
 
 
 def with_palette(names: Iterable[str], colours: Mapping[str, str]) -> dict[str, str]:
@@ -92,7 +97,43 @@ class ClassColours:
         layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
 
 
-Style = Union[QgsFeatureRenderer, ClassColours]
+@dataclass(frozen=True)
+class AnnotationStyle:
+    """How annotations are drawn and typed in: a colour for each category, and a form to choose it.
+
+    ``colours`` has the colour (``#rrggbb``) of each category's name.
+    """
+
+    colours: Mapping[str, str]
+
+    def put_on(self, layer: QgsVectorLayer) -> None:
+        """Give a layer with a category field these colours and this form."""
+        layer.setRenderer(categorised(self.colours))
+        index = layer.fields().lookupField(CATEGORY_FIELD)
+        if index < 0:
+            return
+        names = {"map": [{name: name} for name in self.colours]}
+        layer.setEditorWidgetSetup(index, QgsEditorWidgetSetup("ValueMap", names))
+        layer.setFieldConstraint(
+            index,
+            QgsFieldConstraints.Constraint.ConstraintNotNull,
+            QgsFieldConstraints.ConstraintStrength.ConstraintStrengthHard,
+        )
+        form = layer.editFormConfig()
+        form.setReuseLastValue(index, True)  # several of a kind are drawn in a row
+        layer.setEditFormConfig(form)
+        row_id = layer.fields().lookupField(ROW_ID_FIELD)
+        if row_id >= 0:
+            layer.setEditorWidgetSetup(row_id, QgsEditorWidgetSetup("Hidden", {}))
+
+
+Style = Union[QgsFeatureRenderer, ClassColours, AnnotationStyle]
+
+
+def annotated(values: Mapping[str, Any]) -> AnnotationStyle | None:
+    """Return the style of annotations with the ``categories`` of the engine's results."""
+    colours = {entry["name"]: entry["colour"] for entry in values.get("categories", [])}
+    return AnnotationStyle(colours) if colours else None
 
 
 def by_class(values: Mapping[str, Any]) -> ClassColours | None:
@@ -136,25 +177,39 @@ def save_style(destination: str, style: Style) -> None:
         layer = QgsRasterLayer(destination, "style")
         if not layer.isValid():
             return
-        style.put_on(layer)
     else:
-        layer = QgsVectorLayer("Polygon?field=category:string(0,0)", "style", "memory")
-        layer.setRenderer(style.clone())
-    layer.saveNamedStyle(
-        os.path.splitext(destination)[0] + ".qml", QgsMapLayer.StyleCategory.Symbology
-    )
+        columns = f"field={ROW_ID_FIELD}:integer&field={CATEGORY_FIELD}:string(0,0)"
+        layer = QgsVectorLayer(f"Polygon?{columns}", "style", "memory")
+    _put_on(layer, style)
+    part = QgsMapLayer.StyleCategory
+    form = part.Fields | part.Forms if isinstance(style, AnnotationStyle) else part.Symbology
+    layer.saveNamedStyle(os.path.splitext(destination)[0] + ".qml", part.Symbology | form)
+
+
+def _put_on(layer: QgsMapLayer, style: Style) -> None:
+    if isinstance(style, ClassColours):
+        if isinstance(layer, QgsRasterLayer):
+            style.put_on(layer)
+    elif isinstance(layer, QgsVectorLayer):
+        if isinstance(style, AnnotationStyle):
+            style.put_on(layer)
+        else:
+            layer.setRenderer(style.clone())
+    layer.triggerRepaint()
 
 
 class Painter(QgsProcessingLayerPostProcessorInterface):
     """Gives a layer its style (if there is one) and place when QGIS adds it to the map.
 
-    QGIS keeps a bare pointer to it, so whoever makes one must keep it alive.
+    ``drawn_in``: in QGIS's window it is also made ready to draw in. QGIS keeps a bare pointer to a
+    painter, so whoever makes one must keep it alive.
     """
 
-    def __init__(self, style: Style | None, *, shown: bool = True) -> None:
+    def __init__(self, style: Style | None, *, shown: bool = True, drawn_in: bool = False) -> None:
         super().__init__()
         self._style = style
         self._shown = shown
+        self._drawn_in = drawn_in
 
     def postProcessLayer(
         self,
@@ -162,13 +217,19 @@ class Painter(QgsProcessingLayerPostProcessorInterface):
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,  # noqa: ARG002 - QGIS's signature
     ) -> None:
-        """Set the renderer and move the layer; QGIS calls this in its main thread."""
-        if isinstance(self._style, ClassColours):
-            if isinstance(layer, QgsRasterLayer):
-                self._style.put_on(layer)
-                layer.triggerRepaint()
-        elif self._style is not None and isinstance(layer, QgsVectorLayer):
-            layer.setRenderer(self._style.clone())
-            layer.triggerRepaint()
+        """Set the style and move the layer; QGIS calls this in its main thread."""
+        if self._style is not None:
+            _put_on(layer, self._style)
         if context.project() is not None and layer.isSpatial():
             settle(layer, context.project(), shown=self._shown)
+        if self._drawn_in:
+            _start_drawing(layer)
+
+
+def _start_drawing(layer: QgsVectorLayer) -> None:
+    """Make QGIS's window ready to draw in a layer, if there is a window."""
+    from qgis.utils import iface  # None until a window is there, and in scripts
+
+    if iface is not None:
+        iface.setActiveLayer(layer)
+        layer.startEditing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,17 @@ import pytest
 from deepseg_qgis.processing.createannotations import split_names
 from deepseg_qgis.processing.raster_layers import wkt_of
 from qgis.core import (
+    QgsApplication,
     QgsCategorizedSymbolRenderer,
     QgsFeature,
+    QgsFieldConstraints,
     QgsGeometry,
+    QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelOutput,
     QgsVectorLayer,
 )
 
@@ -48,6 +56,114 @@ def test_it_opens_ready_to_draw(made: Callable[..., QgsVectorLayer], name: str) 
     assert widget.type() == "ValueMap"
     assert widget.config()["map"] == [{each: each} for each in NAMES]
     assert layer.editFormConfig().reuseLastValue(index)
+
+
+def test_the_form_asks_for_the_category_and_hides_the_id(
+    made: Callable[..., QgsVectorLayer],
+) -> None:
+    layer = made()
+    assert layer.editorWidgetSetup(layer.fields().lookupField("fid")).type() == "Hidden"
+    constraints = layer.fields().at(layer.fields().lookupField("category")).constraints()
+    assert constraints.constraints() & QgsFieldConstraints.Constraint.ConstraintNotNull
+    strength = constraints.constraintStrength(QgsFieldConstraints.Constraint.ConstraintNotNull)
+    assert strength == QgsFieldConstraints.ConstraintStrength.ConstraintStrengthHard
+
+
+class Desktop:
+    """As much of QGIS's window as an arriving layer meets."""
+
+    active: QgsVectorLayer | None = None
+
+    def setActiveLayer(self, layer: QgsVectorLayer) -> None:  # noqa: N802 - QGIS's name
+        self.active = layer
+
+
+@pytest.fixture
+def arrived(project: Any, tmp_path: Path) -> Callable[..., QgsVectorLayer]:
+    """Make a layer and return it as QGIS adds it to the map."""
+
+    def arrive(algorithm: Any = "deepseg:createannotations", **parameters: Any) -> QgsVectorLayer:
+        import processing
+
+        output = str(tmp_path / "annotations.gpkg")
+        given = {"CATEGORIES": "house, tree", "CRS": "EPSG:32645", "OUTPUT": output, **parameters}
+        processing.runAndLoadResults(algorithm, given)
+        (layer,) = project.mapLayers().values()
+        return layer
+
+    return arrive
+
+
+def test_it_arrives_in_the_window_ready_to_draw(
+    arrived: Callable[..., QgsVectorLayer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop = Desktop()
+    monkeypatch.setattr("qgis.utils.iface", desktop)
+    layer = arrived()
+    assert [each.label() for each in layer.renderer().categories()] == ["house", "tree"]
+    index = layer.fields().lookupField("category")
+    assert layer.editorWidgetSetup(index).config()["map"] == [{"house": "house"}, {"tree": "tree"}]
+    assert layer.editorWidgetSetup(layer.fields().lookupField("fid")).type() == "Hidden"
+    assert layer.isEditable()
+    assert desktop.active is layer
+    layer.rollBack()
+
+
+def test_a_script_gets_the_form_without_editing(arrived: Callable[..., QgsVectorLayer]) -> None:
+    layer = arrived()
+    assert isinstance(layer.renderer(), QgsCategorizedSymbolRenderer)
+    assert not layer.isEditable()
+
+
+def test_a_model_gets_the_form_without_editing(
+    arrived: Callable[..., QgsVectorLayer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qgis.utils.iface", Desktop())
+    model, name = in_a_model()
+    layer = arrived(model, **{name: str(tmp_path / "from_model.gpkg")})
+    assert isinstance(layer.renderer(), QgsCategorizedSymbolRenderer)
+    assert not layer.isEditable()
+
+
+def in_a_model() -> tuple[QgsProcessingModelAlgorithm, str]:
+    """Return a model of this one step, and the name of its output."""
+    model = QgsProcessingModelAlgorithm("model", "tests")
+    child = QgsProcessingModelChildAlgorithm("deepseg:createannotations")
+    child.setChildId("made")
+    source = QgsProcessingModelChildParameterSource.fromStaticValue("house, tree")
+    child.addParameterSources("CATEGORIES", [source])
+    output = QgsProcessingModelOutput("layer")
+    output.setChildId("made")
+    output.setChildOutputName("OUTPUT")
+    child.setModelOutputs({"layer": output})
+    model.addChildAlgorithm(child)
+    model.updateDestinationParameters()
+    return model, model.destinationParameterDefinitions()[0].name()
+
+
+def test_the_save_dialog_offers_what_can_be_drawn_in_with_geopackage_first() -> None:
+    registry = QgsApplication.processingRegistry()
+    made = registry.createAlgorithmById("deepseg:createannotations")
+    model, _ = in_a_model()
+    for algorithm in (made, model, model.create()):
+        gc.collect()  # QGIS copies parameters, and holds the copies alone
+        (output,) = algorithm.destinationParameterDefinitions()
+        assert output.supportedOutputVectorLayerExtensions() == ["gpkg", "shp"]
+        assert output.createFileFilter().startswith("GPKG files (*.gpkg);;SHP files (*.shp)")
+        assert output.generateTemporaryDestination().endswith(".gpkg")
+        assert output.isSupportedOutputValue("/tmp/a.gpkg", QgsProcessingContext())[0]
+        supported, message = output.isSupportedOutputValue("/a.geojson", QgsProcessingContext())
+        assert not supported
+        assert ".gpkg" in message
+
+
+def test_a_missing_ending_is_filled_in(
+    arrived: Callable[..., QgsVectorLayer], tmp_path: Path
+) -> None:
+    layer = arrived(OUTPUT=str(tmp_path / "annotations"))
+    assert layer.isValid()
+    assert isinstance(layer.renderer(), QgsCategorizedSymbolRenderer)
+    assert (tmp_path / "annotations.gpkg").exists()
 
 
 def test_each_category_has_its_colour(made: Callable[..., QgsVectorLayer]) -> None:
@@ -102,7 +218,7 @@ def test_a_layer_without_crs_comes_with_a_warning(
     assert any("no CRS" in text for text in feedback.all("warning"))
 
 
-@pytest.mark.parametrize("name", ["annotations.geojson", "annotations.txt", "annotations"])
+@pytest.mark.parametrize("name", ["annotations.geojson", "annotations.txt"])
 def test_a_format_that_cannot_hold_it_is_refused(
     made: Callable[..., QgsVectorLayer], name: str, tmp_path: Path
 ) -> None:

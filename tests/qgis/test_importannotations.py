@@ -10,7 +10,7 @@ from typing import Any
 
 import geopandas
 import pytest
-from qgis.core import QgsProcessingException
+from qgis.core import QgsProcessingException, QgsVectorLayer
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., dict[str, Any]]
@@ -92,6 +92,11 @@ def test_the_layer_gets_the_files_colours_and_others(
     assert 'value="roof"' in style
     assert 'value="lawn"' in style
     assert "255,0,16," in style
+    layer = QgsVectorLayer("Polygon?field=fid:integer&field=category:string", "a", "memory")
+    layer.loadNamedStyle(str(tmp_path / "o.qml"))
+    widgets = [layer.editorWidgetSetup(index) for index in (0, 1)]
+    assert [each.type() for each in widgets] == ["Hidden", "ValueMap"]
+    assert widgets[1].config()["map"] == [{"roof": "roof"}, {"lawn": "lawn"}]
 
 
 def test_from_the_shell_with_the_real_engine(

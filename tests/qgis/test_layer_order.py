@@ -91,7 +91,9 @@ def test_a_layer_that_is_not_in_the_list_is_left_alone(
     assert names(project.layerTreeRoot()) == []
 
 
-def test_a_scene_does_not_hide_its_annotations(tmp_path: Path, project: QgsProject) -> None:
+def test_a_scene_does_not_hide_its_annotations_and_they_come_with_their_form(
+    tmp_path: Path, project: QgsProject
+) -> None:
     import processing
 
     files = {
@@ -105,3 +107,8 @@ def test_a_scene_does_not_hide_its_annotations(tmp_path: Path, project: QgsProje
     found = names(project.layerTreeRoot())
     assert sorted(found) == ["Annotations", "Scene", "Test area", "Training area"]
     assert found[-1] == "Scene"
+    (annotations,) = project.mapLayersByName("Annotations")
+    index = annotations.fields().lookupField("category")
+    assert annotations.editorWidgetSetup(index).type() == "ValueMap"
+    assert annotations.editorWidgetSetup(annotations.fields().lookupField("fid")).type() == "Hidden"
+    assert not annotations.isEditable()

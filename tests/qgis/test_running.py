@@ -177,6 +177,34 @@ def test_a_file_that_was_chosen_keeps_its_name(
     assert run("predict", INPUT=[scene], MODEL=model, OUTPUT=output)["OUTPUT"] == output
 
 
+@pytest.mark.parametrize(("place", "ending"), [(True, ".geojson"), (False, ".gpkg")])
+def test_a_name_without_an_ending_gets_the_usual_one(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    tmp_path: Path,
+    place: bool,
+    ending: str,
+) -> None:
+    scene = raster() if place else raster(epsg=None, transform=None)
+    folder = tmp_path / "v1.2"
+    folder.mkdir()
+    given = {"OUTPUT": str(folder / "found"), "OUTPUT_COCO": str(folder / "objects")}
+    results = run("predict", INPUT=[scene], MODEL=model, **given)
+    assert results["OUTPUT"] == engine.job["output"] == given["OUTPUT"] + ending
+    assert results["OUTPUT_COCO"] == given["OUTPUT_COCO"] + ".json"
+
+
+def test_the_dialog_accepts_a_name_without_an_ending() -> None:
+    found = QgsApplication.processingRegistry().algorithmById("deepseg:predict")
+    for name, ending in (("OUTPUT", "exe"), ("OUTPUT_CLASSES", "exe")):
+        output = found.parameterDefinition(name)
+        for value in ("/a/found", QgsProcessingOutputLayerDefinition("/a/found")):
+            assert output.isSupportedOutputValue(value, QgsProcessingContext())[0]
+        assert not output.isSupportedOutputValue(f"/a/found.{ending}", QgsProcessingContext())[0]
+
+
 @pytest.mark.parametrize("output", ["ogr:dbname='/t/a.gpkg' table=\"b\" (geom)", "memory:a"])
 def test_an_output_that_is_no_file_is_refused(
     run: Run, engine: Any, raster: Callable[..., str], model: str, output: str
