@@ -37,6 +37,34 @@ def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
     assert final.read_text() == "old"
 
 
+def test_what_was_placed_stays_whatever_comes_later(tmp_path):
+    model, report = tmp_path / "model.bin", tmp_path / "report.html"
+    control = Control()
+    with contextlib.suppress(RuntimeError), Outputs(control) as outputs:
+        for text in ("first", "second"):
+            Path(outputs.path(str(model))).write_text(text)
+            outputs.place(str(model))
+            assert model.read_text() == text
+        Path(outputs.path(str(model))).write_text("half")
+        Path(outputs.path(str(report))).write_text("half")
+        raise RuntimeError
+    control.abandon()
+    assert model.read_text() == "second"
+    assert os.listdir(tmp_path) == ["model.bin"]
+
+
+def test_what_cannot_be_placed_is_kept_and_the_error_says_where(tmp_path):
+    final = tmp_path / "model.bin"
+    outputs = Outputs(Control())
+    Path(outputs.path(str(final))).write_text("whole")
+    final.mkdir()
+    (final / "file").touch()
+    with pytest.raises(OutputError, match="was kept at") as told, outputs:
+        outputs.place(str(final))
+    kept = Path(str(told.value).split("kept at ")[1].split(": close")[0])
+    assert kept.read_text() == "whole"
+
+
 def test_an_error_names_the_place_that_was_asked_for(tmp_path):
     final = tmp_path / "roads.csv"
     outputs = Outputs(Control())

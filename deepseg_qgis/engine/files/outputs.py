@@ -1,7 +1,8 @@
 """Outputs that appear whole or not at all.
 
 Every destination is written inside a hidden folder beside it and moved into place at the very end,
-all of a run's outputs together. Used by every verb that writes.
+all of a run's outputs together, but for what `Outputs.place` moves earlier. Used by every verb that
+writes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Outputs:
     """The destinations of one run; a context manager.
 
     Leaving the block without an error moves everything into place; with an error, or when the
-    parent process is gone, nothing stays.
+    parent process is gone, nothing stays but what was placed before.
 
     Raises:
         OutputError: a destination cannot be made or replaced, found before any work is done.
@@ -43,6 +44,23 @@ class Outputs:
     def optional(self, destination: str | None) -> str | None:
         """Return `path` of a destination that may not have been asked for."""
         return self.path(destination) if destination else None
+
+    def place(self, destination: str) -> None:
+        """Move what was written for one destination into place now: no later error takes it away.
+
+        It may be written and placed again.
+
+        Raises:
+            OutputError: it could not be moved.
+        """
+        final = Path(destination)
+        with self._moving:
+            folder = self._folders[final]
+            _all_onto_disk(folder)
+            failure = _moved(folder, final)
+            if failure:
+                del self._folders[final]
+                raise OutputError(failure)
 
     def need(self, destination: str, size_bytes: int) -> None:
         """Check that the disk of ``destination`` has room for so many bytes.
@@ -90,17 +108,15 @@ class Outputs:
             OutputError: something could not be moved.
         """
         with self._moving:
-            try:
-                for folder in self._folders.values():
-                    for part in folder.content:
-                        _onto_disk(part)
-            except OSError as error:
-                raise _unwritten(part, error) from error
-            failures = [
-                failure
-                for final in list(self._folders)
-                if (failure := _moved(self._folders.pop(final), final))
-            ]
+            for folder in self._folders.values():
+                _all_onto_disk(folder)
+            failures = []
+            for final in list(self._folders):
+                folder = self._folders.pop(final)
+                if failure := _moved(folder, final):
+                    failures.append(failure)
+                else:
+                    folder.remove()
         if failures:
             raise OutputError(" ".join(failures))
 
@@ -117,15 +133,22 @@ def _moved(folder: PartFolder, final: Path) -> str | None:
                 f"open. The finished result was kept at {folder.path / final.name}: close the "
                 "other program and move it by hand."
             )
-    folder.remove()
     return None
 
 
-def _onto_disk(path: Path) -> None:
-    """Have the system write a file out, so that not even a power failure leaves half of it."""
-    if path.is_file():
-        with open(path, "r+b") as file:
-            os.fsync(file.fileno())
+def _all_onto_disk(folder: PartFolder) -> None:
+    """Have the system write files out, so that not even a power failure leaves half of one.
+
+    Raises:
+        OutputError: the disk is full or gone.
+    """
+    for path in folder.content:
+        try:
+            if path.is_file():
+                with open(path, "r+b") as file:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritten(path, error) from error
 
 
 def _unwritten(path: Path, error: OSError) -> OutputError:
