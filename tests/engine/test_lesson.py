@@ -20,6 +20,9 @@ def ground(left, top, right, bottom):
 
 ROW = [ground(10 * k, 10, 10 * k + 10, 20) for k in range(1, 8)]
 """Seven houses, wall to wall."""
+LOWER_ROW = [ground(10 * k, 30, 10 * k + 10, 40) for k in range(1, 8)]
+WELL = ground(70, 70, 74, 74)
+FIELD = ground(10, 60, 60, 120)
 POND = ground(100, 100, 120, 120)
 WEST = ground(0, 0, 96, 128)
 
@@ -60,7 +63,24 @@ def test_features_in_several_parts_are_warned_of(taught):
 
 def test_what_lies_in_the_validation_area_alone_is_named(taught):
     corner = ground(60, 60, 96, 128)
-    well = ground(70, 70, 74, 74)
-    _, texts = taught([*ROW, well], ["house"] * 7 + ["well"], validation=corner)
+    _, texts = taught([*ROW, WELL], ["house"] * 7 + ["well"], validation=corner)
     (warning,) = [text for text in texts if "cannot be learned" in text]
     assert warning.startswith("All ground of 'well' lies in the validation area")
+
+
+@pytest.mark.parametrize(
+    ("polygons", "categories", "few"),
+    [
+        ([*ROW[:2]], ["house"] * 2, "2 of 'house'"),
+        ([ROW[0], POND], ["house", "pond"], "1 of 'house', 1 of 'pond'"),
+        ([*ROW, *LOWER_ROW, WELL], ["house"] * 14 + ["well"], "1 of 'well'"),
+        ([*ROW, *LOWER_ROW], ["house"] * 14, ""),
+        ([*ROW, *LOWER_ROW, FIELD], ["house"] * 14 + ["field"], ""),
+    ],
+    ids=["two polygons", "one each", "a rare category", "enough", "one large field"],
+)
+def test_training_on_few_polygons_is_warned_of(taught, polygons, categories, few):
+    _, texts = taught(polygons, categories, area=ground(0, 0, 128, 128), tile_size_px=32)
+    warnings = [text for text in texts if "few polygons" in text]
+    assert len(warnings) == bool(few)
+    assert few in "".join(warnings)

@@ -14,9 +14,13 @@ from deepseg_qgis.engine.geometry.areas import Area, clipped
 from deepseg_qgis.engine.truth import annotations as annotated
 from deepseg_qgis.engine.truth import countability, ground_truth
 from deepseg_qgis.engine.truth.annotations import Annotations, Category
+from deepseg_qgis.engine.truth.countability import Judged
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.errors import VectorError, listed
+from deepseg_qgis.errors import MOST_LISTED, VectorError, listed
 from deepseg_qgis.jobs import TrainJob
+
+FEW = 10
+"""Fewer polygons of a category than these are worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def _countable(
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
     found = countability.judged(truths, categories)
+    _warn_of_few(found, job.tile_size_px, control)
     result = countability.countable(job.task, stuff, found, job.tile_size_px)
     by_annotations = countability.judges(job.task, stuff)
     for each, counted in zip(found, result, strict=True):
@@ -154,3 +159,22 @@ def _countable(
     asked = "chosen from the annotations" if by_annotations else "as asked for"
     control.log(f"Task: {countability.task_of(result)}, {asked}.")
     return result
+
+
+def _warn_of_few(found: Sequence[Judged], tile_size_px: int, control: Control) -> None:
+    """Warn of categories with few polygons, unless these are large ground beside many others."""
+    total = sum(each.objects for each in found)
+    few = [
+        each
+        for each in found
+        if each.objects < FEW and (total < FEW or each.objects * each.median_px < tile_size_px**2)
+    ]
+    if few:
+        rarest = sorted(few, key=lambda each: each.objects)[:MOST_LISTED]
+        named = ", ".join(f"{each.objects} of '{each.category.name}'" for each in rarest)
+        more = f" and {len(few) - MOST_LISTED} more categories" if len(few) > MOST_LISTED else ""
+        control.warn(
+            f"Training on few polygons: {named}{more}. A model hardly learns from fewer than "
+            f"{FEW}; some tens of each category, in different places, are a good start. Draw more, "
+            "and train again."
+        )
