@@ -14,6 +14,7 @@ from deepseg_qgis.processing.raster_layers import is_georeferenced, raster_sourc
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
     QgsRasterLayer,
@@ -91,7 +92,15 @@ class ChosenLayers:
         if layer is not None and self._context.temporaryLayerStore().mapLayer(layer.id()):
             layer.loadDefaultStyle()  # QGIS opens files without the style beside them
         field = self._category_field(name, layer)
-        self._polygons[name] = PolygonLayer(source, layer, field, definition.description())
+        given = self._parameters[name]
+        self._polygons[name] = PolygonLayer(
+            source,
+            layer,
+            field,
+            definition.description(),
+            selected_only=isinstance(given, QgsProcessingFeatureSourceDefinition)
+            and given.selectedFeaturesOnly,
+        )
         if self._polygons[name].being_edited:
             self.polygons(name, feedback)
 

@@ -6,14 +6,14 @@ the CRS that the layer was assigned, valid or not.
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
+from deepseg_qgis.processing.attribute_texts import category_text, composed
 from deepseg_qgis.processing.raster_layers import wkt_of
+from deepseg_qgis.processing.raster_names import could_name_raster
 from deepseg_qgis.processing.styles import with_palette
 from qgis.core import (
-    NULL,
     QgsCategorizedSymbolRenderer,
     QgsCoordinateTransformContext,
     QgsFeature,
@@ -27,9 +27,8 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
-from qgis.PyQt.QtCore import Qt
 
-from deepseg_qgis.errors import OutputError, Stopped, VectorError
+from deepseg_qgis.errors import OutputError, Stopped, VectorError, counted
 from deepseg_qgis.jobs import VectorSource
 
 TABLE = "polygons"
@@ -40,14 +39,17 @@ SAID_EVERY = 100_000
 """Features, which take a few seconds."""
 
 SOURCE_FIELD = "source"
-"""The field of predicted polygons that names their raster."""
+"""The field of DeepSeg's own layers that names the raster of a polygon."""
+OWN_FIELDS = ({"category", "score", "area_px"}, {"category", "iscrowd"})
+"""What stands beside it in the layers of predicted and of imported polygons."""
 
 
 class PolygonLayer:
     """The polygons that the user chose for one parameter.
 
     ``source`` gives the features and ``layer`` the style, if there is one; ``field`` holds the
-    categories, or is None; ``label`` is what the dialog calls the parameter.
+    categories, or is None; ``label`` is what the dialog calls the parameter; ``selected_only`` says
+    that the user wants the selected features alone.
 
     Raises:
         VectorError: the layer has no such field.
@@ -59,33 +61,33 @@ class PolygonLayer:
         layer: QgsVectorLayer | None,
         field: str | None,
         label: str,
+        *,
+        selected_only: bool = False,
     ) -> None:
         self._source = source
         self._field = field
         self._label = label
-        self.name = source.sourceName()
+        self._selected_only = selected_only
+        self.name = composed(source.sourceName())
         self.crs_wkt = wkt_of(source.sourceCrs())
         self._crs = source.sourceCrs()
-        self._index = source.fields().lookupField(field) if field else -1
-        self._raster_index = source.fields().lookupField(SOURCE_FIELD)
-        if field and self._index < 0:
-            raise VectorError(
-                f"The layer '{self.name}' has no field '{field}'; its fields are: "
-                f"{', '.join(source.fields().names()) or 'none'}. Choose one of them as category "
-                "field, or leave it empty."
-            )
+        self._index = _index_of(field, source.fields()) if field else -1
+        self._raster_index = -1
+        if field and self._index < 0 and not self._has_no_schema:
+            raise self._without_field()
         self._colours = renderer_colours(layer, field) if layer and field else {}
         self.being_edited = layer is not None and layer.isEditable()
 
     def written_to(self, path: str, feedback: QgsProcessingFeedback) -> VectorSource:
-        """Stream the features into a new GeoPackage at ``path``.
+        """Stream the features into a new GeoPackage at ``path``; a layer may be empty.
 
         Raises:
-            VectorError: there are no polygons.
+            VectorError: there are features, but none of them is a polygon; or none is selected.
             Stopped: the user asked to stop.
             OutputError: the temporary folder has no room.
         """
         tally = _Tally()
+        self._raster_index = _raster_index(self._source)
         writer = _new_writer(path, self._crs)
         for feature in self._source.getFeatures(
             QgsFeatureRequest(), QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
@@ -109,8 +111,22 @@ class PolygonLayer:
             colours=with_palette(names, self._colours),
         )
 
+    @property
+    def _has_no_schema(self) -> bool:
+        """Whether the layer has no field at all: an empty GeoJSON file keeps none."""
+        return self._source.fields().count() == 0
+
+    def _without_field(self) -> VectorError:
+        return VectorError(
+            f"The layer '{self.name}' has no field '{self._field}'; its fields are: "
+            f"{', '.join(self._source.fields().names()) or 'none'}. Choose one of them as category "
+            "field, or leave it empty."
+        )
+
     def _write(self, feature: QgsFeature, writer: QgsVectorFileWriter, tally: _Tally) -> None:
         tally.features += 1
+        if self._field and self._index < 0:
+            raise self._without_field()
         geometry = flat_polygons(feature.geometry())
         if geometry is None:
             return
@@ -125,23 +141,26 @@ class PolygonLayer:
         writer.addFeature(copy, QgsFeatureSink.Flag.FastInsert)
 
     def _report(self, tally: _Tally, feedback: QgsProcessingFeedback) -> None:
-        if not tally.features:
+        if not tally.features and self._selected_only:
             raise VectorError(
-                f"{self._label}: expected polygons, found none in the layer '{self.name}'. Draw "
-                "some, or, where only selected features are used, select some."
+                f"{self._label}: expected selected features, but none is selected in the layer "
+                f"'{self.name}'. Select some, or untick 'Selected features only'."
             )
-        if not tally.polygons:
+        if tally.features and not tally.polygons:
             raise VectorError(
-                f"{self._label}: expected polygons, found {tally.features} features without an "
-                f"area in the layer '{self.name}'. Choose a polygon layer."
+                f"{self._label}: expected polygons, found {counted(tally.features, 'feature')} "
+                f"without an area in the layer '{self.name}'. Choose a polygon layer."
             )
         left_out = tally.features - tally.polygons
         if left_out:
             feedback.pushWarning(
-                f"{left_out} features of '{self.name}' are no polygons and were left out."
+                f"{counted(left_out, 'feature')} of '{self.name}' without an area left out: "
+                "expected polygons, found points or lines."
             )
-        kinds = f" in {len(tally.categories)} categories" if self._field else ""
-        feedback.pushInfo(f"Read {tally.polygons} polygons{kinds} from '{self.name}'.")
+        kinds = counted(len(tally.categories), "category", "categories")
+        in_kinds = f" in {kinds}" if self._field else ""
+        polygons = counted(tally.polygons, "polygon")
+        feedback.pushInfo(f"Read {polygons}{in_kinds} from '{self.name}'.")
 
 
 class _Tally:
@@ -153,22 +172,27 @@ class _Tally:
         self.categories: set[str] = set()
 
 
-def category_text(value: Any) -> str | None:
-    """Return an attribute as the text of a category, or None for NULL and empty text.
+def _index_of(field: str, fields: QgsFields) -> int:
+    """Return the place of a field by its name, in either Unicode form; -1 where it is not."""
+    exact = fields.lookupField(field)
+    names = [composed(name) for name in fields.names()]
+    return names.index(composed(field)) if exact < 0 and composed(field) in names else exact
 
-    Whole floats lose their ``.0``, so that 3 and 3.0 are one category.
+
+def _raster_index(source: QgsProcessingFeatureSource) -> int:
+    """Return the place of the field that names rasters, or -1.
+
+    A field ``source`` of the user's own may hold anything ("GPS", "digitised"). It is DeepSeg's
+    beside other fields of DeepSeg's, or if all of its values could name rasters.
     """
-    if isinstance(value, str):
-        return value.strip() or None
-    if value is None or value == NULL:
-        return None
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        value = int(value) if value.is_integer() else value
-    if hasattr(value, "toString"):  # dates and times
-        value = value.toString(Qt.DateFormat.ISODate)
-    return str(value).strip() or None
+    names = [name.lower() for name in source.fields().names()]
+    if SOURCE_FIELD not in names:
+        return -1
+    index = names.index(SOURCE_FIELD)
+    if any(own <= set(names) for own in OWN_FIELDS):
+        return index
+    texts = map(category_text, source.uniqueValues(index))
+    return index if all(text is None or could_name_raster(text) for text in texts) else -1
 
 
 def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:

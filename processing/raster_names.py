@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from deepseg_qgis.processing.attribute_texts import composed
 from qgis.core import NULL
 
 SUBDATASET = re.compile(r'[A-Za-z]\w+:(?:(\d+):)?"?(.*?)"?(?::([^:/\\"]*))?')
 """As in ``NETCDF:"file.nc":band`` and ``GTIFF_DIR:2:file.tif``."""
+RASTER_FILE = re.compile(
+    r".+\.(tiff?|vrt|img|jp2|jpe?g|png|webp|bmp|gif|ecw|sid|asc|bil|nc|hdf|h5|gpkg|mbtiles)"
+    r"(:[^:]*)?( \(\d+\))?",
+    re.IGNORECASE,
+)
 SEPARATORS = re.compile(r"[/\\]+")
 
 
@@ -68,11 +73,11 @@ def distinct_names(addresses: Sequence[Address]) -> list[str]:
     lengths = [1] * len(paths)
     while True:
         names = ["/".join(path[-length:]) for path, length in zip(paths, lengths)]
-        counts = Counter(map(_composed, names))
+        counts = Counter(map(composed, names))
         alike = [
             number
             for number, path in enumerate(paths)
-            if counts[_composed(names[number])] > 1 and lengths[number] < len(path)
+            if counts[composed(names[number])] > 1 and lengths[number] < len(path)
         ]
         if not alike:
             return _numbered(names)
@@ -80,19 +85,20 @@ def distinct_names(addresses: Sequence[Address]) -> list[str]:
             lengths[number] += 1
 
 
+def could_name_raster(text: str) -> bool:
+    """Whether a text looks like a name that a raster file gets here."""
+    return RASTER_FILE.fullmatch(text) is not None
+
+
 def _numbered(names: Sequence[str]) -> list[str]:
     """Return names with a number where they differ in nothing that a reader sees."""
     seen: Counter[str] = Counter()
     result = []
     for name in names:
-        seen[_composed(name)] += 1
-        number = seen[_composed(name)]
+        seen[composed(name)] += 1
+        number = seen[composed(name)]
         result.append(name if number == 1 else f"{name} ({number})")
     return result
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _text(value: Any) -> str:

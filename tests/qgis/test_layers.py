@@ -25,7 +25,7 @@ from qgis.core import (
     QgsRendererCategory,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QDate, QVariant
+from qgis.PyQt.QtCore import QByteArray, QDate, QDateTime, QVariant
 
 SQUARE = "Polygon((0 0, 0 10, 10 10, 10 0, 0 0))"
 BOW_TIE = "Polygon((0 0, 10 10, 10 0, 0 10, 0 0))"
@@ -144,8 +144,19 @@ def test_null_and_numbers_as_categories(sent: Callable[..., Any]) -> None:
         (0.1, "0.1"),
         (float("nan"), None),
         (float("inf"), None),
-        (True, "True"),
+        (True, "true"),
+        (False, "false"),
         (QDate(2024, 2, 29), "2024-02-29"),
+        (QDateTime(2024, 2, 29, 7, 5), "2024-02-29T07:05:00"),
+        (["a"], "a"),
+        (["a ", NULL, 3.0], "a, 3"),
+        ([], None),
+        ([True], "true"),
+        ({"b": 1, "a": ["\u00e4"]}, '{"a": ["\u00e4"], "b": 1}'),
+        ({}, None),
+        (QByteArray("h\u00e4user".encode()), "h\u00e4user"),
+        (QByteArray(b"\xff\x01"), "ff01"),
+        ("ha\u0308user", "h\u00e4user"),
     ],
 )
 def test_the_text_of_a_category(value: Any, text: str | None) -> None:
@@ -186,10 +197,85 @@ def test_curves_become_edges() -> None:
     assert "Circular" not in flat.asWkt()
 
 
-def test_the_rasters_of_predicted_polygons_arrive(sent: Callable[..., Any]) -> None:
-    fields = "field=category:string&field=source:string"
-    frame = sent(layer((SQUARE, "house", "a.tif"), fields=fields))
-    assert (frame["category"][0], frame["source"][0]) == ("house", "a.tif")
+PREDICTED = "field=source:string&field=category:string&field=score:double&field=area_px:integer"
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows"),
+    [
+        ("field=source:string&field=category:string", ["a.tif", "2024/B.TIFF", "s.nc:band", NULL]),
+        (PREDICTED, ["my layer", "a.tif"]),
+        ("field=source:string&field=category:string&field=iscrowd:integer", ["my layer"]),
+    ],
+)
+def test_the_rasters_of_deepsegs_own_polygons_arrive(
+    fields: str, rows: list[Any], sent: Callable[..., Any]
+) -> None:
+    frame = sent(layer(*[(SQUARE, source, "house") for source in rows], fields=fields))
+    assert frame["source"].fillna("").tolist() == [source or "" for source in rows]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows"),
+    [
+        ("field=source:string&field=category:string", ["GPS", "digitised"]),
+        ("field=source:string&field=score:double&field=id:integer", ["a.tif", "field book"]),
+        ("field=source:integer&field=category:string", [1, 2]),
+    ],
+)
+def test_a_field_source_of_the_users_names_no_raster(
+    fields: str, rows: list[Any], sent: Callable[..., Any]
+) -> None:
+    frame = sent(layer(*[(SQUARE, source) for source in rows], fields=fields))
+    assert frame["source"].isna().all()
+
+
+def test_names_in_two_unicode_forms_are_one(sent: Callable[..., Any], engine: Any) -> None:
+    composed, decomposed = "B\u00e4ume", "Ba\u0308ume"
+    polygons = layer((SQUARE, composed), (SQUARE, decomposed), fields=f"field={decomposed}:string")
+    polygons.setName(decomposed)
+    assert list(sent(polygons, CATEGORY_FIELD=composed)["category"]) == [composed] * 2
+    assert list(engine.job["polygons"]["colours"]) == [composed]
+    assert engine.job["polygons"]["name"] == composed
+
+
+def test_an_empty_layer_arrives(sent: Callable[..., Any], engine: Any) -> None:
+    frame = sent(layer(), CATEGORY_FIELD="kind")
+    assert len(frame) == 0
+    assert {"category", "source"} <= set(frame.columns)
+    assert engine.job["polygons"]["category_field"] == "kind"
+
+
+def test_an_empty_geojson_file_keeps_no_field_and_arrives(
+    sent: Callable[..., Any], engine: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.geojson"
+    path.write_text('{"type": "FeatureCollection", "name": "empty", "features": []}')
+    assert len(sent(str(path), CATEGORY_FIELD="kind")) == 0
+    assert engine.job["polygons"]["category_field"] == "kind"
+
+
+def test_features_without_the_field_of_the_categories_are_refused(
+    sent: Callable[..., Any], feedback: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "bare.geojson"
+    ring = "[[0,0],[0,1],[1,1],[0,0]]"
+    path.write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {},'
+        f'"geometry": {{"type": "Polygon", "coordinates": [{ring}]}}}}]}}'
+    )
+    with pytest.raises(QgsProcessingException) as caught:
+        sent(str(path), CATEGORY_FIELD="kind")
+    assert "has no field 'kind'" in "\n".join([str(caught.value), *feedback.all("error")])
+
+
+def test_no_selected_feature_is_told(sent: Callable[..., Any], feedback: Any, project: Any) -> None:
+    polygons = layer((SQUARE, "a"))
+    project.addMapLayer(polygons)
+    with pytest.raises(QgsProcessingException) as caught:
+        sent(QgsProcessingFeatureSourceDefinition(polygons.id(), True))
+    said = "\n".join([str(caught.value), *feedback.all("error")])
+    assert "none is selected in the layer 'Felder und H\u00e4user'" in said
 
 
 def test_statistics_takes_the_field_category_where_none_is_chosen(
@@ -237,8 +323,8 @@ def test_colours_come_from_the_style_beside_a_file(
     ("rows", "kind", "parameters", "message"),
     [
         ([(SQUARE, "a")], "Polygon", {"CATEGORY_FIELD": "age"}, "no field 'age'.* are: kind"),
-        ([], "Polygon", {}, "Polygons: .*found none in the layer 'Felder und Häuser'"),
-        ([("LineString(0 0, 1 1)", "a")], "LineString", {}, "1 features without an area"),
+        ([], "Polygon", {"CATEGORY_FIELD": "age"}, "no field 'age'"),
+        ([("LineString(0 0, 1 1)", "a")], "LineString", {}, "1 feature without an area"),
     ],
 )
 def test_what_cannot_be_used_is_explained(
