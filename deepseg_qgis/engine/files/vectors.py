@@ -6,6 +6,7 @@ chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -193,19 +194,22 @@ def _write_through_ogr(
             [(SHORT_NAMES.get(field.name, field.name), field.type) for field in schema]
         )
     whole = schema.append(geometry)
+    waiting = iter(batches)
+    first = list(itertools.islice(waiting, 1))
     records = (
         pa.RecordBatch.from_arrays(
             [*columns, pa.array(_wkb(shapes, multipart), type=pa.binary())],
             schema=whole,
         )
-        for shapes, columns in batches
+        for shapes, columns in itertools.chain(first, waiting)
     )
     if shapefile:
         kind = "Polygon"
     elif multipart:
         kind = "MultiPolygon"
-    else:  # what is cut at the antimeridian has several parts
-        kind = "Unknown" if crs == WGS84 else "Polygon"
+    else:  # what is cut at the antimeridian has several parts, and QGIS 3.22 takes an empty layer
+        # of unknown type for a table
+        kind = "Unknown" if crs == WGS84 and first else "Polygon"
     _write(
         path,
         pa.RecordBatchReader.from_batches(whole, records),

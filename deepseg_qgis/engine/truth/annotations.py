@@ -83,8 +83,10 @@ class Annotations:
         return AnnotatedArea(geometries[classes > 0], classes[classes > 0])
 
 
-def load(source: VectorSource, control: Control) -> Annotations:
+def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) -> Annotations:
     """Return the usable annotations of a layer; what had to be repaired or left out is logged.
+
+    ``may_be_empty`` says that a layer without features means something: there is nothing.
 
     Raises:
         VectorError: none is usable, or there are more categories than a byte can count.
@@ -98,7 +100,12 @@ def load(source: VectorSource, control: Control) -> Annotations:
     named = np.array([name is not None for name in names], dtype=bool)
     _tell(source, control, repaired, int((~usable).sum()), int((usable & ~named).sum()))
     keep = usable & named
-    if not keep.any():
+    if not len(keep) and not may_be_empty:
+        raise VectorError(
+            f"The annotation layer '{source.name}' is empty. Draw polygons, or choose another "
+            "layer."
+        )
+    if len(keep) and not keep.any():
         raise VectorError(
             f"The annotation layer '{source.name}' has {len(geometries)} features, but none of "
             "them is a polygon with a category. Draw polygons, fill in their category, or choose "

@@ -47,8 +47,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
         rasters = for_model(given, model.card.resolution_m, False, control)
-        layer = _named_alike(annotated.load(job.annotations, control), model.card, control)
-        annotated.require_touching(layer, rasters)
+        layer = _annotations(job, model.card, rasters, control)
         areas = _areas(job, layer, rasters, control)
         inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
         categories = _all_categories(model.card, layer, control)
@@ -79,6 +78,21 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     }
 
 
+def _annotations(
+    job: EvaluateJob, card: ModelCard, rasters: Sequence[Raster], control: Control
+) -> Annotations:
+    """Return the reference: with an area to evaluate, an empty layer says that nothing is there."""
+    layer = annotated.load(job.annotations, control, may_be_empty=job.aoi is not None)
+    if not len(layer.names):
+        control.warn(
+            f"The annotation layer '{layer.layer.name}' is empty: all that the model finds in the "
+            "area counts as a false positive."
+        )
+        return layer
+    annotated.require_touching(layer, list(rasters))
+    return _named_alike(layer, card, control)
+
+
 def _named_alike(layer: Annotations, card: ModelCard, control: Control) -> Annotations:
     """Return annotations without category field as of the model's category, if it has just one."""
     if layer.layer.category_field is not None or len(card.categories) != 1:
@@ -105,7 +119,7 @@ def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tu
     """
     known = {category.name for category in card.categories}
     others = tuple(category for category in layer.categories if category.name not in known)
-    if len(others) == len(layer.categories):
+    if others and len(others) == len(layer.categories):
         field = layer.layer.category_field
         there = f"the field '{field}'" if field else "no category field (CATEGORY_FIELD)"
         raise VectorError(

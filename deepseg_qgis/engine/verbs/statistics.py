@@ -57,7 +57,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         "output": job.output,
         "output_html": job.output_html,
         "count": int(usable.sum()),
-        "area_m2": sum(areas) if complete else None,
+        "area_m2": sum(areas, 0.0) if complete else None,
     }
 
 

@@ -89,8 +89,14 @@ def _folder(job: TileJob, control: Control) -> FolderOutput | None:
 
 def _labelled(job: TileJob, raster: Raster, control: Control) -> Labelled:
     assert job.annotations is not None
-    layer = load(job.annotations, control)
-    require_touching(layer, [raster])
+    layer = load(job.annotations, control, may_be_empty=job.aoi is not None)
+    if len(layer.names):
+        require_touching(layer, [raster])
+    else:
+        control.warn(
+            f"The annotation layer '{job.annotations.name}' is empty: all of the area of interest "
+            "is background in the data set."
+        )
     area = labelled_area(layer, job.aoi, raster, control)
     if job.aoi is None:
         control.warn(
