@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from deepseg_qgis.processing.category_fields import likely_category_field
 from deepseg_qgis.processing.polygon_layers import PolygonLayer
 from deepseg_qgis.processing.raster_layers import is_georeferenced, raster_sources, wkt_of
 from qgis.core import (
@@ -92,11 +93,18 @@ class ChosenLayers:
         if layer is not None and self._context.temporaryLayerStore().mapLayer(layer.id()):
             layer.loadDefaultStyle()  # QGIS opens files without the style beside them
         field = self._category_field(name, layer)
+        likely = likely_category_field(source.fields(), layer)
+        if field == "" and likely:
+            feedback.pushWarning(
+                f"'{source.sourceName()}' has a field '{likely}', but no category field is "
+                "chosen: all its polygons count as one category. Choose the field if it holds "
+                "categories."
+            )
         given = self._parameters[name]
         self._polygons[name] = PolygonLayer(
             source,
             layer,
-            field,
+            field or None,
             definition.description(),
             selected_only=isinstance(given, QgsProcessingFeatureSourceDefinition)
             and given.selectedFeaturesOnly,
@@ -105,13 +113,16 @@ class ChosenLayers:
             self.polygons(name, feedback)
 
     def _category_field(self, parent: str, layer: QgsVectorLayer | None) -> str | None:
-        """Return the field that was chosen from the layer of the parameter ``parent``."""
+        """Return the field that was chosen from the layer of the parameter ``parent``.
+
+        It is '' where none was chosen, and None where the layer's categories do not matter.
+        """
         for definition in self._algorithm.parameterDefinitions():
             if definition.type() == "field" and definition.parentLayerParameterName() == parent:
                 chosen = self._algorithm.parameterAsString(
                     self._parameters, definition.name(), self._context
                 )
-                return chosen or self._algorithm.field_if_empty(layer)
+                return chosen or self._algorithm.field_if_empty(layer) or ""
         return None
 
 

@@ -12,6 +12,7 @@ import pyogrio
 import pytest
 import shapely
 from deepseg_qgis.processing import raster_layers
+from deepseg_qgis.processing.category_fields import likely_category_field
 from deepseg_qgis.processing.polygon_layers import category_text, flat_polygons
 from qgis.core import (
     NULL,
@@ -70,6 +71,46 @@ def test_features_and_their_categories_arrive(sent: Callable[..., Any], engine: 
     assert job["path"].endswith("input.gpkg")
     assert sorted(job["colours"]) == ["field", "house"]
     assert len(set(job["colours"].values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "likely"),
+    [
+        ("field=id:integer&field=category:string", "category"),
+        ("field=Class:string&field=Category:string", "Category"),
+        ("field=id:integer&field=LABEL:integer", "LABEL"),
+        ("field=id:integer&field=height:double", None),
+    ],
+)
+def test_a_category_field_that_was_not_chosen_is_warned_of(
+    run: Run,
+    engine: Any,
+    raster: Any,
+    feedback: Any,
+    tmp_path: Path,
+    fields: str,
+    likely: str | None,
+) -> None:
+    polygons = layer((SQUARE, 1, 2), fields=fields)
+    given = {"INPUT": [raster()], "ANNOTATIONS": polygons, "AOI": polygons}
+    run("train", OUTPUT=str(tmp_path / "m.safetensors"), **given)
+    said = [text for text in feedback.all("warning") if "count as one category" in text]
+    assert len(said) == bool(likely)
+    assert f"'{likely}'" in "".join(said) or not likely
+    assert engine.job["annotations"]["category_field"] is None
+    if likely:
+        given["CATEGORY_FIELD"] = likely
+        run("train", OUTPUT=str(tmp_path / "m.safetensors"), **given)
+        assert len([text for text in feedback.all("warning") if "one category" in text]) == 1
+
+
+def test_the_field_that_colours_a_layer_is_its_category_field() -> None:
+    polygons = layer((SQUARE, "a"), fields="field=kind:string&field=label:string")
+    assert likely_category_field(polygons.fields(), polygons) == "label"
+    polygons.setRenderer(QgsCategorizedSymbolRenderer("kind", []))
+    assert likely_category_field(polygons.fields(), polygons) == "kind"
+    polygons.setRenderer(QgsCategorizedSymbolRenderer("upper(kind)", []))
+    assert likely_category_field(polygons.fields(), polygons) == "label"
 
 
 def test_unsaved_edits_arrive(sent: Callable[..., Any]) -> None:

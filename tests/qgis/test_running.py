@@ -356,7 +356,7 @@ def test_progress_epochs_and_warnings_are_told(
         say(events.Result({}))
         """
     )
-    run("train", INPUT=[raster()], ANNOTATIONS=polygons)
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons, CATEGORY_FIELD="category")
     assert feedback.all("progress") == ["Training (about 2 min left)"]
     assert feedback.progress() == 25.0
     assert (

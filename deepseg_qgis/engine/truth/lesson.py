@@ -16,7 +16,7 @@ from deepseg_qgis.engine.truth import countability, ground_truth
 from deepseg_qgis.engine.truth.annotations import Annotations, Category
 from deepseg_qgis.engine.truth.countability import Judged
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.errors import MOST_LISTED, VectorError, listed
+from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
 from deepseg_qgis.jobs import TrainJob
 
 FEW = 10
@@ -172,7 +172,8 @@ def _warn_of_few(found: Sequence[Judged], tile_size_px: int, control: Control) -
     if few:
         rarest = sorted(few, key=lambda each: each.objects)[:MOST_LISTED]
         named = ", ".join(f"{each.objects} of '{each.category.name}'" for each in rarest)
-        more = f" and {len(few) - MOST_LISTED} more categories" if len(few) > MOST_LISTED else ""
+        rest = counted(len(few) - MOST_LISTED, "more category", "more categories")
+        more = f" and {rest}" if len(few) > MOST_LISTED else ""
         control.warn(
             f"Training on few polygons: {named}{more}. A model hardly learns from fewer than "
             f"{FEW}; some tens of each category, in different places, are a good start. Draw more, "
