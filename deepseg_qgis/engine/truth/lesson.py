@@ -145,12 +145,12 @@ def _countable(
     _warn_of_few(found, job.tile_size_px, control)
     result = countability.countable(job.task, stuff, found, job.tile_size_px)
     by_annotations = countability.judges(job.task, stuff)
-    for each, counted in zip(found, result, strict=True):
-        kept = "objects are told apart" if counted else "connected ground is one object"
+    for each, is_counted in zip(found, result, strict=True):
+        kept = "objects are told apart" if is_counted else "connected ground is one object"
         free = by_annotations and each.category.name not in stuff
         why = each.reason(job.tile_size_px) if free else "as asked for"
         control.log(f"{each.text}: {kept} ({why}).")
-        if counted and each.in_parts:
+        if is_counted and each.in_parts:
             control.warn(
                 f"{each.in_parts} feature(s) of '{each.category.name}' have several parts. Each "
                 "counts as one object, and none will ever be found as one: run 'Multipart to "
