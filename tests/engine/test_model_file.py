@@ -250,7 +250,7 @@ def test_a_raster_of_another_kind_is_told_what_the_model_expects(make_raster):
     for image in (np.ones((3, 8, 8), dtype=np.uint16), np.ones((2, 8, 8), dtype=np.uint8)):
         with (
             Raster(make_raster(image)) as raster,
-            pytest.raises(RasterError, match=r"expects 2 band\(s\) of type uint16 \(red, nir\)"),
+            pytest.raises(RasterError, match=r"expects 2 bands of type uint16 \(red, nir\)"),
         ):
             model_file.check_fits(CARD, raster)
     with Raster(make_raster(np.ones((2, 8, 8), dtype=np.uint16))) as raster:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
 from deepseg_qgis.engine.files.raster_inputs.resampling import Resampled, north_up
 from deepseg_qgis.engine.files.rasters import Raster, as_mosaic, for_model, opened
@@ -27,7 +28,7 @@ class Picture:
     def __init__(self, values, valid, grid) -> None:
         self.values, self.valid, self.grid = values, valid, grid
         self.bands, self.dtype = len(values), str(values.dtype)
-        self.band_names, self.colours = ("grey",) * len(values), {}
+        self.band_info, self.colours = (Band("grey"),) * len(values), {}
 
     def read(self, window):
         rows, columns = window.slices

@@ -131,7 +131,7 @@ def test_training_on_what_cannot_be_used(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"INPUT": "two_bands.tif"}, "The model expects 3 band(s) of type uint8"),
+        ({"INPUT": "two_bands.tif"}, "The model expects 3 bands of type uint8"),
         ({"INPUT": "cut.tif"}, "could not be read as a raster"),
         ({"MODEL": "text.safetensors"}, "it does not start like one"),
         ({"MODEL": "absurd.safetensors"}, "it does not start like one"),

@@ -4,11 +4,12 @@
 
     deepseg_dataset.json        what is in it: categories, parts, tile size
     train/                      and likewise validation/ and test/
-        images/scene_r3_c5.tif  bands and type of the raster, 0 (floats: NaN) where there is no data
+        images/scene_r3_c5.tif  values and bands of the raster, 0 (floats: NaN) without data
         masks/scene_r3_c5.tif   0 background, 1… the categories, 255 not known or no data
         annotations.json        COCO, with the pixels of each object exact
 
-Outside of the labelled area nothing is known.
+Outside of the labelled area nothing is known. Values are what the raster's numbers mean: colours of
+a palette, and float32 where it has a scale or an offset, since few programs look for those.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import chips
 from deepseg_qgis.engine.exchange.chips import PARTS, Parts
 from deepseg_qgis.engine.exchange.coco_dataset import CocoDataset
+from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.files.raster_output import RasterOutput
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, burnt
@@ -128,7 +130,7 @@ class _Writer:
         name = f"{self._stem}_r{tile.row}_c{tile.column}.tif"
         values = _without_invalid(pixels.values, pixels.valid)
         nodata = float("nan") if values.dtype.kind == "f" else None
-        self._save(part, "images", name, window, values, nodata)
+        self._save(part, "images", name, window, values, nodata, labelled.raster.kind.bands)
         mask = np.where(known, classes, np.uint8(UNKNOWN))[None]
         self._save(part, "masks", name, window, mask, UNKNOWN)
         image = file.add_image(f"images/{name}", window.height, window.width)
@@ -151,12 +153,14 @@ class _Writer:
         window: Window,
         values: NDArray[np.generic],
         nodata: float | None,
+        bands: Sequence[Band] = (),
     ) -> None:
         own = self.labelled.raster.grid
         moved = own.transform @ Affine.translation(window.column, window.row)
         grid = Grid(window.width, window.height, moved, own.crs)
         path = str(self._folder / part / kind / name)
         with RasterOutput(path, grid, len(values), str(values.dtype), nodata) as output:
+            output.tell_bands(bands)
             output.write(grid.window, values)
 
     def description(self, tiles: Sequence[Tile]) -> dict[str, Any]:

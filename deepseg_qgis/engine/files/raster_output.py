@@ -23,6 +23,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
+from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import OutputError
@@ -116,6 +117,22 @@ class RasterOutput:
         for number, name in enumerate(names, start=1):
             self._dataset.set_band_description(number, name)
 
+    def tell_bands(self, bands: Sequence[Band]) -> None:
+        """Write the bands' names and what they show, before any window.
+
+        What the file says already is left as it is.
+        """
+        old = self._dataset.colorinterp
+        new = [_interpretation(band) or old[number] for number, band in enumerate(bands)]
+        if new and new != list(old):
+            self._dataset.colorinterp = new
+        for number, band in enumerate(bands, start=1):
+            if band.key and band.name != new[number - 1].name:
+                self._dataset.set_band_description(number, band.name)
+            if band.wavelength_um is not None:
+                wavelength = f"{band.wavelength_um:.6g}"
+                self._dataset.update_tags(number, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=wavelength)
+
     def colour(self, colours: Mapping[int, str]) -> None:
         """Give the values of the one band their colours, ``#rrggbb``."""
         table = {
@@ -150,6 +167,10 @@ class RasterOutput:
             return self.close()
         with contextlib.suppress(OutputError):  # what went wrong first is what is told
             self.close()
+
+
+def _interpretation(band: Band) -> ColorInterp | None:
+    return ColorInterp[band.colour] if band.colour in ColorInterp.__members__ else None
 
 
 def write_cog(source: str, destination: str, overviews: str) -> None:

@@ -7,6 +7,7 @@ cache, which is bounded. How pixels come out of datasets stands in `raster_input
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import warnings
@@ -19,10 +20,13 @@ from rasterio.io import DatasetReader
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import safety
+from deepseg_qgis.engine.files.raster_inputs.bands import Kind
 from deepseg_qgis.engine.files.raster_inputs.broken_blocks import check_complete
 from deepseg_qgis.engine.files.raster_inputs.dataset import DatasetPixels
 from deepseg_qgis.engine.files.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
+from deepseg_qgis.engine.files.raster_inputs.fitting import Fitted, fit
 from deepseg_qgis.engine.files.raster_inputs.mosaic import Mosaic, mosaic_name
+from deepseg_qgis.engine.files.raster_inputs.physical import Physical, about_meaning, is_physical
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels as Pixels
 from deepseg_qgis.engine.files.raster_inputs.pixels import PixelSource, padded
 from deepseg_qgis.engine.files.raster_inputs.placement import grid_of
@@ -44,7 +48,8 @@ class Raster:
     Alpha bands, masks, nodata values, NaN and infinity are *not data* and show up in
     `Pixels.valid` alone, never as bands; so do broken blocks, which ``control`` is told of.
     ``files`` are the paths that its pixels come from (none for pictures that are no file), ``grid``
-    is where they lie, ``notices`` what the user should know about that.
+    is where they lie, ``notices`` what the user should know about that. Values are what the stored
+    numbers mean, by palette, scale and offset; ``stored`` asks for the numbers themselves (labels).
     ``pixels`` is given for pictures that are no file; whoever gives it closes it.
 
     Raises:
@@ -57,10 +62,14 @@ class Raster:
         control: Control | None = None,
         pixels: PixelSource | None = None,
         network: bool | None = None,
+        *,
+        stored: bool = False,
     ) -> None:
         self.source = source
         self.notices: list[str] = []
         self.files: tuple[str, ...] = ()
+        self.meaning = ""
+        self._stored = stored
         self._lock = threading.Lock()
         self._dataset: DatasetReader | None = None
         self._environment = contextlib.ExitStack()
@@ -92,9 +101,14 @@ class Raster:
         return self._pixels.dtype
 
     @property
+    def kind(self) -> Kind:
+        """What its pixels are."""
+        return Kind(self._pixels.band_info, self.dtype)
+
+    @property
     def band_names(self) -> tuple[str, ...]:
         """Each band's description, or its colour, or its number."""
-        return self._pixels.band_names
+        return tuple(band.name for band in self._pixels.band_info)
 
     @property
     def colours(self) -> Mapping[int, str]:
@@ -128,6 +142,12 @@ class Raster:
         shape = (max(1, round(window.height / shrink)), max(1, round(window.width / shrink)))
         with self._lock, _explained(self.source.path):
             return self._pixels.thumbnail(window, shape)
+
+    def fitted(self, chosen: Sequence[int], dtype: str) -> Raster:
+        """Return the raster with some of its bands (counted from 0), as another type."""
+        if list(chosen) == list(range(self.bands)) and self.dtype == dtype:
+            return self
+        return Raster(self.source, pixels=Fitted(self._pixels, chosen, dtype))
 
     def at_resolution(self, resolution_m: float | None) -> Raster:
         """Return the raster as a model of that ground sample distance should see it.
@@ -177,7 +197,12 @@ class Raster:
             self.files = tuple(each for each in dataset.files if not each.endswith(".aux.xml"))
             grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
             pixels = self._read_from(dataset, grid, control)
-        return pixels
+        # of the stored numbers: it may change in a file beside the raster
+        self.meaning = hashlib.sha256(repr(pixels.band_info).encode()).hexdigest()
+        if self._stored or is_physical(pixels):
+            return pixels
+        control.log(about_meaning(self.name, pixels.band_info))
+        return Physical(pixels)
 
     def _read_from(self, dataset: DatasetReader, grid: Grid, control: Control) -> PixelSource:
         """Return the way to read a dataset that suits its format."""
@@ -201,9 +226,11 @@ class Raster:
 
 @contextlib.contextmanager
 def opened(
-    sources: Sequence[RasterSource], control: Control | None = None
+    sources: Sequence[RasterSource], control: Control | None = None, *, stored: bool = False
 ) -> Iterator[list[Raster]]:
     """Open several rasters at once; what the user should know about them is told in the log.
+
+    ``stored`` asks for the stored numbers, see `Raster`.
 
     Raises:
         RasterError: one of them cannot be read, or most of what was read of one was broken.
@@ -212,7 +239,8 @@ def opened(
     network = any(safety.is_remote(source.path) for source in sources)
     with contextlib.ExitStack() as stack:
         rasters = [
-            stack.enter_context(Raster(source, control, network=network)) for source in sources
+            stack.enter_context(Raster(source, control, network=network, stored=stored))
+            for source in sources
         ]
         tell(rasters, control)
         yield rasters
@@ -230,6 +258,29 @@ def as_mosaic(rasters: Sequence[Raster]) -> Raster:
     source = rasters[0].source
     together = RasterSource(source.path, source.crs_wkt, mosaic_name(names))
     return Raster(together, pixels=Mosaic([raster._pixels for raster in rasters], names))
+
+
+def alike(rasters: Sequence[Raster], kind: Kind, owner: str, control: Control) -> list[Raster]:
+    """Return the rasters as ``owner`` expects them; what changes is told in the log.
+
+    Raises:
+        RasterError: one has other bands, another data type or another unit.
+    """
+    fits = [fit(kind, raster.kind, owner, raster.name) for raster in rasters]
+    for each in fits:
+        for notice in each.notices:
+            control.warn(notice)
+    return [
+        raster.fitted(each.chosen, kind.dtype) for raster, each in zip(rasters, fits, strict=True)
+    ]
+
+
+def model_raster(rasters: Sequence[Raster]) -> Raster:
+    """Return the raster whose bands a model of all of them takes.
+
+    It is the first; where there are others, not one whose palette happens to hold greys alone.
+    """
+    return next((raster for raster in rasters if not raster.kind.bands[0].palette), rasters[0])
 
 
 def for_model(

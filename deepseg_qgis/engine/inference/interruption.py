@@ -59,6 +59,7 @@ class Interruptible:
         self.card = inference.card
         self._files = {raster.source: Files.of(raster.files) for raster in rasters}
         self._all_files = Files.of([path for raster in rasters for path in raster.files])
+        self._meanings = [each.meaning for each in rasters]
         self.coverages: list[Coverage] = []
 
     @property
@@ -159,6 +160,7 @@ class Interruptible:
             every=every,
             levels=self._inference.levels.tobytes().hex(),
             files=repr(files.states),
+            meaning=repr(self._meanings),
             grid=repr((raster.source, tuple(grid.transform), grid.width, grid.height)),
             crs=grid.crs.to_wkt() if grid.crs is not None else "",
             area=hashlib.sha256(shapely.to_wkb(area.geometry)).hexdigest(),

@@ -14,6 +14,7 @@ import shapely
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.training import Trained
+from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.truth.countability import task_of
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
@@ -58,6 +59,7 @@ def card(job: TrainJob, lesson: Lesson, resolution_m: float | None, trained: Tra
         },
         history=tuple(_plain(epoch) for epoch in trained.history),
         versions={"deepseg": __version__} | _versions(),
+        band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),
     )
 
 

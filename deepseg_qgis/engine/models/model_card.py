@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
 from deepseg_qgis.engine.truth.annotations import MOST_CATEGORIES, Category
 from deepseg_qgis.engine.truth.countability import task_of
 from deepseg_qgis.errors import ModelError
 
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
+LONGEST_NAME = 1000
+BAND_FIELDS = ("colour", "wavelength_um", "scale", "offset", "stored")
 TASKS = ("semantic", "instance", "panoptic")
 OBJECT_PLANES = ("height", "certainty")
 """What a network that tells objects apart says of each pixel, behind the probabilities."""
@@ -38,6 +41,7 @@ class ModelCard:
     where they are not told apart), ``least_px`` how many pixels an object has at least; these two
     are empty if no category is countable. ``smoothing_px`` is how far heights are smoothed (the
     Gaussian's standard deviation); ``resolution_m`` the ground sample distance in metres or None;
+    ``band_info`` has the fields of `Band` that tell each band apart, if they are known;
     ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
     GeoJSON geometry in that CRS.
     """
@@ -64,12 +68,21 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    band_info: tuple[Mapping[str, Any], ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
     def bands(self) -> int:
         """The number of bands that the network takes."""
         return len(self.band_names)
+
+    @property
+    def kind(self) -> Kind:
+        """What a raster's pixels must be."""
+        if not self.band_info:  # a card of DeepSeg 0.3 and older
+            return Kind(tuple(map(named, self.band_names)), self.dtype)
+        pairs = zip(self.band_names, self.band_info, strict=True)
+        return Kind(tuple(Band(name, **info) for name, info in pairs), self.dtype)
 
     @property
     def objects(self) -> bool:
@@ -86,6 +99,11 @@ class ModelCard:
         """What the network says of each pixel: first the probability of each category."""
         names = tuple(category.name for category in self.categories)
         return (*names, *OBJECT_PLANES) if self.objects else names
+
+
+def band_info(band: Band) -> dict[str, Any]:
+    """Return what a card keeps of a band beside its name."""
+    return {name: getattr(band, name) for name in BAND_FIELDS}
 
 
 def to_json(card: ModelCard) -> str:
@@ -141,6 +159,7 @@ def from_json(text: str) -> ModelCard:
         training=_objects([content.get("training", {})], "training")[0],
         history=_objects(content.get("history", []), "history"),
         versions=_objects([content.get("versions", {})], "versions")[0],
+        band_info=_band_info(content.get("band_info", []), len(bands)),
     )
 
 
@@ -160,7 +179,7 @@ def _categories(value: object) -> tuple[Category, ...]:
     categories = []
     for entry in entries:
         name, colour = entry.get("name"), entry.get("colour")
-        if not isinstance(name, str) or not name or len(name) > 1000:
+        if not isinstance(name, str) or not name or len(name) > LONGEST_NAME:
             raise _bad("a category has no proper name")
         if not isinstance(colour, str) or not COLOUR.fullmatch(colour):
             raise _bad(f"the colour of category {name[:40]!r} is not like #12ab34")
@@ -194,6 +213,28 @@ def _least_px(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
         return ()
     sizes = _numbers(value, len(countable), 0, 2**31, "smallest sizes")
     return tuple(int(size) for size in sizes)
+
+
+def _band_info(value: object, count: int) -> tuple[Mapping[str, Any], ...]:
+    entries = _objects(value, "bands")
+    if len(entries) not in (0, count):
+        raise _bad(f"it describes {len(entries)} bands, expected {count}")
+    return tuple(
+        {
+            "colour": _text(entry.get("colour", ""), "colour"),
+            "wavelength_um": _optional_number(entry.get("wavelength_um"), 0, 1e7, "wavelength"),
+            "scale": _number(entry.get("scale", 1.0), -1e38, 1e38, "scale"),
+            "offset": _number(entry.get("offset", 0.0), -1e38, 1e38, "offset"),
+            "stored": _text(entry.get("stored", ""), "stored type"),
+        }
+        for entry in entries
+    )
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise _bad(f"its {what} is no short text")
+    return value
 
 
 def _list(value: object, what: str) -> list[Any]:

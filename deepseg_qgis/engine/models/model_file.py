@@ -14,11 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deepseg_qgis.engine.files.raster_inputs.fitting import fit
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.models.model_card import ModelCard, from_json
-from deepseg_qgis.errors import ModelError, RasterError
+from deepseg_qgis.errors import ModelError
 
 CARD_KEY = "deepseg"
+MODEL = "The model"
+"""What messages call it."""
 LARGEST_HEADER_BYTES = 1_000_000
 
 
@@ -66,15 +69,9 @@ def check_fits(card: ModelCard, raster: Raster) -> None:
     """Check that a raster is of the kind that the model was trained on.
 
     Raises:
-        RasterError: it has other bands or another data type.
+        RasterError: it has other bands, another data type or another unit.
     """
-    if raster.bands != card.bands or raster.dtype != card.dtype:
-        raise RasterError(
-            f"The model expects {card.bands} band(s) of type {card.dtype} "
-            f"({', '.join(card.band_names)}); {raster.name} has {raster.bands} of type "
-            f"{raster.dtype} ({', '.join(raster.band_names)}). Choose a raster like the one it was "
-            "trained on, or train a model on this kind of raster."
-        )
+    fit(card.kind, raster.kind, MODEL, raster.name)
 
 
 def _header(path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
+from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.models import model_file
@@ -46,7 +46,8 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        rasters = for_model(given, model.card.resolution_m, False, control)
+        fitted = alike(given, model.card.kind, model_file.MODEL, control)
+        rasters = for_model(fitted, model.card.resolution_m, False, control)
         layer = _annotations(job, model.card, rasters, control)
         areas = _areas(job, layer, rasters, control)
         inference = Inference(model, Settings(job.device, threshold=job.threshold), control)

@@ -93,7 +93,7 @@ def _write_labels(
     legend = Legend()
     lossy = in_colours = False
     for number, label in enumerate(labels):
-        with Raster(label.source) as raster:
+        with Raster(label.source, stored=True) as raster:
             share = control.part(
                 SURVEY_SHARE * number / len(labels), SURVEY_SHARE * (number + 1) / len(labels)
             )
@@ -113,7 +113,7 @@ def _write_labels(
         rest = control.part(SURVEY_SHARE, 1.0)
         for number, label in enumerate(labels):
             share = rest.part(number / len(labels), (number + 1) / len(labels))
-            with Raster(label.source) as raster:
+            with Raster(label.source, stored=True) as raster:
                 known = found[number]
                 yield from label_rasters.outlined(raster, known, naming, label.place, share)
 

@@ -47,7 +47,10 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
     """
     check_shaping(job.simplify_px, job.outlines)
     check_threshold(job.threshold)
-    with Outputs(control) as outputs, opened([job.probabilities], control) as (raster,):
+    with (
+        Outputs(control) as outputs,
+        opened([job.probabilities], control, stored=True) as (raster,),
+    ):
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         about = from_tags(raster.tags(NAMESPACE), raster.name)

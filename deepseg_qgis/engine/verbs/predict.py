@@ -14,7 +14,7 @@ import shapely
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
+from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
@@ -54,7 +54,8 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        rasters = for_model(given, model.card.resolution_m, job.mosaic, control)
+        fitted = alike(given, model.card.kind, model_file.MODEL, control)
+        rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
         inference = Inference(model, _settings(job), control)
         crs = _output_crs(path, rasters, control)
         kept = journals if job.resume else None

@@ -55,7 +55,7 @@ def run(job: TileJob, control: Control) -> dict[str, Any]:
         folder = _folder(job, control)
         if folder is not None:
             stack.enter_context(folder)
-        raster = stack.enter_context(Raster(job.raster))
+        raster = stack.enter_context(Raster(job.raster, control))
         crs = vectors.crs_for(path, raster.grid.crs)
         tiles: Iterable[Tile] = _tiles(job, raster, control)
         part_of: dict[tuple[int, int], str] | None = None

@@ -15,7 +15,7 @@ import torch
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, for_model, opened
+from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, model_raster, opened
 from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
@@ -25,7 +25,7 @@ from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.engine.pages import report_training
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.engine.truth.lesson import lesson
-from deepseg_qgis.errors import ParameterError, RasterError
+from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import TrainJob
 
 TASKS = ("auto", "semantic", "instance", "panoptic")
@@ -43,7 +43,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         validation_path = outputs.optional(job.output_validation)
         html_path = outputs.optional(job.output_html)
         log_path = outputs.optional(job.output_log)
-        _check_alike(rasters)
+        first = model_raster(rasters)
+        rasters = alike(rasters, first.kind, f"Training on {first.name}", control)
         resolution_m = _finest_m(rasters)
         rasters = for_model(rasters, resolution_m, False, control)
         torch.manual_seed(job.seed)
@@ -98,18 +99,6 @@ def _settings(job: TrainJob) -> Settings:
         patience=job.patience,
         device=job.device,
     )
-
-
-def _check_alike(rasters: Sequence[Raster]) -> None:
-    """Check that all rasters have the same bands, so that one network can take them all."""
-    first = rasters[0]
-    for other in rasters[1:]:
-        if (other.bands, other.dtype) != (first.bands, first.dtype):
-            raise RasterError(
-                f"All rasters must have the same bands: {first.name} has {first.bands} of type "
-                f"{first.dtype}, {other.name} has {other.bands} of type {other.dtype}. Train on "
-                "rasters of one kind."
-            )
 
 
 def _finest_m(rasters: Sequence[Raster]) -> float | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, named, wavelength_um
 from deepseg_qgis.engine.files.raster_inputs.broken_blocks import BrokenBlocks
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
 from deepseg_qgis.engine.geometry.georeference import Grid
@@ -51,7 +54,7 @@ class DatasetPixels:
         self.grid = grid
         self.dataset = dataset
         # asked for now: after a failed read, rasterio takes the old error for one of these
-        names, self._flagged = _band_names(dataset), _flagged(dataset)
+        info, self._flagged = _band_info(dataset), _flagged(dataset)
         self.colours = _colours(dataset)
         self.broken = BrokenBlocks(source, grid, dataset.block_shapes[0], warn)
         self.alpha = _alpha_band(dataset, self._flagged)
@@ -61,7 +64,7 @@ class DatasetPixels:
         self.dtype = str(np.result_type(*{dataset.dtypes[i - 1] for i in self.indexes}))
         if np.dtype(self.dtype).kind not in "uif":
             raise _unfit(dataset)
-        self.band_names = tuple(names[i - 1] for i in self.indexes)
+        self.band_info = tuple(info[i - 1] for i in self.indexes)
 
     @property
     def bands(self) -> int:
@@ -157,14 +160,33 @@ class DatasetPixels:
         return small
 
 
-def _band_names(dataset: DatasetReader) -> list[str]:
-    """Return each band's description, or its colour, or its number."""
-    names = []
+def _band_info(dataset: DatasetReader) -> list[Band]:
+    """Return what is known of each band; its name is its description, or colour, or number."""
+    found = []
     colours, descriptions = dataset.colorinterp, dataset.descriptions
     for i, colour, description in zip(dataset.indexes, colours, descriptions, strict=True):
         plain = colour.name in ("undefined", "gray")
-        names.append(description or (f"band {i}" if plain else colour.name))
-    return names
+        name = description or (f"band {i}" if plain else colour.name)
+        wavelength = wavelength_um(dataset.tags(i) | dataset.tags(i, ns="IMAGERY"))
+        known = named(name, wavelength, "" if description else colour.name)
+        found.append(replace(known, **_stored_as(dataset, i, colour)))
+    return found
+
+
+def _stored_as(dataset: DatasetReader, band: int, colour: ColorInterp) -> dict[str, Any]:
+    """Return what the stored numbers of a band mean, as fields of `Band`."""
+    dtype = dataset.dtypes[band - 1]
+    scale, offset = dataset.scales[band - 1], dataset.offsets[band - 1]
+    known = math.isfinite(scale) and math.isfinite(offset) and scale != 0.0
+    fields = {"stored": dtype} | ({"scale": scale, "offset": offset} if known else {})
+    if colour != ColorInterp.palette or not dtype.startswith(("uint", "int")):
+        return fields
+    try:
+        table = dataset.colormap(band)
+    except ValueError:
+        return fields
+    nothing = (0, 0, 0, 0)
+    return fields | {"palette": tuple(table.get(i, nothing) for i in range(max(table) + 1))}
 
 
 def _colours(dataset: DatasetReader) -> Mapping[int, str]:

@@ -42,7 +42,7 @@ class DecodedBlocks:
     def __init__(self, datasets: Sequence[DatasetPixels], block: tuple[int, int]) -> None:
         first = datasets[0]
         self.grid, self.bands, self.dtype = first.grid, first.bands, first.dtype
-        self.band_names, self.colours = first.band_names, first.colours
+        self.band_info, self.colours = first.band_info, first.colours
         self._first = first
         self._datasets = list(datasets)
         self._idle: queue.SimpleQueue[DatasetPixels] = queue.SimpleQueue()

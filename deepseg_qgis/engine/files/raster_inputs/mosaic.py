@@ -32,7 +32,7 @@ class Mosaic:
     def __init__(self, sources: Sequence[PixelSource], names: Sequence[str]) -> None:
         first = sources[0]
         self.bands, self.dtype = first.bands, first.dtype
-        self.band_names, self.colours = first.band_names, first.colours
+        self.band_info, self.colours = first.band_info, first.colours
         for source, name in zip(sources[1:], names[1:], strict=True):
             _check_alike(first, source, names[0], name)
         places = [_place(first.grid, source.grid) for source in sources]

@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 
@@ -47,8 +48,8 @@ class PixelSource(Protocol):
         """The numpy name of the values' type."""
 
     @property
-    def band_names(self) -> tuple[str, ...]:
-        """Each band's description, or its colour, or its number."""
+    def band_info(self) -> tuple[Band, ...]:
+        """What is known of each band."""
 
     @property
     def colours(self) -> Mapping[int, str]:

@@ -130,7 +130,7 @@ class Resampled:
     def __init__(self, source: PixelSource, grid: Grid) -> None:
         self.grid = grid
         self.bands, self.dtype = source.bands, source.dtype
-        self.band_names, self.colours = source.band_names, source.colours
+        self.band_info, self.colours = source.band_info, source.colours
         self._source = source
         self._to_source: Affine = ~source.grid.transform @ grid.transform
         a, b, _, d, e, _ = self._to_source[:6]

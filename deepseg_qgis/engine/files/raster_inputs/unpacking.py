@@ -77,7 +77,7 @@ class Unpacked:
 
     def __init__(self, packed: DatasetPixels, name: str, open_: Open, control: Control) -> None:
         self.grid, self.bands, self.dtype = packed.grid, packed.bands, packed.dtype
-        self.band_names, self.colours = packed.band_names, packed.colours
+        self.band_info, self.colours = packed.band_info, packed.colours
         self._packed, self._name, self._open, self._control = packed, name, open_, control
         dataset = packed.dataset
         by_band = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "BAND"

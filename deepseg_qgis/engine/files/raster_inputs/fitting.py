@@ -1,0 +1,149 @@
+"""A picture as a network expects it: its bands in order, in the dtype and the unit of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.files.raster_inputs import band_order
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind
+from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels, PixelSource
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.errors import RasterError
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which bands to take (by number, from 0), and what the user should know about that."""
+
+    chosen: tuple[int, ...]
+    notices: tuple[str, ...]
+
+
+def fit(wanted: Kind, found: Kind, owner: str, name: str) -> Fit:
+    """Return how the raster called ``name`` is to be read as ``owner`` expects it.
+
+    Raises:
+        RasterError: it has other bands, another data type or another unit.
+    """
+    chosen = band_order.matched(wanted.bands, found.bands)
+    if chosen is None:
+        raise _other_bands(wanted, found, owner, name)
+    taken = Kind(tuple(found.bands[i] for i in chosen), found.dtype)
+    _check_unit(wanted, taken, owner, name)
+    names = ", ".join(band.name for band in taken.bands)
+    reordered = chosen != tuple(range(len(found.bands))) and len(set(chosen)) == len(chosen)
+    if reordered:
+        numbers = ", ".join(str(i + 1) for i in chosen)
+        return Fit(chosen, (f"{name}: bands {numbers} are used in this order, as {names}.",))
+    if len(chosen) == len(found.bands) and band_order.differ_in_name(wanted.bands, taken.bands):
+        expected = ", ".join(band.name for band in wanted.bands)
+        told = (
+            f"{name}: its bands are called {names}, {owner} expects {expected}. They are used in "
+            "the order of the file. Check that they show the same."
+        )
+        return Fit(chosen, (told,))
+    return Fit(chosen, ())
+
+
+class Fitted:
+    """Some bands of a picture, in another order or type; a `PixelSource`."""
+
+    def __init__(self, source: PixelSource, chosen: Sequence[int], dtype: str) -> None:
+        self.grid, self.dtype, self.bands = source.grid, dtype, len(chosen)
+        self.colours: Mapping[int, str] = {}
+        self.band_info = tuple(source.band_info[i] for i in chosen)
+        self._source, self._chosen = source, list(chosen)
+
+    def read(self, window: Window) -> Pixels:
+        """Return the pixels of a window inside the grid."""
+        return self._of(self._source.read(window))
+
+    def thumbnail(self, window: Window, shape: tuple[int, int]) -> Pixels:
+        """Return a window shrunk to (rows, columns) by nearest neighbour."""
+        return self._of(self._source.thumbnail(window, shape))
+
+    def check_read(self) -> None:
+        """Raise RasterError if most of what was read turned out to be broken."""
+        self._source.check_read()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _of(self, pixels: Pixels) -> Pixels:
+        values = pixels.values[self._chosen]
+        if values.dtype != self.dtype:
+            values = _as_dtype(np.where(pixels.valid, values, 0), np.dtype(self.dtype))
+        return Pixels(values, pixels.valid)
+
+
+def _as_dtype(values: NDArray[np.generic], kind: np.dtype[np.generic]) -> NDArray[np.generic]:
+    if kind.kind != "f":
+        limits = np.iinfo(kind.name)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return values.astype(kind)
+
+
+def _check_unit(wanted: Kind, found: Kind, owner: str, name: str) -> None:
+    """Check that equal values mean the same on both sides.
+
+    Real numbers are values. So are whole numbers without scale and offset, and an offset alone
+    leaves the unit as it is.
+    """
+    both = wanted.dtype, found.dtype
+    if both[0] == both[1] or all(np.dtype(kind).kind == "f" for kind in both):
+        return
+    scaled, plain = (wanted, found) if wanted.is_scaled else (found, wanted)
+    if plain.is_scaled or not scaled.is_scaled:
+        raise _other_bands(wanted, found, owner, name)
+    same_unit = all(band.scale == 1.0 for band in scaled.bands)
+    if not same_unit or any(band.stored != plain.dtype for band in scaled.bands):
+        raise _other_unit(wanted, found, owner, name)
+
+
+def _other_bands(wanted: Kind, found: Kind, owner: str, name: str) -> RasterError:
+    return RasterError(
+        f"{owner} expects {wanted.text}; {name} has {found.text}.{_missing(wanted, found)} Choose "
+        "a raster of the same kind, or train a model on this kind."
+    )
+
+
+def _missing(wanted: Kind, found: Kind) -> str:
+    """Return a sentence on what is there under no name, or '' where that is not the trouble."""
+    if len(wanted.bands) > len(found.bands) or wanted.dtype != found.dtype:
+        return ""
+    keys = {band.key for band in found.bands} | {band.colour for band in found.bands}
+    names = [b.name for b in wanted.bands if b.key not in keys and b.colour not in keys]
+    if not names:
+        return " The bands' names leave open which is which: write them into the raster."
+    return f" No band of it is named {', '.join(names)}."
+
+
+def _other_unit(wanted: Kind, found: Kind, owner: str, name: str) -> RasterError:
+    if wanted.is_scaled:
+        values = f"{owner} expects values that are {_formula(wanted.bands)}"
+        other = f"{name} has whole numbers without scale and offset"
+        way = f"give it the same with QGIS's 'Translate' ({_options(wanted.bands)})"
+    else:
+        values = f"{owner} expects whole numbers without scale and offset ({wanted.dtype})"
+        other = f"the values of {name} are {_formula(found.bands)}"
+        way = "take its scale and offset away with QGIS's 'Translate' (-a_scale 1 -a_offset 0)"
+    return RasterError(
+        f"{values}; {other}. These are different units. If the stored numbers are alike, {way}; "
+        "else choose another raster, or train a model on this kind."
+    )
+
+
+def _formula(bands: Sequence[Band]) -> str:
+    first = bands[0]
+    text = f"stored numbers × {first.scale:g} + {first.offset:g}"
+    alike = all((band.scale, band.offset) == (first.scale, first.offset) for band in bands)
+    return text if alike else f"{text} (band 1; others differ)"
+
+
+def _options(bands: Sequence[Band]) -> str:
+    return f"-a_scale {bands[0].scale:g} -a_offset {bands[0].offset:g}"
