@@ -114,7 +114,8 @@ def write(
             tally.categories.update(piece.categories)
             yield piece.features(crs)
 
-    vectors.write_features(path, batches(), FIELDS, crs, multipart=True)
+    mixed = any(place.grid.crs != crs for place in places)
+    vectors.write_features(path, batches(), FIELDS, crs, multipart=True, anywhere=mixed)
 
 
 def clean_name(text: str) -> str:

@@ -22,9 +22,9 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files import geojson_text, geoparquet
-from deepseg_qgis.engine.geometry.antimeridian import cut_at_antimeridian
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
-from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.engine.geometry.projections import WGS84, World
+from deepseg_qgis.engine.geometry.round_world import cut
 from deepseg_qgis.errors import OutputError
 
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
@@ -99,19 +99,22 @@ def write_features(
     crs: pyproj.CRS | None,
     *,
     multipart: bool = False,
+    anywhere: bool = False,
 ) -> int:
     """Write polygons, given in ``crs``, batch by batch; return how many.
 
     ``fields`` are the columns of each batch, in order; ``multipart`` says that some may have
-    several parts, and makes all of them multipolygons where a file has one type alone. In WGS 84
-    polygons are cut at the antimeridian; GeoJSON is always in it (`crs_for`). What ``batches``
-    raises comes out as it is. Memory: some batches; for FlatGeobuf its spatial index besides,
-    about 100 bytes a polygon.
+    several parts, and makes all of them multipolygons where a file has one type alone. GeoJSON
+    is always in WGS 84 (`crs_for`), within ±180° and ±90°: polygons are cut there. With
+    ``anywhere`` other formats are too, else they lie where the raster lies, as from 0° to 360°.
+    What ``batches`` raises comes out as it is. Memory: some batches; for FlatGeobuf its spatial
+    index besides, about 100 bytes a polygon.
 
     Raises:
         OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
     """
-    counted = _Counted(path, batches, fields, crs == WGS84)
+    wrapped = crs == WGS84 and (anywhere or _is_geojson(path))
+    counted = _Counted(path, batches, fields, World.of(WGS84) if wrapped else None)
     schema = pa.schema(list(fields.items()))
     try:
         if _is_geojson(path):
@@ -141,10 +144,10 @@ class _Counted:
         path: str,
         batches: Iterable[Features | Batch],
         fields: Mapping[str, pa.DataType],
-        round_world: bool,
+        world: World | None,
     ) -> None:
         self._path, self._batches, self._fields = path, batches, fields
-        self._round_world = round_world
+        self._world = world
         self.count = 0
         self.error: Exception | None = None
 
@@ -154,8 +157,8 @@ class _Counted:
                 shapes: Shapes = batch.shapes
                 if len(shapes) == 0:
                     continue
-                if self._round_world and _may_cross(shapes):
-                    shapes = cut_at_antimeridian(_geometries(shapes))
+                if self._world is not None:
+                    shapes = cut(_arrays(shapes), None, self._world)
                 if Path(self._path).suffix.lower() == ".shp":
                     _check_shapefile(self._path, shapes)
                 self.count += len(shapes)
@@ -266,14 +269,6 @@ def write_table(
         for name, kind in fields.items()
     ]
     _write(path, pa.table(dict(zip(fields, arrays, strict=True))))
-
-
-def _may_cross(shapes: Shapes) -> bool:
-    """Return whether any polygon of these may reach from one side of the antimeridian across."""
-    if isinstance(shapes, PolygonArrays):
-        return bool(np.ptp(shapes.coordinates[:, 0]) > 180.0)
-    xmin, _, xmax, _ = shapely.total_bounds(shapes)
-    return bool(xmax - xmin > 180.0)
 
 
 def _arrays(shapes: Shapes) -> PolygonArrays:

@@ -19,14 +19,21 @@ from deepseg_qgis.engine.geometry.measures import Ruler, Sizes, area_and_perimet
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
     Project,
+    World,
     affine,
     mapped,
     metres_per_unit,
     on_course,
-    period_of,
     projection,
     reprojected,
     without_nan,
+)
+from deepseg_qgis.engine.geometry.round_world import (
+    Enclosed,
+    Poles,
+    cut,
+    projected,
+    without_long_edges,
 )
 from deepseg_qgis.engine.geometry.tiling import Window
 
@@ -110,31 +117,52 @@ class Placing:
     def __init__(self, grid: Grid, crs: pyproj.CRS | None) -> None:
         self._transform = grid.transform
         self._project: Project | None = None
+        self._poles: Poles | None = None
         own = grid.crs is None or crs is None or crs == grid.crs
+        self._world = None if grid.crs is None or crs is None else _longitudes(crs)
         if not own:
             assert grid.crs is not None
             assert crs is not None
-            project = projection(grid.crs, crs)
+            project, back = projection(grid.crs, crs), projection(crs, grid.crs)
             self._project = lambda xy: project(affine(grid.transform, xy))
             self._tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
-            self._period = period_of(crs)
+            if self._world is not None:
+                inverse = ~grid.transform
+                self._poles = Poles(
+                    self._project, lambda xy: affine(inverse, back(xy)), self._world
+                )
         self._ruler = Ruler(None if grid.crs is None else grid.crs if own else crs)
 
     def placed(self, polygons: Geometries | PolygonArrays) -> Placed:
-        """Return polygons in pixel coordinates as polygons in the CRS, edges on their course."""
+        """Return polygons in pixel coordinates as polygons in the CRS, edges on their course.
+
+        Projected to longitude and latitude, they are cut at ±180°.
+        """
         arrays = polygons if isinstance(polygons, PolygonArrays) else PolygonArrays.of(polygons)
         if self._project is None:
-            on_ground = arrays.moved(affine(self._transform, arrays.coordinates))
-        else:
-            on_ground = on_course(arrays, self._project, self._tolerance, self._period)
-        return Placed(on_ground, self._ruler)
+            course = arrays.moved(affine(self._transform, arrays.coordinates))
+            if self._world is not None:
+                course = without_long_edges(course, self._world)
+            return Placed(course, course, None, self._ruler)
+        if self._poles is None or self._world is None:
+            course = on_course(arrays, self._project, self._tolerance)
+            return Placed(course, course, None, self._ruler)
+        course, enclosed = projected(arrays, self._project, self._tolerance, self._poles)
+        return Placed(cut(course, enclosed, self._world), course, enclosed, self._ruler)
+
+
+def _longitudes(crs: pyproj.CRS) -> World | None:
+    """Return the world of longitudes; None for all CRSs of another kind."""
+    return World.of(crs) if crs.is_geographic else None
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Polygons in a CRS, and the ruler that measures them there."""
+    """Polygons in a CRS, and the ruler that measures them along their course there, uncut."""
 
     polygons: PolygonArrays
+    course: PolygonArrays
+    enclosed: Enclosed | None
     ruler: Ruler
 
     def sizes(self) -> Sizes:
@@ -142,4 +170,4 @@ class Placed:
 
         Polygons in longitude and latitude are measured as they lie, without another projection.
         """
-        return self.ruler.sizes(self.polygons)
+        return self.ruler.sizes(self.course, self.enclosed)

@@ -7,18 +7,20 @@ an edge have closed forms, so that whole batches are a few sums over arrays.
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
+    World,
     metres_per_unit,
-    on_course,
-    period_of,
     projection,
     shares,
 )
+from deepseg_qgis.engine.geometry.round_world import Poles, projected
 
 STRAIGHT_WITHIN_M = 1e-4
 """Edges are measured along their course in the CRS to within this."""
@@ -53,24 +55,30 @@ class Ruler:
         self._straight = crs.is_geographic
         self._project = projection(crs, geodetic)
         self._tolerance = STRAIGHT_WITHIN_M / metres_per_unit(geodetic)
-        self._period = period_of(geodetic)
-        self._radians = 2.0 * np.pi / (self._period or 360.0)
+        world = World.of(geodetic)
+        assert world is not None
+        self._radians = 2.0 * np.pi / world.period
+        self._poles: Poles | None = None
+        if not self._straight:
+            self._poles = Poles(self._project, projection(geodetic, crs), world)
 
-    def sizes(self, polygons: PolygonArrays) -> Sizes:
+    def sizes(self, polygons: PolygonArrays, enclosed: NDArray[np.int8] | None = None) -> Sizes:
         """Return areas and perimeters, one for each feature.
 
-        NaN where the CRS is unknown or coordinates fall outside of its domain.
+        NaN where the CRS is unknown or coordinates fall outside of its domain. ``enclosed`` is
+        what `round_world.projected` says of the rings.
         """
         areas, perimeters = np.full((2, len(polygons)), np.nan)
         if self._known:
-            for start, some in polygons.batches(BATCH):
-                course = some
-                if not self._straight:
-                    course = on_course(some, self._project, self._tolerance, self._period)
+            # rings around poles are few, and their poles are counted through
+            for start, some in polygons.batches(BATCH if enclosed is None else sys.maxsize):
+                course, poles = some, enclosed
+                if self._poles is not None:
+                    course, poles = projected(some, self._project, self._tolerance, self._poles)
                 radians = course.coordinates * self._radians
                 radians[np.abs(radians[:, 1]) > BEYOND_THE_POLES] = np.nan
                 part = slice(start, start + len(some))
-                areas[part], perimeters[part] = self._ellipsoid.sizes(course.moved(radians))
+                areas[part], perimeters[part] = self._ellipsoid.sizes(course.moved(radians), poles)
         return areas, perimeters
 
 
@@ -82,8 +90,12 @@ class Ellipsoid:
         k = np.arange(TERMS)
         self._series = (1.0 - self._e2) * self._e2**k * (1.0 + 1.0 / (2.0 * k + 1.0))
 
-    def sizes(self, polygons: PolygonArrays) -> Sizes:
-        """Return areas and perimeters; a ring around a pole holds the nearer pole."""
+    def sizes(self, polygons: PolygonArrays, enclosed: NDArray[np.int8] | None = None) -> Sizes:
+        """Return areas and perimeters.
+
+        ``enclosed`` tells the pole that each ring holds, as `round_world.projected` does. Where it
+        is not known, a ring around a pole holds the nearer one.
+        """
         if len(polygons.coordinates) < 2:
             return np.zeros(len(polygons)), np.zeros(len(polygons))
         polygons, step = _short_steps(polygons)
@@ -94,7 +106,7 @@ class Ellipsoid:
             q, slope, radius, parallel = self._at(latitude)
             # from the ring's start, so that no digits are lost to the distance from the equator
             first = np.repeat(polygons.rings[:-1], np.diff(polygons.rings))
-            onward = self._onward(latitude, first, q)
+            onward = self._onward(latitude[first], latitude, q[first], q)
             mean = (onward[:-1] + onward[1:]) / 2.0 + (slope[:-1] - slope[1:]) * north / 12.0
             length = np.hypot(
                 (radius[:-1] + radius[1:]) * (north / 2.0),
@@ -104,6 +116,13 @@ class Ellipsoid:
         length = np.where(inside, length, 0.0)
         turns = polygons.per_ring(np.where(inside, east, 0.0))
         around = np.abs(turns) > np.pi
+        if enclosed is not None:
+            first = polygons.rings[:-1]
+            pole = enclosed.astype(np.float64)
+            at_pole = pole * float(self._series.sum())
+            beyond = self._onward(latitude[first], pole * np.pi / 2.0, q[first], at_pole)
+            area = np.where(around & (enclosed != 0), area - beyond * turns, area)
+            around &= enclosed == 0
         if around.any():
             area[around] = self._cap(area + q[polygons.rings[:-1]] * turns, turns)[around]
         area = np.abs(area) * (self._a**2 / 2.0)
@@ -111,13 +130,16 @@ class Ellipsoid:
         return polygons.per_feature(signed), polygons.per_feature(polygons.per_ring(length))
 
     def _onward(
-        self, latitude: NDArray[np.float64], first: NDArray[np.int64], q: NDArray[np.float64]
+        self,
+        start: NDArray[np.float64],
+        latitude: NDArray[np.float64],
+        q_start: NDArray[np.float64],
+        q: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return q less that of the ring's first vertex, to the last digit for short ways.
+        """Return q less that of another latitude, to the last digit for short ways.
 
         dq/d(sin φ) is 2 (1 - e²) / (1 - e² sin² φ)², integrated by its middle and its curvature.
         """
-        start = latitude[first]
         half = (latitude - start) / 2.0
         middle = start + half
         way = 2.0 * np.cos(middle) * np.sin(half)
@@ -125,7 +147,7 @@ class Ellipsoid:
         w = 1.0 - self._e2 * square
         curvature = self._e2 * (4.0 + 20.0 * self._e2 * square) / (w * w)
         near = (2.0 * (1.0 - self._e2)) * way / (w * w) * (1.0 + curvature * way * way / 24.0)
-        return np.where(np.abs(half) < NEAR, near, q - q[first])
+        return np.where(np.abs(half) < NEAR, near, q - q_start)
 
     def _cap(
         self, integral: NDArray[np.float64], turns: NDArray[np.float64]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pyproj
@@ -29,8 +30,64 @@ SAMPLES = 5
 SAFETY = 4.0
 """…and taken to be up to this many times larger in between."""
 FULL_CIRCLE = 360.0
+AT_POLE = 1e-11
+"""What is nearer to a pole or to ±180° than this share of a turn (0.4 mm) lies on it."""
+POLAR = 8.0 / 9.0
+"""Of the way from the equator to a pole: beyond 80° nothing but polar projections goes."""
+SOMEWHERE_DEG = 30.0
+"""A latitude at which all longitudes tell whether a projection is a cylinder."""
+ONE_PLACE = 1e-6
+"""In units of a CRS: what is not farther apart is one place."""
 
 Project = Callable[[Coordinates], Coordinates]
+
+
+@dataclass(frozen=True)
+class World:
+    """Where coordinates close on themselves: x after ``period``, and y at the poles.
+
+    For longitude and latitude in degrees that is 360, -90 and 90.
+    """
+
+    period: float
+    south: float
+    north: float
+
+    @classmethod
+    def of(cls, crs: pyproj.CRS) -> World | None:
+        """Return the world of longitudes and of cylindrical projections; None of others."""
+        period = period_of(crs)
+        if period is not None:
+            return cls(period, -period / 4.0, period / 4.0)
+        geodetic = crs.geodetic_crs
+        turn = None if geodetic is None else period_of(geodetic)
+        if geodetic is None or turn is None:
+            return None
+        degree = turn / 360.0
+        far = np.arange(-150.0, 180.0, 60.0)
+        places = np.column_stack([np.append(far, far + 1.0), np.full(2 * len(far), SOMEWHERE_DEG)])
+        poles = np.array([[0.0, -90.0], [0.0, 90.0]])
+        project = projection(geodetic, crs)
+        xy, (south, north) = project(places * degree), project(poles * degree)[:, 1]
+        x, y = xy[:, 0], xy[:, 1]
+        if (
+            not np.isfinite(xy).all()
+            or np.ptp(y) > ONE_PLACE
+            or not np.isfinite([south, north]).all()
+        ):
+            return None
+        wide = 6.0 * np.median(np.diff(x[: len(far)]))
+        small = np.median(x[len(far) :] - x[: len(far)])
+        return cls(wide, south, north) if abs(wide - 360.0 * small) < 1e-6 * wide else None
+
+    @property
+    def near(self) -> float:
+        """What is not farther apart than this is one place."""
+        return self.period * AT_POLE
+
+    def at_pole(self, y: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which y are a pole's."""
+        return (y <= self.south + self.near) | (y >= self.north - self.near)
 
 
 def metres_per_unit(crs: pyproj.CRS) -> float:
@@ -39,23 +96,27 @@ def metres_per_unit(crs: pyproj.CRS) -> float:
     return factor * 6_378_137.0 if crs.is_geographic else factor
 
 
-def reprojected(
-    geometries: Geometries, project: Project, tolerance: float, period: float | None = None
-) -> Geometries:
+def reprojected(geometries: Geometries, project: Project, tolerance: float) -> Geometries:
     """Return geometries under ``project``; see `on_course`."""
     arrays = PolygonArrays.of(geometries)
-    return on_course(arrays, project, tolerance, period).geometries()
+    return on_course(arrays, project, tolerance).geometries()
 
 
 def on_course(
-    polygons: PolygonArrays, project: Project, tolerance: float, period: float | None = None
+    polygons: PolygonArrays,
+    project: Project,
+    tolerance: float,
+    world: World | None = None,
+    on_ground: bool = False,
 ) -> PolygonArrays:
     """Return polygons under ``project``, edges cut to stay within ``tolerance`` of their course.
 
     The distance of an edge's projected middle from the middle of its projected ends tells how far
     it is bent; it falls with the square of the number of pieces. Both polygons along a shared
-    edge cut it alike. ``tolerance`` is in target units; ``period`` is what x jumps by where the
-    world closes on itself (360 for degrees).
+    edge cut it alike. ``tolerance`` is in target units; ``world`` tells where those close on
+    themselves; edges that end at a pole follow its meridians.
+    ``on_ground`` says that the target is longitude and latitude and the tolerance one on the
+    ground, so that around the poles, where degrees of longitude are short, edges are cut less.
 
     The middles are looked at of those edges alone that are long enough to bend, by the largest
     second derivative of the projection over the polygons.
@@ -64,6 +125,7 @@ def on_course(
     if len(source) == 0:
         return polygons
     target = project(source)
+    period = None if world is None else world.period
     inside = polygons.steps()
     square = np.square(np.diff(source, axis=0)).sum(axis=1)
     longest = _straight_within(source, project, tolerance, period)
@@ -71,9 +133,16 @@ def on_course(
     if len(looked) == 0:
         return polygons.moved(target)
     middle = project((source[looked] + source[looked + 1]) / 2.0)
+    start, end = target[looked], target[looked + 1]
+    if world is not None:  # the longitude of a pole is any number
+        from_pole, to_pole = world.at_pole(start[:, 1]), world.at_pole(end[:, 1])
+        start[from_pole, 0], end[to_pole, 0] = end[from_pole, 0], start[to_pole, 0]
     with np.errstate(invalid="ignore"):
-        half = _turned(target[looked + 1] - target[looked], period) / 2.0
-        bend = np.hypot(*_turned(middle - target[looked] - half, period).T)
+        half = _turned(end - start, period) / 2.0
+        off = _turned(middle - start - half, period)
+        if world is not None and on_ground:
+            off[:, 0] *= _narrow(middle[:, 1] / world.north)
+        bend = np.hypot(*off.T)
     bent = np.isfinite(bend) & (bend > tolerance)
     if not bent.any():
         return polygons.moved(target)
@@ -88,6 +157,11 @@ def on_course(
     between[starts[:-1]] = False
     cut[between] = project(subdivided(source, pieces)[between])
     return polygons.moved(cut, starts[polygons.rings])
+
+
+def _narrow(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how short a degree of longitude is around the poles, 1 elsewhere; latitudes to 1."""
+    return np.where(np.abs(latitude) > POLAR, np.cos(latitude * np.pi / 2.0), 1.0)
 
 
 def _straight_within(

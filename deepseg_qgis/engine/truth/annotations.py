@@ -16,7 +16,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.antimeridian import near_grid
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.georeference import Grid
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries, World
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
 
@@ -163,8 +163,9 @@ def repair(
 
 def placed(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
     """Return valid polygons in pixel coordinates; those the projection cannot take are empty."""
-    if grid.crs is not None and grid.crs.is_geographic:
-        moved = near_grid(geometries, crs, grid)
+    world = None if grid.crs is None else World.of(grid.crs)
+    if world is not None:
+        moved = near_grid(geometries, crs, grid, world)
     else:
         moved = grid.from_crs(geometries, crs)
     result, usable, _ = repair(moved)

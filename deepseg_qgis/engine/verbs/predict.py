@@ -58,12 +58,13 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
         inference = Inference(model, _settings(job), control)
         crs = _output_crs(path, rasters, control)
+        mixed = any(raster.grid.crs != crs for raster in rasters)
         kept = journals if job.resume else None
         interruptible = Interruptible(inference, given, kept, control)
         with PredictionOutputs(job, outputs, rasters, model.card, control) as others:
             found = _Found(job, interruptible, rasters, crs, others, control)
             with contextlib.closing(found.features()) as features:
-                count = vectors.write_features(path, features, FIELDS, crs)
+                count = vectors.write_features(path, features, FIELDS, crs, anywhere=mixed)
             others.finish(found.aoi_m2, control)
         if table:
             vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)

@@ -11,16 +11,20 @@ import shapely
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import layers, vectors
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
-from deepseg_qgis.engine.geometry.projections import Geometries, projection, reprojected
+from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.projections import (
+    Geometries,
+    World,
+    metres_per_unit,
+    projection,
+    reprojected,
+)
+from deepseg_qgis.engine.geometry.round_world import Poles, in_world
 from deepseg_qgis.engine.pages import report_statistics
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
 from deepseg_qgis.engine.truth.annotations import repair
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
-
-STRAIGHT_SHARE = 1e-9
-"""The AOI's edges stay on their course to within this share of the AOI's size."""
 
 
 def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
@@ -116,7 +120,12 @@ def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
     area = geometries[usable]
     own = layers.crs_of(source)
     if own is not None and crs is not None and own != crs:
-        size = float(np.ptp(shapely.total_bounds(area)))
-        area, usable, _ = repair(reprojected(area, projection(own, crs), size * STRAIGHT_SHARE))
+        project, world = projection(own, crs), World.of(crs)
+        tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
+        if world is None:
+            moved = reprojected(area, project, tolerance)
+        else:
+            moved = in_world(area, project, tolerance, Poles(project, projection(crs, own), world))
+        area, usable, _ = repair(moved)
         area = area[usable]
     return shapely.union_all(area)

@@ -1,0 +1,314 @@
+"""Polygons on a round world: the antimeridian, where longitudes jump, and the poles. No I/O.
+
+A ring that comes from a projection may pass from 180° to -180°, run around a pole, or through one,
+where the longitude is any number. Here it is laid out flat and cut at ±180° (RFC 7946, 3.1.9); what
+holds a pole gets the edge along ±90° that a plane of longitude and latitude needs. All of it works
+on the short way round, so no edge of a ring may be half a turn long.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
+from deepseg_qgis.engine.geometry.projections import (
+    AT_POLE,
+    Project,
+    World,
+    on_course,
+    subdivided,
+)
+
+NEAR = 1e-6
+"""What is nearer to a pole lies on it, in source coordinates: pixels, or units of a CRS."""
+FARTHEST = 1e12
+"""Projections put the pole that they do not show at 1e23 m or so."""
+
+
+class Poles:
+    """The poles that lie in a projection's source coordinates as points.
+
+    ``project`` goes to longitude and latitude, ``back`` from there; ``world`` is of the former.
+    """
+
+    def __init__(self, project: Project, back: Project, world: World) -> None:
+        self.world = world
+        self._places: dict[int, Coordinates] = {}
+        for sign, latitude in ((-1, world.south), (1, world.north)):
+            with np.errstate(invalid="ignore", over="ignore"):
+                places = back(np.array([[0.0, latitude], [world.period / 4.0, latitude]]))
+            if not (np.abs(places) < FARTHEST).all() or np.ptp(places, axis=0).max() > NEAR:
+                continue
+            if abs(project(places[:1])[0, 1] - latitude) <= world.near:
+                self._places[sign] = places[0]
+
+    def around(self, polygons: PolygonArrays) -> bool:
+        """Return whether a pole lies within the bounds of all polygons together."""
+        if not self._places or len(polygons.coordinates) == 0:
+            return False
+        low, high = polygons.coordinates.min(axis=0), polygons.coordinates.max(axis=0)
+        return any(
+            bool(((low - NEAR <= place) & (place <= high + NEAR)).all())
+            for place in self._places.values()
+        )
+
+    def inserted(self, polygons: PolygonArrays) -> PolygonArrays:
+        """Return the polygons with a vertex where an edge runs through a pole."""
+        for place in self._places.values():
+            polygons = _with_vertex(polygons, place)
+        return polygons
+
+    def enclosed(self, polygons: PolygonArrays) -> NDArray[np.int8]:
+        """Return for each ring the pole inside: -1 (south), 1 (north), 0 where it holds none."""
+        starts = polygons.rings[:-1]
+        low = np.minimum.reduceat(polygons.coordinates, starts)
+        high = np.maximum.reduceat(polygons.coordinates, starts)
+        result = np.zeros(len(starts), dtype=np.int8)
+        for sign, place in self._places.items():
+            for i in np.flatnonzero(((low < place) & (place < high)).all(axis=1)):
+                ring = polygons.coordinates[polygons.rings[i] : polygons.rings[i + 1]]
+                if shapely.contains_xy(shapely.Polygon(ring), *place):
+                    result[i] = sign
+        return result
+
+
+Enclosed = NDArray[np.int8]
+"""Shape (r,): the pole within each ring of projected polygons: -1 (south), 1 (north), 0 if none."""
+
+
+def projected(
+    polygons: PolygonArrays,
+    project: Project,
+    tolerance: float,
+    poles: Poles,
+    *,
+    on_ground: bool = True,
+) -> tuple[PolygonArrays, Enclosed | None]:
+    """Return polygons in longitude and latitude, and the pole that each ring holds.
+
+    Edges are on their course (see `on_course`), and jump at ±180°. A vertex on a pole becomes two,
+    on the meridians of its neighbours. The second is None where no pole is near.
+    """
+    if not poles.around(polygons):
+        return on_course(polygons, project, tolerance, poles.world, on_ground), None
+    polygons = poles.inserted(polygons)
+    course = on_course(polygons, project, tolerance, poles.world, on_ground)
+    return _on_meridians(course, poles.enclosed(polygons), poles.world)
+
+
+def cut(polygons: PolygonArrays, enclosed: Enclosed | None, world: World) -> PolygonArrays:
+    """Return polygons cut at ±180° and the poles, each part within them; most are as they were.
+
+    Polygons and ``enclosed`` come from `projected`, or from a plane of longitude and latitude
+    without edges of half a turn (`without_long_edges`). Those with coordinates that are not numbers
+    are left alone.
+    """
+    half = world.period / 2.0
+    xy = polygons.coordinates
+    if len(xy) < 2:
+        return polygons
+    with np.errstate(invalid="ignore"):
+        torn = np.append(polygons.steps() & (np.abs(np.diff(xy[:, 0])) > half), [False])
+        torn |= (np.abs(xy[:, 0]) > half) | (xy[:, 1] < world.south) | (xy[:, 1] > world.north)
+    if enclosed is not None:
+        torn |= world.at_pole(xy[:, 1])
+        torn[polygons.rings[:-1][enclosed != 0]] = True
+    if not torn.any():
+        return polygons
+    starts = polygons.rings[
+        polygons.parts if polygons.features is None else polygons.parts[polygons.features]
+    ]
+    finite = np.logical_and.reduceat(np.isfinite(xy).all(axis=1), starts[:-1])
+    result = polygons.geometries()
+    for i in np.unique(np.searchsorted(starts, np.flatnonzero(torn), side="right") - 1):
+        if finite[i]:
+            result[i] = _laid_out(polygons, i, enclosed, world)
+    return PolygonArrays.of(result)
+
+
+def in_world(
+    geometries: Geometries, project: Project, tolerance: float, poles: Poles
+) -> Geometries:
+    """Return geometries under ``project``, edges on their course, cut as by `cut`.
+
+    ``tolerance`` is in target units.
+    """
+    arrays = PolygonArrays.of(geometries)
+    course, enclosed = projected(arrays, project, tolerance, poles, on_ground=False)
+    return cut(course, enclosed, poles.world).geometries()
+
+
+def without_long_edges(polygons: PolygonArrays, world: World) -> PolygonArrays:
+    """Return polygons in a plane of longitude and latitude, edges of half a turn cut into quarters.
+
+    Else a reader who takes the short way round the world takes them for others.
+    """
+    xy = polygons.coordinates
+    with np.errstate(invalid="ignore"):
+        wide = np.where(polygons.steps(), np.abs(np.diff(xy[:, 0])), 0.0) / world.period
+    long = np.isfinite(wide) & (wide >= 0.5 - AT_POLE)
+    if not long.any():
+        return polygons
+    pieces = np.ones(len(xy), dtype=np.int64)
+    pieces[:-1][long] = np.ceil(4.0 * wide[long]).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(pieces)])
+    return polygons.moved(subdivided(xy, pieces), starts[polygons.rings])
+
+
+def _with_vertex(polygons: PolygonArrays, place: Coordinates) -> PolygonArrays:
+    xy = polygons.coordinates.copy()
+    on_vertex = np.hypot(*(xy - place).T) < NEAR
+    xy[on_vertex] = place
+    step = np.diff(xy, axis=0)
+    length = np.maximum(np.square(step).sum(axis=1), NEAR * NEAR)
+    share = np.clip(((place - xy[:-1]) * step).sum(axis=1) / length, 0.0, 1.0)
+    beside = np.hypot(*(xy[:-1] + share[:, None] * step - place).T)
+    through = polygons.steps() & (beside < NEAR) & ~on_vertex[:-1] & ~on_vertex[1:]
+    after = np.flatnonzero(through)
+    rings = polygons.rings + np.searchsorted(after, polygons.rings)
+    return polygons.moved(np.insert(xy, after + 1, place, axis=0), rings)
+
+
+def _on_meridians(
+    polygons: PolygonArrays, enclosed: Enclosed, world: World
+) -> tuple[PolygonArrays, Enclosed]:
+    at_pole = world.at_pole(polygons.coordinates[:, 1])
+    if not at_pole.any():
+        return polygons, enclosed
+    rings = np.split(polygons.coordinates, polygons.rings[1:-1])
+    starts = polygons.rings[:-1]
+    for i in np.flatnonzero(np.logical_or.reduceat(at_pole, starts)):
+        visits = rings[i][world.at_pole(rings[i][:, 1])]
+        if len(visits) < len(rings[i]):
+            enclosed[i] = 1 if visits[0, 1] > (world.south + world.north) / 2.0 else -1
+            rings[i] = _ring_on_meridians(rings[i], world)
+    offsets = np.concatenate([[0], np.cumsum([len(ring) for ring in rings])])
+    return polygons.moved(np.concatenate(rings), offsets), enclosed
+
+
+def _ring_on_meridians(ring: Coordinates, world: World) -> Coordinates:
+    """Return a ring with two vertices for each on a pole; it begins elsewhere."""
+    turned = np.roll(ring[:-1], -int(np.argmin(world.at_pole(ring[:, 1]))), axis=0)
+    at_pole = world.at_pole(turned[:, 1])
+    number = np.arange(len(turned))
+    before = np.maximum.accumulate(np.where(at_pole, 0, number))
+    after = np.minimum.accumulate(np.where(at_pole, len(turned), number)[::-1])[::-1]
+    x = turned[:, 0]
+    doubled = np.repeat(turned, np.where(at_pole, 2, 1), axis=0)
+    first = np.cumsum(np.where(at_pole, 2, 1))[at_pole] - 2
+    doubled[first, 0] = x[before[at_pole]]
+    doubled[first + 1, 0] = np.append(x, x[0])[after[at_pole]]
+    return np.concatenate([doubled, doubled[:1]])
+
+
+def _laid_out(
+    polygons: PolygonArrays, feature: int, enclosed: Enclosed | None, world: World
+) -> shapely.Geometry:
+    """Return one feature as flat polygons within ±180°."""
+    members = polygons.features
+    first, last = (
+        (feature, feature + 1) if members is None else (members[feature], members[feature + 1])
+    )
+    parts = []
+    for part in range(first, last):
+        outer, *holes = (
+            _inside(
+                polygons.coordinates[polygons.rings[i] : polygons.rings[i + 1]],
+                None if enclosed is None else int(enclosed[i]),
+                world,
+            )
+            for i in range(polygons.parts[part], polygons.parts[part + 1])
+        )
+        parts.append(shapely.difference(outer, shapely.union_all(holes)) if holes else outer)
+    return _areal(parts[0] if len(parts) == 1 else shapely.union_all(parts))
+
+
+def _inside(ring: Coordinates, enclosed: int | None, world: World) -> shapely.Geometry:
+    """Return what lies within a ring, as flat polygons within ±180°."""
+    loops = [_wrapped(shapely.Polygon(loop), world) for loop in _loops(ring, enclosed, world)]
+    return loops[0] if len(loops) == 1 else shapely.symmetric_difference_all(loops)
+
+
+def _loops(ring: Coordinates, enclosed: int | None, world: World) -> list[Coordinates]:
+    """Return a ring as flat loops: one, or as many as it visits a pole."""
+    at_pole = world.at_pole(ring[:, 1])
+    if enclosed is None or not at_pole.any():
+        flat = _unrolled(ring, world)
+        if np.rint((flat[-1, 0] - flat[0, 0]) / world.period) == 0.0:
+            return [flat]
+        pole = enclosed or _nearer(flat, world)
+        # from the vertex nearest to the pole the way there crosses nothing
+        turned = np.roll(ring[:-1], -int(np.argmax(pole * ring[:-1, 1])), axis=0)
+        return [_closed(_unrolled(np.append(turned, turned[:1], axis=0), world), pole, world)]
+    first = int(np.argmax(at_pole))
+    turned = np.roll(ring[:-1], -first, axis=0)
+    visits = np.flatnonzero(world.at_pole(turned[:, 1]))
+    loops = []
+    for pole, way in zip(turned[visits], np.split(turned, visits)[1:], strict=True):
+        if len(way) > 2:
+            sign = -1 if pole[1] < (world.south + world.north) / 2.0 else 1
+            loops.append(_closed(_unrolled(way[1:], world), sign, world))
+    return loops or [ring]
+
+
+def _unrolled(ring: Coordinates, world: World) -> Coordinates:
+    """Return coordinates with x running on, without a jump."""
+    turns = np.cumsum(np.rint(np.diff(ring[:, 0]) / world.period))
+    flat: Coordinates = ring.copy()
+    flat[1:, 0] -= world.period * turns
+    return flat
+
+
+def _closed(way: Coordinates, pole: int, world: World) -> Coordinates:
+    """Return a way closed along a pole, in steps that are no more than a quarter of a turn."""
+    y = world.south if pole < 0 else world.north
+    steps = int(np.ceil(abs(way[-1, 0] - way[0, 0]) / (world.period / 4.0) - NEAR)) + 1
+    x = np.linspace(way[-1, 0], way[0, 0], max(steps, 2))
+    return np.concatenate([way, np.column_stack([x, np.full(len(x), y)]), way[:1]])
+
+
+def _nearer(way: Coordinates, world: World) -> int:
+    return -1 if way[:, 1].mean() < (world.south + world.north) / 2.0 else 1
+
+
+def _wrapped(flat: shapely.Geometry, world: World) -> shapely.Geometry:
+    """Return a flat polygon or multipolygon cut at ±180°, each piece moved to where it belongs."""
+    half = world.period / 2.0
+
+    def snapped(xy: Coordinates) -> Coordinates:
+        seam = np.rint((xy[:, 0] - half) / world.period) * world.period + half
+        on_seam = np.abs(xy[:, 0] - seam) < world.near
+        return np.column_stack([np.where(on_seam, seam, xy[:, 0]), xy[:, 1]])
+
+    whole = _valid(shapely.transform(flat, snapped))
+    if whole.is_empty:
+        return whole
+    low, south, high, north = shapely.bounds(whole)
+    first = int(np.floor((low + half) / world.period + AT_POLE))
+    last = int(np.ceil((high + half) / world.period - AT_POLE))
+    if (first, last) == (0, 1) and south >= world.south and north <= world.north:
+        return whole
+    pieces = []
+    for number in range(first, last):
+        shift = number * world.period
+        band = shapely.box(shift - half, world.south, shift + half, world.north)
+        piece = _areal(shapely.intersection(whole, band))
+        back = np.array([shift, 0.0])
+        pieces.append(shapely.transform(piece, lambda xy, back=back: xy - back))
+    return _areal(shapely.union_all(pieces))
+
+
+def _valid(geometry: shapely.Geometry) -> shapely.Geometry:
+    if geometry.is_valid:
+        return geometry
+    return _areal(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+
+
+def _areal(geometry: shapely.Geometry) -> shapely.Geometry:
+    """Return the polygons alone of what a cut left, which may be lines and points too."""
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry
+    parts = shapely.get_parts(geometry)
+    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
