@@ -1,4 +1,4 @@
-"""The plugin as QGIS sees it: it registers the Processing provider, and takes it away again."""
+"""The plugin as QGIS sees it: Processing provider, menu and toolbar come and go with it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class DeepSegPlugin:
     def __init__(self, iface: Any | None) -> None:
         self._iface = iface
         self._provider: DeepSegProvider | None = None
+        self._desktop: Any = None
 
     def initProcessing(self) -> None:  # noqa: N802 - QGIS's name
         """Register the algorithms; `qgis_process` calls this alone."""
@@ -27,8 +28,16 @@ class DeepSegPlugin:
     def initGui(self) -> None:  # noqa: N802 - QGIS's name
         """Start in QGIS's desktop."""
         self.initProcessing()
+        if self._iface is not None:
+            from deepseg_qgis.gui.desktop import Desktop
+
+            self._desktop = Desktop(self._iface)
+            self._desktop.start()
 
     def unload(self) -> None:
         """Leave QGIS as it was."""
+        if self._desktop is not None:
+            self._desktop.stop()
+            self._desktop = None
         QgsApplication.processingRegistry().removeProvider(PROVIDER_ID)
         self._provider = None

@@ -112,6 +112,12 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
             return False, problem
         return super().checkParameterValues(parameters, context)
 
+    def createCustomParametersWidget(self, parent: Any = None) -> Any:
+        """Return the dialog, with the project's layers chosen; only the desktop asks for it."""
+        from deepseg_qgis.gui.filled_dialog import filled_dialog
+
+        return filled_dialog(self, parent)
+
     def painted_by(self, painter: Painter, path: str, context: QgsProcessingContext) -> None:
         """Have QGIS call a painter when it loads a file after the run, if it will."""
         if context.willLoadLayerOnCompletion(path):

@@ -21,7 +21,8 @@ WITHOUT_QGIS = (
 )
 """Modules of the QGIS side that say that they do without it."""
 
-QGIS_SIDE = sorted([*(ROOT / "processing").glob("*.py"), ROOT / "deepseg_qgis" / "plugin.py"])
+GUI = sorted((ROOT / "deepseg_qgis" / "gui").glob("*.py"))
+QGIS_SIDE = sorted([*(ROOT / "processing").glob("*.py"), *GUI, ROOT / "deepseg_qgis" / "plugin.py"])
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -52,6 +53,14 @@ def test_the_qgis_side_needs_qgis_and_the_standard_library_alone(path: Path) -> 
         top = each.partition(".")[0]
         assert is_standard(each) or top in ("qgis", "processing", "deepseg_qgis"), each
         assert not each.startswith("deepseg_qgis.engine"), each
+
+
+def test_only_the_desktop_loads_the_gui() -> None:
+    """It is imported inside of functions that QGIS's window alone calls."""
+    for path in sorted({*QGIS_SIDE} - {*GUI}):
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        at_once = [node for node in top if isinstance(node, (ast.Import, ast.ImportFrom))]
+        assert "deepseg_qgis.gui" not in "\n".join(map(ast.unparse, at_once)), path.name
 
 
 @pytest.mark.parametrize("name", WITHOUT_QGIS)
@@ -87,7 +96,8 @@ class Straw(types.ModuleType):
             raise AttributeError(name)
         return type(name, (), {})
 
-for name in ("qgis", "qgis.core", "qgis.PyQt", "qgis.PyQt.QtCore", "qgis.PyQt.QtGui"):
+parts = ("core", "gui", "utils", "PyQt", "PyQt.QtCore", "PyQt.QtGui", "PyQt.QtWidgets")
+for name in ("qgis", *(f"qgis.{part}" for part in parts)):
     sys.modules[name] = Straw(name)
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -97,4 +107,5 @@ for name in sys.argv[1:]:
 
 def test_python39_imports_the_qgis_side(in_python39: Callable[..., str]) -> None:
     names = [f"deepseg_qgis.processing.{path.stem}" for path in (ROOT / "processing").glob("*.py")]
+    names += [f"deepseg_qgis.gui.{path.stem}" for path in GUI]
     in_python39(STRAW, "deepseg_qgis.plugin", *(name for name in names if "__" not in name))

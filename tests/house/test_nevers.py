@@ -66,7 +66,7 @@ def test_never_in_the_engine(code: str, tree: Path, ran: Callable[..., Ran]) -> 
 @pytest.mark.parametrize("code", QGIS_SIDE_NEVERS)
 def test_never_on_the_side_of_qgis(code: str, tree: Path, ran: Callable[..., Ran]) -> None:
     (tree / "processing" / "algorithms").mkdir(exist_ok=True)
-    for name in ("processing/new.py", "processing/algorithms/new.py"):
+    for name in ("processing/new.py", "processing/algorithms/new.py", "deepseg_qgis/gui/new.py"):
         assert "Found" in complaints(tree, name, code, ran)
 
 

@@ -28,7 +28,7 @@ def test_the_zip_is_one_folder_with_all_that_a_plugin_needs(
     assert {PurePosixPath(name).parts[0] for name in names} == {"deepseg_qgis"}
     inside = {name.removeprefix("deepseg_qgis/") for name in names}
     needed = {"__init__.py", "LICENSE", "launch.py", "metadata.txt", "requirements.txt"}
-    assert needed | {"engine/run.py", "processing/__init__.py"} <= inside
+    assert needed | {"engine/run.py", "processing/__init__.py", "gui/icons/train.svg"} <= inside
 
 
 def test_every_module_is_in_the_zip_and_nothing_else(archive: Path, root: Path) -> None:

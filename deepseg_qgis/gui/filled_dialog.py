@@ -1,0 +1,64 @@
+"""The dialog of an algorithm with what the project makes likely already chosen.
+
+QGIS has no defaults for several layers at once, and those of fields know nothing of their layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingParameterField,
+    QgsProcessingParameters,
+    QgsProject,
+)
+from qgis.PyQt.QtWidgets import QWidget
+from qgis.utils import iface
+
+from deepseg_qgis.gui.project_layers import annotation_layer, rasters_alike
+from deepseg_qgis.processing.category_fields import likely_category_field
+
+
+def filled_dialog(algorithm: QgsProcessingAlgorithm, parent: QWidget | None) -> QWidget:
+    """Return QGIS's own dialog for an algorithm, with rasters, annotations and field chosen."""
+    from processing.gui.AlgorithmDialog import AlgorithmDialog
+
+    dialog = AlgorithmDialog(algorithm, parent=parent)
+    dialog.setParameters(_proposals(algorithm))
+    for definition in algorithm.parameterDefinitions():
+        if isinstance(definition, QgsProcessingParameterField):
+            _follow(dialog.mainWidget(), definition)
+    return dialog
+
+
+def _proposals(algorithm: QgsProcessingAlgorithm) -> dict[str, Any]:
+    """Return values for the parameters that the project says something about."""
+    project, proposed = QgsProject.instance(), {}
+    active = iface.activeLayer() if iface is not None else None
+    for definition in algorithm.parameterDefinitions():
+        if definition.type() == "multilayer":
+            proposed[definition.name()] = [layer.id() for layer in rasters_alike(project)]
+        elif isinstance(definition, QgsProcessingParameterField):
+            layer = annotation_layer(project, active)
+            parent = algorithm.parameterDefinition(definition.parentLayerParameterName())
+            if layer is not None and not parent.flags() & parent.Flag.FlagOptional:
+                proposed[parent.name()] = layer.id()
+    return proposed
+
+
+def _follow(panel: Any, definition: QgsProcessingParameterField) -> None:
+    """Keep a field of categories that of the layer that is chosen, whatever layer that is."""
+    field = panel.wrappers[definition.name()]
+    chosen = panel.wrappers[definition.parentLayerParameterName()]
+
+    def choose_likely(*_: Any) -> None:
+        context = panel.processing_context
+        layer = QgsProcessingParameters.parameterAsVectorLayer(
+            chosen.parameterDefinition(), chosen.parameterValue(), context
+        )
+        likely = likely_category_field(layer.fields(), layer) if layer is not None else None
+        field.setParameterValue(likely, context)
+
+    chosen.widgetValueHasChanged.connect(choose_likely)
+    choose_likely()
