@@ -27,7 +27,7 @@ from affine import Affine
 from pycocotools import mask as reference
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import coco
+from deepseg_qgis.engine.exchange import coco, coco_tables
 from deepseg_qgis.engine.exchange.imported import Place, Tally
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.errors import DeepSegError
@@ -130,7 +130,7 @@ def made(rng: random.Random) -> bytes:
 def read(path: str, seen: Counter) -> None:
     """Read a file as the verb does; raise AssertionError if what comes out is not right."""
     tally = Tally()
-    tables = coco.read_tables(path, [PLACE], Control())
+    tables = coco_tables.read_tables(path, [PLACE], Control())
     around = shapely.box(0, 0, WIDTH, HEIGHT)
     for piece in coco.read_annotations(path, tables, tally, Control()):
         assert shapely.is_valid(piece.geometries).all()
@@ -140,7 +140,7 @@ def read(path: str, seen: Counter) -> None:
         features = piece.features(GRID.crs)
         assert len(features.geometries) == len(piece.geometries)
         seen["polygons"] += len(piece.geometries)
-    seen["annotations left out"] += sum(tally.left_out.values())
+    seen["annotations left out"] += sum(sample.count for sample in tally.left_out.values())
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as reference
 from rasterio.features import rasterize
 
-from deepseg_qgis.engine.exchange import coco_shapes
-from deepseg_qgis.engine.exchange.coco_shapes import UnusableShape, shape_of
+from deepseg_qgis.engine.exchange import coco_masks
+from deepseg_qgis.engine.exchange.coco_shapes import shape_of
+from deepseg_qgis.engine.exchange.coco_values import UnusableShape
 from deepseg_qgis.engine.files import json_stream
 from deepseg_qgis.errors import VectorError
 
@@ -36,9 +37,9 @@ def masks():
 def test_a_mask_becomes_its_exact_outline(mask, strip_px, packed):
     height, width = mask.shape
     text = reference.encode(np.asfortranarray(mask))["counts"].decode()
-    counts = text if packed else coco_shapes.unpacked(text).tolist()
+    counts = text if packed else coco_masks.unpacked(text).tolist()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coco_shapes, "STRIP_PX", strip_px)
+        patch.setattr(coco_masks, "STRIP_PX", strip_px)
         shape = shape_of(
             {"segmentation": {"size": [height, width], "counts": counts}}, height, width
         )
@@ -94,9 +95,9 @@ SIZE = [10, 8]
         ({"segmentation": [[]]}, "no list of x and y"),
         ({"segmentation": [[1, 1, 2, 2]]}, "no list of x and y"),
         ({"segmentation": [[1, 1, 2, 2, 3, 1, 4]]}, "no list of x and y"),
-        ({"segmentation": [[1, 1, 2, 2, 3, "1"]]}, "no numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, "one"]]}, "no numbers"),
         ({"segmentation": [[1, 1, 2, 2, 3, True]]}, "no numbers"),
-        ({"segmentation": [[1, 1, 2, 2, 3, [1]]]}, "no numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, [1]]]}, "no list of x and y"),
         ({"segmentation": [[1, 1, 2, 2, 3, 10**400]]}, "no numbers"),
         ({"segmentation": [[1, 1, 2, 2, 3, NAN]]}, "not finite"),
         ({"segmentation": [[1, 1, 2, 2, 3, INFINITE]]}, "not finite"),
@@ -104,11 +105,11 @@ SIZE = [10, 8]
         ({"segmentation": [[1, 1, 2, 2, 3, 3]]}, "encloses nothing"),
         ({"segmentation": [[20, 20, 30, 20, 30, 30]]}, "outside"),
         ({"bbox": [1, 1, 0, 3]}, "no size"),
-        ({"bbox": [1, 1, -2, 3]}, "no size"),
+        ({"bbox": [1, 1, 3, -0.0]}, "no size"),
         ({"bbox": [1, 1, 1e-308, 3]}, "encloses nothing"),
         ({"bbox": "1 1 2 3"}, "no numbers"),
         ({"segmentation": {"size": [8, 10], "counts": [0, 80]}}, "another size"),
-        ({"segmentation": {"size": ["10", "8"], "counts": [0, 80]}}, "another size"),
+        ({"segmentation": {"size": ["ten", "8"], "counts": [0, 80]}}, "another size"),
         ({"segmentation": {"counts": [0, 80]}}, "another size"),
         ({"segmentation": {"size": SIZE, "counts": [80]}}, "empty mask"),
         ({"segmentation": {"size": SIZE, "counts": [0, 79]}}, "add up"),
@@ -148,12 +149,17 @@ def test_the_stream_finds_what_json_finds(tmp_path_factory, content, chunk, inde
     expected = [
         (key, element)
         for key, value in content.items()
-        if key in ("images", "annotations") and isinstance(value, list)
-        for element in value
+        if key in ("images", "annotations") and isinstance(value, (list, dict))
+        for element in (value if isinstance(value, list) else [value])
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_stream, "CHUNK_BYTES", chunk)
-        assert list(json_stream.elements(str(path), ("images", "annotations"))) == expected
+        stream = json_stream.elements(str(path), ("images", "annotations"))
+        if content.keys() & {"images", "annotations"}:
+            assert list(stream) == expected
+        else:
+            with pytest.raises(VectorError, match="expected the members"):
+                list(stream)
 
 
 @pytest.mark.parametrize(

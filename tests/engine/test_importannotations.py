@@ -119,24 +119,28 @@ def test_coco_polygons_masks_and_boxes_lie_on_the_raster(imported, scene, tmp_pa
         assert geometry.symmetric_difference(on_ground(shape)).area < 1e-6
     assert found.result["count"] == 3
     for told in (
-        "that are no JSON objects left out",
-        "without a shape left out",
-        "that lie on no raster left out",
-        "that are boxes only",
-        "of crowds",
+        "left out, that are no JSON objects: 1 (number 1)",
+        "left out, without a shape: 1 (id 5)",
+        "left out, of images that lie on no raster: 1 (id 4)",
+        "that are boxes only: 1.",
+        "of crowds (one outline for many objects), with 1 in the field 'iscrowd': 1.",
     ):
-        assert (
-            f"1 annotation(s) {told}" in found.log or f"annotation(s) of images {told}" in found.log
-        )
+        assert f"Annotations {told}" in found.log
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": [{"id": 1, "file_name": "other.jpg"}]}, "None of the 1 images"),
-        ({"images": [{"id": 1, "file_name": "scene 1.jpg", "width": 61, "height": 40}]}, "None of"),
-        ({"images": [{"id": None, "file_name": "scene 1.jpg"}]}, "None of the 0 images"),
-        ({"images": []}, "holds 0 images and 1 annotations"),
+        ({"images": [{"id": 1, "file_name": "other.jpg"}]}, r"None of .*\(1: other\.jpg\)"),
+        (
+            {"images": [{"id": 1, "file_name": "scene 1.jpg", "width": 61, "height": 40}]},
+            r"None of .*scene 1\.jpg \(61 × 40 px",
+        ),
+        (
+            {"images": [{"id": None, "file_name": "scene 1.jpg"}]},
+            "holds 0 usable images and 1 annotation",
+        ),
+        ({"images": []}, "holds 0 usable images and 1 annotation"),
     ],
 )
 def test_coco_files_that_do_not_fit(imported, scene, tmp_path, changes, message):
@@ -273,7 +277,7 @@ def test_a_folder_of_masks(imported, make_raster, tmp_path):
     ]
     assert sorted(frame.geometry.area) == [18 * 0.25, 100 * 0.25]
     assert "c.png has 40 × 31 px" in found.log
-    assert "1 file(s) belong to none" in found.log
+    assert "Files of the folder on none of the rasters: 1 (" in found.log
     frame = imported("mask_folder", folder, rasters, category="shed", values="binary").frame
     assert set(frame["category"]) == {"shed"}
 
@@ -406,7 +410,7 @@ def test_names_are_paired_with_rasters():
 
     def pairs(*names):
         found = paired(enumerate(names), rasters)
-        return found.raster_of, found.without, found.ambiguous
+        return found.raster_of, found.without.count, found.ambiguous.names
 
     assert pairs("A\\1.PNG", "b/1.png", "x/2.jpg", "4") == ({0: 0, 1: 1, 2: 2}, 1, [])
     assert pairs("1.png") == ({}, 0, ["1.png"])

@@ -67,7 +67,7 @@ def test_large_images_do_not_overflow():
         found = vectoriser.add(region, classes, classes)
     made = masks(found.exact, 120_000, 110_000)
     assert made.sizes_px.tolist() == [6]
-    from deepseg_qgis.engine.exchange.coco_shapes import unpacked
+    from deepseg_qgis.engine.exchange.coco_masks import unpacked
 
     first = 100_000 * 120_000 + 90_000
     lengths = [first, 3, 120_000 - 3, 3]

@@ -1,182 +1,151 @@
-"""COCO files as they come from people: images, categories and annotations, one at a time.
+"""Annotations of COCO files as they come from people, one at a time.
 
 Nothing in them is believed. What cannot be used is counted, not fatal, as long as the file is JSON.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import shapely
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.coco_shapes import UnusableShape, shape_of
-from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, as_objects, clean_name
-from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.exchange.coco_images import CocoImage
+from deepseg_qgis.engine.exchange.coco_shapes import shape_of
+from deepseg_qgis.engine.exchange.coco_tables import (
+    LARGEST_ID,
+    CocoTables,
+    category_name,
+)
+from deepseg_qgis.engine.exchange.coco_values import UnusableShape, key_of
+from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, as_objects
 from deepseg_qgis.engine.files.json_stream import elements
-from deepseg_qgis.errors import VectorError
 
 BATCH = 2000
 BATCH_VERTICES = 500_000
-MOST_CATEGORIES = 100_000
-LARGEST_ID = 2**63 - 1
 
-Key = int | str
-
-
-@dataclass(frozen=True)
-class CocoTables:
-    """What annotations refer to: categories by id, and the images that lie on a raster by id."""
-
-    categories: dict[Key, str]
-    images: dict[Key, Place]
-
-
-def read_tables(path: str, places: Sequence[Place], control: Control) -> CocoTables:
-    """Return the categories of a COCO file, and its images on the rasters; others are counted.
-
-    Memory: categories, and the name of each image.
-
-    Raises:
-        VectorError: the file is no COCO JSON, or no image lies on a raster.
-    """
-    categories: dict[Key, str] = {}
-    found: list[tuple[Key, str, Mapping[str, Any]]] = []
-    seen: Counter[str] = Counter()
-    for kind, element in elements(path, ("images", "categories", "annotations")):
-        control.check()
-        seen[kind] += 1
-        if kind == "annotations" or not isinstance(element, dict):
-            continue
-        key = key_of(element.get("id"))
-        if key is None:
-            seen[f"{kind} without an id"] += 1
-        elif kind == "categories":
-            name = element.get("name")
-            name = clean_name(name) if isinstance(name, str) else ""
-            categories[key] = name or str(key)
-            _check_categories(categories, path)
-        elif isinstance(element.get("file_name"), str):
-            size = {side: element.get(side) for side in ("width", "height")}
-            found.append((key, element["file_name"], size))
-        else:
-            seen["images without a file name"] += 1
-    if not seen["images"] or not seen["annotations"]:
-        raise VectorError(
-            f"{path} holds {seen['images']:,} images and {seen['annotations']:,} annotations. "
-            "Expected a COCO JSON file with both (a file of COCO results has no images). Choose "
-            "another file, or export it again."
-        )
-    return CocoTables(categories, _on_rasters(found, places, seen, control))
-
-
-def _check_categories(categories: dict[Key, str], path: str) -> None:
-    if len(categories) > MOST_CATEGORIES:
-        raise VectorError(
-            f"{path} has more than {MOST_CATEGORIES:,} categories. Expected a COCO JSON file of "
-            "some categories; choose another file."
-        )
-
-
-def _on_rasters(
-    found: list[tuple[Key, str, Mapping[str, Any]]],
-    places: Sequence[Place],
-    seen: Counter[str],
-    control: Control,
-) -> dict[Key, Place]:
-    pairs = paired(
-        ((i, name) for i, (_, name, _) in enumerate(found)), [place.path for place in places]
-    )
-    images: dict[Key, Place] = {}
-    other_size = []
-    for i, number in pairs.raster_of.items():
-        key, name, size = found[i]
-        grid = places[number].grid
-        stated = (_whole(size["width"]), _whole(size["height"]))
-        if stated not in ((None, None), (0, 0), (grid.width, grid.height)):
-            other_size.append(f"{name[:80]!r} ({stated[0]} × {stated[1]} px)")
-        else:
-            images[key] = places[number]
-    names = ", ".join(place.name for place in places[:3])
-    if pairs.without:
-        control.log(f"{pairs.without:,} image(s) of the file lie on none of the rasters.")
-    for what, count in seen.items():
-        if "without" in what:
-            control.warn(f"{count:,} {what} left out.")
-    if pairs.ambiguous:
-        control.warn(
-            f"{len(pairs.ambiguous):,} image(s) left out, since their name fits several rasters, "
-            f"or a raster fits several of them: {', '.join(map(repr, pairs.ambiguous[:3]))[:300]}."
-        )
-    if other_size:
-        control.warn(
-            f"{len(other_size):,} image(s) left out, since their raster has another size: "
-            f"{', '.join(other_size[:3])}. Choose the rasters that were annotated."
-        )
-    if not images:
-        raise VectorError(
-            f"None of the {len(found):,} images in the file lies on the rasters ({names}). "
-            "Expected images with the rasters' file names (without folder, extension) and sizes. "
-            "Choose the rasters that were annotated, or rename them."
-        )
-    return images
+Row = tuple[shapely.Geometry, int, str, int]
 
 
 def read_annotations(
-    path: str, tables: CocoTables, tally: Tally, control: Control
+    path: str, tables: CocoTables, tally: Tally, control: Control, category: str = "unnamed"
 ) -> Iterator[Piece]:
     """Yield the annotations on the rasters, in the file's order as far as one raster goes.
 
-    Memory: some thousands of annotations.
+    Those without a category are called ``category``. Memory: some thousands of annotations.
 
     Raises:
         VectorError: the file is no COCO JSON any more.
     """
     waiting = _Waiting()
+    reader = _Reader(tables, tally, category)
     for number, (_, element) in enumerate(elements(path, ("annotations",))):
         control.check()
         control.progress(1.0 - 1.0 / (1.0 + number / 1e4), f"Reading annotation {number + 1:,}")
+        title = _title(element, number)
         try:
-            place, row = _read(element, tables, tally)
+            place, row = reader.read(element, title)
         except UnusableShape as error:
-            tally.left_out[str(error)] += 1
+            tally.leave_out(str(error), title)
             continue
-        if place is not None:
-            yield from waiting.add(place, row)
+        yield from waiting.add(place, row)
     yield from waiting.flushed()
 
 
-Row = tuple[shapely.Geometry, int | None, str, int]
+def _title(element: object, number: int) -> str:
+    key = key_of(element.get("id")) if isinstance(element, dict) else None
+    return f"number {number + 1}" if key is None else f"id {key}"
 
 
-def _read(element: object, tables: CocoTables, tally: Tally) -> tuple[Place | None, Row]:
-    """Return where an annotation lies (None: on no raster), and what it holds."""
-    if not isinstance(element, dict):
-        raise UnusableShape("that are no JSON objects")
-    image = key_of(element.get("image_id"))
-    place = tables.images.get(image) if image is not None else None
-    if place is None:
-        tally.left_out["of images that lie on no raster"] += 1
-        return None, (None, None, "", 0)
-    key = key_of(element.get("category_id"))
-    if key is None:
-        raise UnusableShape("without a category")
-    if key not in tables.categories:
-        tally.notes["of a category without a name, which is called by its number"] += 1
-    category = tables.categories.get(key) or clean_name(str(key)) or "unnamed"
-    shape = shape_of(element, place.grid.height, place.grid.width)
-    tally.notes.update(shape.notes)
-    crowd = int(element.get("iscrowd") in (1, True))
-    if crowd:
-        tally.notes["of crowds (one outline for many objects), with 1 in the field 'iscrowd'"] += 1
-    number = key_of(element.get("id"))
-    whole = isinstance(number, int) and abs(number) <= LARGEST_ID
-    return place, (shape.geometry, number if whole else None, category, crowd)  # type: ignore[return-value]
+class _Reader:
+    """Turns annotations into rows, whose ids are distinct."""
+
+    def __init__(self, tables: CocoTables, tally: Tally, category: str) -> None:
+        self._tables, self._tally, self._category = tables, tally, category
+        self._next_id = tables.next_id
+        self._met: dict[int, set[bytes]] = {}
+
+    def read(self, element: object, title: str) -> tuple[Place, Row]:
+        """Return where an annotation lies, and what it holds.
+
+        Raises:
+            UnusableShape: it cannot be used.
+        """
+        if not isinstance(element, dict):
+            raise UnusableShape("that are no JSON objects")
+        image = self._image(element, title)
+        category = self._name(element, title)
+        shape = shape_of(element, image.height, image.width, self._tables.reading)
+        self._tally.note(shape.notes, title)
+        self._tally.doubt(shape.doubts, title)
+        crowd = int(key_of(element.get("iscrowd")) == 1 or element.get("iscrowd") is True)
+        if crowd:
+            what = "of crowds (one outline for many objects), with 1 in the field 'iscrowd'"
+            self._tally.note([what], title)
+        number = self._id(element, (image.place.path, shape.geometry, category), title)
+        return image.place, (_on_raster(shape.geometry, image), number, category, crowd)
+
+    def _image(self, element: Mapping[str, Any], title: str) -> CocoImage:
+        key = key_of(element.get("image_id"))
+        if key is None and self._tables.only_image is not None:
+            key = self._tables.only_image
+            self._tally.note(["that name no image, in a file of one image"], title)
+        if key is None:
+            raise UnusableShape("that name no image")
+        if key in self._tables.unclear_images:
+            raise UnusableShape("of an image id that the file gives to several images")
+        if key not in self._tables.images:
+            raise UnusableShape("of images that lie on no raster")
+        return self._tables.images[key]
+
+    def _name(self, element: Mapping[str, Any], title: str) -> str:
+        key = key_of(element.get("category_id"))
+        if key is None:
+            written = element.get("category_name", element.get("category"))
+            name = category_name(written)
+            if not name:
+                self._tally.doubt([f"without a category, called '{self._category}'"], title)
+            return name or self._category
+        if key in self._tables.unclear_categories:
+            self._tally.doubt(["of a category id with several names"], title)
+        elif key not in self._tables.categories:
+            self._tally.note(["of a category without a name, which is called by its number"], title)
+        return self._tables.categories.get(key) or category_name(key) or self._category
+
+    def _id(
+        self, element: Mapping[str, Any], content: tuple[str, shapely.Geometry, str], title: str
+    ) -> int:
+        """Return an id that no other annotation has.
+
+        Raises:
+            UnusableShape: the same annotation came before.
+        """
+        number = key_of(element.get("id"))
+        if isinstance(number, int) and abs(number) <= LARGEST_ID:
+            if number not in self._tables.repeated_ids:
+                return number
+            place, geometry, category = content
+            same = hashlib.sha256(f"{place}\n{category}\n".encode() + geometry.wkb).digest()
+            met = self._met.setdefault(number, set())
+            if same in met:
+                raise UnusableShape("that the file holds twice")
+            met.add(same)
+            if len(met) == 1:
+                return number
+            self._tally.doubt(["with an id that another one has, which get a new one"], title)
+        self._next_id += 1
+        return self._next_id - 1
+
+
+def _on_raster(geometry: shapely.Geometry, image: CocoImage) -> shapely.Geometry:
+    """Return a geometry in the pixels of its image in those of its raster."""
+    grid = image.place.grid
+    if (image.width, image.height) == (grid.width, grid.height):
+        return geometry
+    scale = (grid.width / image.width, grid.height / image.height)
+    return shapely.transform(geometry, lambda xy: xy * scale)
 
 
 class _Waiting:
@@ -199,19 +168,3 @@ class _Waiting:
             yield Piece(place, as_objects(shapes), ids, categories, crowds)
         self._rows.clear()
         self._count = self._vertices = 0
-
-
-def key_of(value: object) -> Key | None:
-    """Return an id, where whole numbers are alike however they are written; None if it is none."""
-    if isinstance(value, str):
-        text = value.strip()
-        return int(text) if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) else text or None
-    return _whole(value)
-
-
-def _whole(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if math.isfinite(value) and value.is_integer() else None
-    return value if isinstance(value, int) else None

@@ -1,14 +1,13 @@
 """Shapes of COCO annotations as polygons in pixel coordinates; nothing in them is believed. No I/O.
 
-COCO's pixel coordinates are ours: x to the right, y down, whole numbers are pixel corners. Masks
-are run lengths of 0 and 1 by turns, column by column (T.-Y. Lin et al., Microsoft COCO, 2014); the
-text form packs each length, less that two before, into characters of 5 bits. It is unpacked here,
-not by pycocotools, which writes past its memory where lengths and size do not agree.
+COCO's pixel coordinates are ours: x to the right, y down, whole numbers are pixel corners. As
+pycocotools and detectron2 do, parts that are no outline are dropped and the good ones kept; where
+none is left, the box serves.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,37 +16,34 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.exchange.coco_masks import mask_outline
+from deepseg_qgis.engine.exchange.coco_reading import Reading
+from deepseg_qgis.engine.exchange.coco_values import (
+    UnusableShape,
+    is_ring_of_pairs,
+    number_of,
+    numbers,
+    points,
+)
 from deepseg_qgis.engine.truth.annotations import repair
-from deepseg_qgis.engine.vectorising.objects import Shaping
-from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 
-FURTHEST_PX = 1e9
-"""Coordinates beyond are no pixels of any raster."""
 MOST_NESTED_PARTS = 1000
 """Holes are looked for in annotations of up to so many parts."""
-STRIP_PX = 1 << 22
-"""Masks are turned into outlines so many pixels at a time."""
-LONGEST_LENGTH = 7
-"""Characters of a run length in text form: 35 bits."""
-
-Runs = NDArray[np.int64]
-
-
-class UnusableShape(Exception):  # noqa: N818 - counted, not shown as an error
-    """An annotation that cannot become a polygon; the message says why, for the log."""
+NO_SHAPE = "without a shape"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A polygon or multipolygon inside the image, and what was to be noted about it."""
+    """A polygon or multipolygon inside the image, what to note about it, and what to doubt."""
 
     geometry: shapely.Geometry
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
-def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
+def shape_of(
+    annotation: Mapping[str, Any], height: int, width: int, reading: Reading | None = None
+) -> Shape:
     """Return the shape of an annotation of an image of ``height`` × ``width`` pixels.
 
     Memory: of masks, a strip at a time.
@@ -55,15 +51,34 @@ def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
     Raises:
         UnusableShape: it has none, or lies outside the image.
     """
-    segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, Mapping):
-        return Shape(_of_mask(segmentation, height, width))
-    if isinstance(segmentation, list) and segmentation:
-        return _within_image(_of_rings(segmentation), height, width)
-    box = annotation.get("bbox")
-    if box is None:
-        raise UnusableShape("without a shape")
-    return _within_image(_of_box(box), height, width)
+    reading = reading or Reading()
+    reason = UnusableShape(NO_SHAPE)
+    segmentation = _parsed(annotation.get("segmentation"))
+    if isinstance(segmentation, (dict, list)) and segmentation:
+        try:
+            scale = reading.outline_scale(height, width)
+            shape = _outlined(segmentation, (height, width), scale, annotation.get("bbox"))
+            return _within_image(shape, height, width)
+        except UnusableShape as error:
+            reason = error
+    box = _parsed(annotation.get("bbox"))
+    if not box:
+        raise reason
+    shape = _of_box(box, _rotation(annotation), reading, reading.box_scale(height, width))
+    if str(reason) != NO_SHAPE:
+        doubt = f"{reason}, of which the box is taken"
+        shape = Shape(shape.geometry, (), (*shape.doubts, doubt))
+    return _within_image(shape, height, width)
+
+
+def _parsed(value: object) -> object:
+    """Return what a text of JSON holds, as tables of annotations have it; else the value itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def _within_image(shape: Shape, height: int, width: int) -> Shape:
@@ -75,45 +90,110 @@ def _within_image(shape: Shape, height: int, width: int) -> Shape:
     )
     if not usable[0]:
         raise UnusableShape("outside of their image")
-    return Shape(cut[0], (*shape.notes, "cut at the border of their image"))
+    return Shape(cut[0], (*shape.notes, "cut at the border of their image"), shape.doubts)
 
 
-def _of_box(box: object) -> Shape:
-    x, y, width, height = _numbers(box, 4)
-    if width <= 0.0 or height <= 0.0:
+def _of_box(box: object, rotation: float, reading: Reading, scale: tuple[float, float]) -> Shape:
+    """Return a rectangle: x, y, width, height; with an angle; or four corners."""
+    if isinstance(box, list) and (len(box) == 8 or is_ring_of_pairs(box)):
+        return Shape(_areal(shapely.Polygon(points(box) * scale)), ("that are boxes only",))
+    values = numbers(box)
+    if len(values) not in (4, 5):
+        raise UnusableShape("with coordinates that are no numbers")
+    values[:4] *= (*scale, *scale)
+    x, y, width, height = values[:4].tolist()
+    doubts: tuple[str, ...] = ()
+    if len(values) == 5:
+        x, y = x - width / 2.0, y - height / 2.0
+        rotation = reading.clockwise_degrees(float(values[4]))
+        doubts = (f"with a box of five numbers, {reading.five_numbers}",)
+    elif rotation:
+        doubts = ("with a rotation, turned clockwise about the centre of their box (as in CVAT)",)
+    if width == 0.0 or height == 0.0:
         raise UnusableShape("with a box of no size")
-    box_shape = _areal(shapely.box(x, y, x + width, y + height))
-    return Shape(box_shape, ("that are boxes only",))
+    if width < 0.0 or height < 0.0:
+        doubts += ("with a box of negative size, drawn to the left or up",)
+    plain = shapely.box(
+        min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
+    )
+    # pixel rows count downwards, so shapely's counter-clockwise is clockwise to the eye
+    turned = shapely.affinity.rotate(plain, rotation, origin="center") if rotation else plain
+    return Shape(_areal(turned), () if doubts else ("that are boxes only",), doubts)
 
 
-def _of_rings(segmentation: list[Any]) -> Shape:
-    """Return the shape of one or more rings, each a list of x and y by turns."""
-    flat = not isinstance(segmentation[0], (list, dict))
-    rings = [_ring(ring) for ring in ([segmentation] if flat else segmentation)]
-    parts, usable, repaired = repair(np.array(rings, dtype=object))
-    notes = ("with crossing outlines repaired",) if repaired else ()
+def _rotation(annotation: Mapping[str, Any]) -> float:
+    """Return the degrees by which a box is turned, as CVAT and others write it."""
+    attributes = annotation.get("attributes")
+    for holder in (attributes, annotation):
+        if isinstance(holder, dict):
+            degrees = number_of(holder.get("rotation"))
+            if degrees is not None and abs(degrees) <= 360.0:
+                return degrees % 360.0
+    return 0.0
+
+
+def _outlined(
+    segmentation: Mapping[str, Any] | list[Any],
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    box: object,
+) -> Shape:
+    """Return the shape of a mask, or of one or more parts of which the unusable ones are dropped.
+
+    Raises:
+        UnusableShape: no part is usable.
+    """
+    parts: list[shapely.Geometry] = []
+    notes: set[str] = set()
+    reasons: list[UnusableShape] = []
+    for piece in _pieces(segmentation):
+        try:
+            if isinstance(piece, dict) and "all_points_x" not in piece:
+                mask, note = mask_outline(piece, *size, box)
+                parts.append(mask)
+                notes |= {note} - {""}
+            else:
+                parts.append(shapely.Polygon(points(piece) * scale))
+        except UnusableShape as error:
+            reasons.append(error)
+    if not parts:
+        raise reasons[0]
+    whole, usable, repaired = repair(_as_array(parts))
     if not usable.any():
         raise UnusableShape("with an outline that encloses nothing")
-    parts = parts[usable]
-    if len(parts) == 1:
-        return Shape(parts[0], notes)
-    return _nested(parts, notes)
+    if repaired:
+        notes.add("with crossing outlines repaired")
+    dropped = bool(reasons) or not usable.all()
+    doubts = ("of which parts that are no outline are dropped",) if dropped else ()
+    good = whole[usable]
+    if len(good) == 1:
+        return Shape(good[0], tuple(sorted(notes)), doubts)
+    return _nested(good, tuple(sorted(notes)), doubts)
 
 
-def _ring(ring: object) -> shapely.Polygon:
-    if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
-        raise UnusableShape("with an outline that is no list of x and y")
-    return shapely.Polygon(_numbers(ring, len(ring)).reshape(-1, 2))
+def _pieces(segmentation: Mapping[str, Any] | list[Any]) -> list[Any]:
+    """Return the masks and rings of a segmentation, however deep writers have nested them."""
+    if isinstance(segmentation, dict) or is_ring_of_pairs(segmentation):
+        return [segmentation]
+    if not {list, dict} & set(map(type, segmentation)):
+        return [segmentation]
+    pieces: list[Any] = []
+    for each in segmentation:
+        if isinstance(each, list) and list in map(type, each) and not is_ring_of_pairs(each):
+            pieces.extend(each)
+        else:
+            pieces.append(each)
+    return pieces
 
 
-def _nested(parts: NDArray[np.object_], notes: tuple[str, ...]) -> Shape:
+def _nested(parts: NDArray[np.object_], notes: tuple[str, ...], doubts: tuple[str, ...]) -> Shape:
     """Return the union of parts, where those that lie inside of another one are its holes.
 
     By COCO's rules parts are united; one inside of another would then mean nothing, so whoever
     wrote it meant a hole (an island in the hole is a part again).
     """
     if len(parts) > MOST_NESTED_PARTS:
-        return Shape(_areal(shapely.union_all(parts)), notes)
+        return Shape(_areal(shapely.union_all(parts)), notes, doubts)
     inner, outer = shapely.STRtree(parts).query(parts, predicate="covered_by")
     areas = shapely.area(parts)
     deeper = areas[inner] < areas[outer] * (1.0 - 1e-9)
@@ -124,7 +204,7 @@ def _nested(parts: NDArray[np.object_], notes: tuple[str, ...]) -> Shape:
         combine = shapely.difference if depth % 2 else shapely.union
         whole = combine(whole, level)
     holes = ("with parts inside others, taken for holes",) if depths.any() else ()
-    return Shape(_areal(whole), notes + holes)
+    return Shape(_areal(whole), notes + holes, doubts)
 
 
 def _areal(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -134,113 +214,7 @@ def _areal(geometry: shapely.Geometry) -> shapely.Geometry:
     return made[0]
 
 
-def _numbers(values: object, count: int) -> NDArray[np.float64]:
-    """Return so many numbers.
-
-    Raises:
-        UnusableShape: they are not.
-    """
-    if not isinstance(values, list) or len(values) != count:
-        raise UnusableShape("with coordinates that are no numbers")
-    if not all(type(value) in (int, float) for value in values):
-        raise UnusableShape("with coordinates that are no numbers")
-    try:
-        result = np.array(values, dtype=np.float64)
-    except (OverflowError, ValueError) as error:  # whole numbers of hundreds of digits
-        raise UnusableShape("with coordinates that are no numbers") from error
-    if not (np.abs(result) <= FURTHEST_PX).all():
-        raise UnusableShape("with coordinates that are not finite, or far from any image")
+def _as_array(parts: list[shapely.Geometry]) -> NDArray[np.object_]:
+    result = np.empty(len(parts), dtype=object)
+    result[:] = parts
     return result
-
-
-def _of_mask(segmentation: Mapping[str, Any], height: int, width: int) -> shapely.Geometry:
-    if segmentation.get("size") != [height, width]:
-        raise UnusableShape("with a mask of another size than their image")
-    counts = segmentation.get("counts")
-    runs = unpacked(counts) if isinstance(counts, str) else _whole_numbers(counts)
-    if (runs < 0).any() or (runs > height * width).any() or int(runs.sum()) != height * width:
-        raise UnusableShape("with a mask whose run lengths do not add up to its size")
-    ends = np.cumsum(runs)
-    starts, stops = ends[:-1:2], ends[1::2]
-    filled = stops[: len(starts)] > starts[: len(stops)]
-    if not filled.any():
-        raise UnusableShape("with an empty mask")
-    return _outlined(starts[: len(filled)][filled], stops[filled], height)
-
-
-def unpacked(text: str) -> Runs:
-    """Return the run lengths of COCO's text form.
-
-    Raises:
-        UnusableShape: the text is none.
-    """
-    reason = "with a mask whose text is damaged"
-    if not text.isascii() or not text:
-        raise UnusableShape(reason)
-    codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero((codes & 0x20) == 0)
-    if codes.min() < 0 or codes.max() > 63 or len(ends) == 0 or ends[-1] != len(codes) - 1:
-        raise UnusableShape(reason)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > LONGEST_LENGTH:
-        raise UnusableShape(reason)
-    place = np.arange(len(codes)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
-    negative = (codes[ends] & 0x10) != 0
-    values[negative] -= np.int64(1) << (5 * lengths[negative])
-    values[1::2] = np.cumsum(values[1::2])  # each is less that two before, but for the first three
-    values[2::2] = np.cumsum(values[2::2])
-    return values
-
-
-def _whole_numbers(counts: object) -> Runs:
-    reason = "with a mask whose run lengths are no whole numbers"
-    if not isinstance(counts, list) or not counts:
-        raise UnusableShape(reason)
-    if not all(type(count) is int for count in counts):
-        raise UnusableShape(reason)
-    try:
-        return np.array(counts, dtype=np.int64)
-    except OverflowError as error:
-        raise UnusableShape(reason) from error
-
-
-def _outlined(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
-    """Return the outline of the pixels from starts to stops, counted down each column.
-
-    The mask lies on its side here: its columns are rows, which come strip by strip.
-    """
-    first, last = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
-    low, high = 0, height
-    if (starts // height == (stops - 1) // height).all():
-        low, high = int((starts % height).min()), int(((stops - 1) % height).max()) + 1
-    length = high - low  # from here on, of a column without what is empty above and below
-    lengths = stops - starts
-    starts = (starts // height - first) * length + starts % height - low
-    stops = starts + lengths
-    region = Window(first, low, last - first, length)
-    step = max(1, STRIP_PX // length)
-    polygons: list[NDArray[np.object_]] = []
-    with Vectoriser(region, Shaping()) as vectoriser:
-        for row in range(first, last, step):
-            end = min(row + step, last)
-            pixels = _pixels(starts, stops, (row - first) * length, (end - first) * length)
-            strip = pixels.reshape(end - row, length)
-            found = vectoriser.add(Window(row, low, end - row, length), strip, strip)
-            polygons.append(_upright(found.polygons).geometries())
-        vectoriser.check_complete()
-    parts = list(itertools.chain.from_iterable(polygons))
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
-
-
-def _pixels(starts: Runs, stops: Runs, low: int, high: int) -> NDArray[np.uint8]:
-    """Return pixels ``low`` to ``high`` as 0 and 1."""
-    some = slice(int(np.searchsorted(stops, low, side="right")), int(np.searchsorted(starts, high)))
-    edges = np.clip(np.column_stack([starts[some], stops[some]]).ravel(), low, high)
-    lengths = np.diff(edges, prepend=low, append=high)
-    return np.repeat((np.arange(len(lengths)) % 2).astype(np.uint8), lengths)
-
-
-def _upright(polygons: PolygonArrays) -> PolygonArrays:
-    return polygons.moved(np.ascontiguousarray(polygons.coordinates[:, ::-1]))

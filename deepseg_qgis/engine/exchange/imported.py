@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyproj
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.files.vectors import Features
@@ -56,20 +58,37 @@ class Tally:
 
     categories: Counter[str] = field(default_factory=Counter)
     colours: dict[str, str] = field(default_factory=dict)
-    notes: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    doubts: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    left_out: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
 
     @property
     def count(self) -> int:
         """The number of polygons."""
         return sum(self.categories.values())
 
+    def note(self, what: Iterable[str], title: str) -> None:
+        """Count an annotation of which something is to be told."""
+        for each in what:
+            self.notes[each].add(title)
+
+    def doubt(self, what: Iterable[str], title: str) -> None:
+        """Count an annotation of which something was guessed."""
+        for each in what:
+            self.doubts[each].add(title)
+
+    def leave_out(self, why: str, title: str) -> None:
+        """Count an annotation that cannot be used."""
+        self.left_out[why].add(title)
+
     def tell(self, control: Control) -> None:
         """Write what was noted into the log."""
-        for what, count in self.notes.items():
-            control.log(f"{count:,} annotation(s) {what}.")
-        for what, count in self.left_out.items():
-            control.warn(f"{count:,} annotation(s) {what} left out.")
+        for what, sample in self.notes.items():
+            control.log(f"Annotations {what}: {sample.count:,}.")
+        for what, sample in self.doubts.items():
+            control.warn(f"Annotations {what}: {sample.count:,} ({sample}).")
+        for what, sample in self.left_out.items():
+            control.warn(f"Annotations left out, {what}: {sample.count:,} ({sample}).")
 
 
 @dataclass(frozen=True)
@@ -119,8 +138,8 @@ def write(
 
 
 def clean_name(text: str) -> str:
-    """Return a category's name from a file, in one line without control characters."""
-    plain = text.encode("utf-8", "replace").decode("utf-8")
+    """Return a category's name in one line and one Unicode form, without control characters."""
+    plain = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
     return " ".join("".join(c if c.isprintable() else " " for c in plain).split())[:LONGEST_NAME]
 
 

@@ -1,81 +1,145 @@
 """Which raster a file name means: by its stem, and by folders where that is not enough.
 
-Letters count alike whether large or small. No I/O.
+A name as it stands counts before one with the changes of other programs undone (`file_names`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "-mask", "-label")
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.exchange.file_names import folded, loose, spellings, trail_of
+from deepseg_qgis.engine.exchange.samples import Sample
+
+LOOSE_STEPS = 10
+"""What a match that only takes separators for alike costs, in steps of `file_names.spellings`."""
+
+Score = tuple[int, int, bool]
+Fits = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """For each name the number of its raster; names that belong to none, or not to one alone."""
+    """For each name the number of its raster; names that belong to none, or not to one alone.
 
-    raster_of: dict[int, int]
-    without: int
-    ambiguous: list[str]
+    ``changed`` are pairs of which the file's name is not the raster's as it stands.
+    """
+
+    raster_of: dict[int, int] = field(default_factory=dict)
+    without: Sample = field(default_factory=Sample)
+    ambiguous: Sample = field(default_factory=Sample)
+    changed: Sample = field(default_factory=Sample)
+
+    def tell(self, control: Control, noun: str, whose: str) -> None:
+        """Write into the log which names of pictures belong to no raster, or not clearly."""
+        if self.without.count:
+            control.log(
+                f"{noun.capitalize()}s {whose} on none of the rasters: {self.without.count:,} "
+                f"({self.without})."
+            )
+        if self.changed.count:
+            control.log(
+                f"{noun.capitalize()}s matched with a raster by what their name was before a "
+                f"program changed it: {self.changed.count:,} ({self.changed})."
+            )
+        if self.ambiguous.count:
+            control.warn(
+                f"{noun.capitalize()}s left out, since their name fits several rasters, or a "
+                f"raster fits several of them: {self.ambiguous.count:,} ({self.ambiguous})."
+            )
 
 
-def paired(names: Iterable[tuple[int, str]], rasters: Sequence[str]) -> Pairs:
+@dataclass(frozen=True)
+class _Claim:
+    score: Score
+    number: int
+    name: str
+
+
+def paired(
+    names: Iterable[tuple[int, str]],
+    rasters: Sequence[str],
+    fits: Fits | None = None,
+    others: Mapping[int, Sequence[str]] | None = None,
+) -> Pairs:
     """Return which of the rasters (paths) each of the numbered names belongs to.
 
-    The name that shares the most folders with a raster's path wins, then the one with the same
-    extension. Memory: the names that belong to a raster.
+    The name with the fewest changes undone wins, then the one that shares the most folders with a
+    raster's path, then the one with the same extension. Where a name means several rasters, those
+    that it ``fits`` best count (the higher the better). ``others`` are further names of the same
+    picture. Several numbers of one name are one picture. Memory: the names that belong to a raster.
     """
-    by_stem: dict[str, list[tuple[int, list[str], str]]] = {}
-    for number, path in enumerate(rasters):
-        trail, extension = _trail(path)
-        by_stem.setdefault(trail[0], []).append((number, trail, extension))
-    claims: dict[int, list[tuple[tuple[int, bool], int, str]]] = {}
-    ambiguous: list[str] = []
-    without = 0
-    for name_number, name in names:
-        trail, extension = _trail(name)
-        scores = [
-            ((_shared(trail, other), extension == ending), number)
-            for number, other, ending in _candidates(trail[0], by_stem)
-        ]
-        best = [number for score, number in scores if score == max(scores)[0]]
+    known = _Rasters(rasters)
+    claims: dict[int, list[_Claim]] = defaultdict(list)
+    pairs = Pairs()
+    for number, name in names:
+        scores: list[tuple[Score, int]] = []
+        for spelled in (name, *(others or {}).get(number, ())):
+            scores = scores or known.scores(spelled)
+        if fits is not None and len(scores) > 1:
+            well = max(fits(number, raster) for _, raster in scores)
+            scores = [each for each in scores if fits(number, each[1]) == well]
+        best = [raster for score, raster in scores if score == max(scores)[0]]
         if len(best) == 1:
-            claims.setdefault(best[0], []).append((max(scores)[0], name_number, name))
-        elif best:
-            ambiguous.append(name)
+            claims[best[0]].append(_Claim(max(scores)[0], number, name))
         else:
-            without += 1
-    raster_of: dict[int, int] = {}
-    for number, names_of_it in claims.items():
-        first = [claim for claim in names_of_it if claim[0] == max(names_of_it)[0]]
-        if len(first) == 1:
-            raster_of[first[0][1]] = number
-            without += len(names_of_it) - 1
+            (pairs.ambiguous if best else pairs.without).add(name)
+    for raster, of_it in claims.items():
+        _settle(pairs, raster, rasters[raster], of_it)
+    return pairs
+
+
+def _settle(pairs: Pairs, raster: int, path: str, claims: list[_Claim]) -> None:
+    top = max(claim.score for claim in claims)
+    first = [claim for claim in claims if claim.score == top]
+    if len({folded(claim.name) for claim in first}) > 1:
+        for claim in claims:
+            pairs.ambiguous.add(claim.name)
+        return
+    for claim in claims:
+        if claim.score < top:
+            pairs.without.add(claim.name)
         else:
-            ambiguous.extend(name for _, _, name in names_of_it)
-    return Pairs(raster_of, without, ambiguous)
+            pairs.raster_of[claim.number] = raster
+    if top[0] < 0:
+        pairs.changed.add(f"{first[0].name} = {os.path.basename(path)}")
 
 
-def _candidates(
-    stem: str, by_stem: dict[str, list[tuple[int, list[str], str]]]
-) -> list[tuple[int, list[str], str]]:
-    if stem in by_stem:
-        return by_stem[stem]
-    for ending in MASK_ENDINGS:
-        if stem.endswith(ending) and stem[: -len(ending)] in by_stem:
-            return by_stem[stem[: -len(ending)]]
-    return []
+class _Rasters:
+    """The rasters by stem, as it stands and with separators alike."""
 
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._trails = [trail_of(path) for path in paths]
+        self._by_stem: dict[str, list[int]] = defaultdict(list)
+        self._loosely: dict[str, list[int]] = defaultdict(list)
+        for number, (trail, _) in enumerate(self._trails):
+            self._by_stem[trail[0]].append(number)
+            if loose(trail[0]):
+                self._loosely[loose(trail[0])].append(number)
 
-def _trail(path: str) -> tuple[list[str], str]:
-    """Return the stem and the folders above it, the nearest first, and the extension."""
-    parts = [part for part in re.split(r"[\\/]+", path.casefold()) if part] or [""]
-    stem, dot, extension = parts[-1].rpartition(".")
-    if not dot:
-        stem, extension = extension, ""
-    return [stem, *reversed(parts[:-1])], extension
+    def scores(self, name: str) -> list[tuple[Score, int]]:
+        """Return the score and number of each raster that a name may mean."""
+        spelled = []
+        for steps, trail, extension in spellings(name):
+            if trail[0] in self._by_stem:
+                return self._scored(self._by_stem[trail[0]], steps, trail, extension)
+            spelled.append((steps, trail, extension))
+        for steps, trail, extension in spelled:
+            if loose(trail[0]) in self._loosely:
+                near = self._loosely[loose(trail[0])]
+                return self._scored(near, steps + LOOSE_STEPS, trail, extension)
+        return []
+
+    def _scored(
+        self, numbers: Sequence[int], steps: int, trail: list[str], extension: str
+    ) -> list[tuple[Score, int]]:
+        return [
+            ((-steps, _shared(trail, self._trails[i][0]), extension == self._trails[i][1]), i)
+            for i in numbers
+        ]
 
 
 def _shared(one: list[str], other: list[str]) -> int:

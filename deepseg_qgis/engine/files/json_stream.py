@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
+import contextlib
+import gzip
 import json
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, NoReturn
 
+from deepseg_qgis.engine.files.text_decoding import TextDecoder
 from deepseg_qgis.errors import VectorError
 
 CHUNK_BYTES = 1 << 18
@@ -17,41 +20,75 @@ AHEAD = 64
 SPACE = " \t\n\r"
 
 
-def elements(path: str, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
+def elements(
+    path: str, wanted: Collection[str], warn: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, Any]]:
     """Yield (key, element) of the arrays called ``wanted`` in the object that the file holds.
 
-    They come in the file's order; all else is passed over. Memory: one element of an array (or one
-    other value), up to about 0.5 GB in a file that was made to do harm.
+    An object of that name counts as an array of one. They come in the file's order; all else is
+    passed over. The file may be packed with gzip; ``warn`` is told of a doubtful encoding. Memory:
+    one element of an array (or one other value), up to about 0.5 GB in a file that was made to do
+    harm.
 
     Raises:
         VectorError: the file cannot be read, or is no such JSON.
     """
     try:
-        with open(path, "rb") as file:
-            yield from _members(_Text(path, file), wanted)
-    except OSError as error:
+        with _opened(path) as file:
+            yield from _members(_Text(path, file, warn or _nobody), wanted)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise VectorError(
-            f"{path} could not be read ({error.strerror}). Expected a COCO JSON file; check the "
-            "path."
+            f"{path} could not be read ({reason}). Expected a COCO JSON file; check the path, and "
+            "that the file is complete."
         ) from error
+
+
+def _nobody(_text: str) -> None: ...
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    with open(path, "rb") as file:
+        start = file.read(4)
+        file.seek(0)
+        if start[:4] == b"PK\x03\x04":
+            raise VectorError(
+                f"{path} is a ZIP archive. Expected a COCO JSON file. Unpack it and choose "
+                "the JSON file in it."
+            )
+        if start[:2] == b"\x1f\x8b":
+            with gzip.open(file) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        else:
+            yield file
 
 
 def _members(text: _Text, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
     text.expect("{", "an object with the members 'images', 'annotations' and 'categories'")
+    seen: list[str] = []
     while text.peek() != "}":
         key = text.value()
         if not isinstance(key, str):
             text.refuse(f"a name of a member, found {str(key)[:40]!r}")
+        seen.append(key[:40])
         text.expect(":", "a colon")
-        if text.peek() != "[":
-            text.value()
-        else:
+        if text.peek() == "[":
             for element in _array(text):
                 if key in wanted:
                     yield key, element
+        else:
+            value = text.value()
+            if key in wanted and isinstance(value, dict):
+                yield key, value
         if text.peek() != "}":
             text.expect(",", "a comma or the end of the object")
     text.expect("}", "the end of the object")
+    if text.peek() in ("{", "["):
+        text.refuse("the end of the file, found a second JSON value (JSON Lines, or joined files)")
+    if not set(seen) & set(wanted):
+        found = ", ".join(map(repr, seen[:8])) or "nothing"
+        text.refuse(f"the members 'images', 'annotations' and 'categories', found {found}")
 
 
 def _array(text: _Text) -> Iterator[Any]:
@@ -66,9 +103,9 @@ def _array(text: _Text) -> Iterator[Any]:
 class _Text:
     """The text of a file, of which a stretch is in memory."""
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: BinaryIO, warn: Callable[[str], None]) -> None:
         self._path, self._file = path, file
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._decoder = TextDecoder(warn)
         self._json = json.JSONDecoder()
         self._buffer = ""
         self._at = 0
@@ -135,6 +172,6 @@ class _Text:
         self._before += self._at
         read = self._file.read(max(CHUNK_BYTES, len(rest)))
         self._ended = not read
-        self._buffer = rest + self._decoder.decode(read, final=self._ended)
+        self._buffer = rest + self._decoder.decode(read, self._ended)
         self._at = 0
         return not self._ended

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from affine import Affine
+
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import coco, label_rasters
+from deepseg_qgis.engine.exchange import coco, coco_tables, label_rasters
 from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, clean_name, write
 from deepseg_qgis.engine.exchange.label_names import (
     NAMESPACE,
@@ -19,8 +21,11 @@ from deepseg_qgis.engine.exchange.label_names import (
 )
 from deepseg_qgis.engine.exchange.label_rasters import NOTHING, Found, Naming
 from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.exchange.samples import counted
+from deepseg_qgis.engine.exchange.scales import scale_of
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.errors import ParameterError, RasterError, VectorError
 from deepseg_qgis.jobs import ImportAnnotationsJob, RasterSource
 
@@ -70,11 +75,16 @@ def _write_coco(
         raise ParameterError(
             "COCO annotations are in pixels of their images. Choose the rasters that they are of."
         )
-    tables = coco.read_tables(job.annotations, places, control)
-    used = list({place.path: place for place in tables.images.values()}.values())
-    write(
-        path, coco.read_annotations(job.annotations, tables, tally, control), used, tally, control
-    )
+    tables = coco_tables.read_tables(job.annotations, places, control)
+    used = list({image.place.path: image.place for image in tables.images.values()}.values())
+    tally.colours.update(tables.colours)
+    category = _plain_category(job)
+    pieces = coco.read_annotations(job.annotations, tables, tally, control, category)
+    write(path, pieces, used, tally, control)
+
+
+def _plain_category(job: ImportAnnotationsJob) -> str:
+    return job.category or clean_name(Path(job.annotations).stem) or "object"
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ def _naming(
             "JPEG changes the values of pixels a little: what is brighter than half counts as set. "
             "Export masks as PNG or TIFF."
         )
-    category = job.category or clean_name(Path(job.annotations).stem) or "object"
+    category = _plain_category(job)
     if meaning == "objects":
         return Naming(None, category)
     if meaning == "binary":
@@ -180,28 +190,32 @@ def _labels(job: ImportAnnotationsJob, places: Sequence[Place], control: Control
     files = [job.annotations] if job.format == "label_raster" else _pictures(job.annotations)
     sources = [RasterSource(file, "", os.path.basename(file)) for file in files]
     if job.format == "label_raster" and len(places) == 1:
-        return [_paired(Place.of(sources[0]), sources[0], places[0])]
+        return [_paired(Place.of(sources[0]), sources[0], places[0], control)]
     if not places:
         return [_Label(source, _own_place(source)) for source in sources]
     pairs = paired(enumerate(files), [place.path for place in places])
-    if pairs.without:
-        control.log(f"{pairs.without:,} file(s) belong to none of the rasters.")
-    if pairs.ambiguous:
+    raster_of = pairs.raster_of
+    if not raster_of and len(files) == len(places) == 1:
+        raster_of = {0: 0}
         control.warn(
-            f"{len(pairs.ambiguous):,} file(s) left out, since a raster fits several of them, or "
-            f"they fit several rasters: {', '.join(map(os.path.basename, pairs.ambiguous[:3]))}."
+            f"The only mask, {sources[0].name}, is taken for {places[0].name}, though it has "
+            "another name. Check on the map that the polygons fit."
         )
+    else:
+        pairs.tell(control, "file", "of the folder")
     labels = []
-    for i, number in sorted(pairs.raster_of.items()):
+    for i, number in sorted(raster_of.items()):
         try:
-            labels.append(_paired(Place.of(sources[i]), sources[i], places[number]))
+            labels.append(_paired(Place.of(sources[i]), sources[i], places[number], control))
         except RasterError as error:
             control.warn(f"Left out: {error}")
     if not labels:
+        masks = ", ".join(map(os.path.basename, files[:3])) + ", …" * (len(files) > 3)
         raise VectorError(
-            f"None of the {len(files):,} file(s) fits one of the rasters "
+            f"None of the masks ({counted(len(files), 'file')}: {masks}) fits one of the rasters "
             f"({', '.join(place.name for place in places[:3])}). Expected masks with the rasters' "
-            "file names, whatever their extension, and with their sizes."
+            "file names, whatever their extension, and with their sizes. Rename the masks, or "
+            "choose the rasters that they belong to."
         )
     return labels
 
@@ -236,16 +250,25 @@ def _own_place(source: RasterSource) -> Place:
     return place
 
 
-def _paired(own: Place, source: RasterSource, other: Place) -> _Label:
+def _paired(own: Place, source: RasterSource, other: Place, control: Control) -> _Label:
     """Return a label raster where its raster lies; a georeference of its own counts first.
 
     Raises:
-        RasterError: it has another size, and no georeference.
+        RasterError: it is no picture of the raster's ground, and has no georeference.
     """
     if own.grid.crs is not None:
         return _Label(source, Place(own.path, other.name, own.grid))
-    if (own.grid.width, own.grid.height) == (other.grid.width, other.grid.height):
+    size = (own.grid.width, own.grid.height)
+    scale = scale_of(size, (other.grid.width, other.grid.height))
+    if scale == (1.0, 1.0):
         return _Label(source, other)
+    if scale is not None:
+        control.warn(
+            f"{source.name} has {size[0]:,} × {size[1]:,} px, {other.name} "
+            f"{other.grid.width:,} × {other.grid.height:,} px: it is scaled to the raster."
+        )
+        grid = Grid(*size, other.grid.transform @ Affine.scale(*scale), other.grid.crs)
+        return _Label(source, Place(other.path, other.name, grid))
     raise RasterError(
         f"{source.name} has {own.grid.width:,} × {own.grid.height:,} px, {other.name} "
         f"{other.grid.width:,} × {other.grid.height:,} px. Expected the same size."

@@ -1,0 +1,169 @@
+"""How the numbers of a COCO file are meant: judged by all of its annotations. No I/O.
+
+COCO means pixels. Some writers put down shares of the image (0 to 1) or per cent, and boxes with an
+angle. One annotation does not tell them apart; a whole file does.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deepseg_qgis.engine.exchange.coco_values import (
+    Key,
+    UnusableShape,
+    key_of,
+    number_of,
+    points,
+)
+
+SHARES, PERCENT = 1.0, 100.0
+OVERSHOOT = 1.1
+"""Shapes may stick out of their image a little."""
+LEAST_AREAS, MOST_AREAS = 1, 1000
+"""Per cent is told from pixels by the areas that so many annotations state…"""
+AREAS_AGREE = 0.05
+"""…within this share."""
+
+ImageSize = Callable[[Key], tuple[int, int] | None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What coordinates count: pixels (None), or so many to the whole image; and an angle's unit."""
+
+    outlines: float | None = None
+    boxes: float | None = None
+    radians: bool = False
+
+    def outline_scale(self, height: int, width: int) -> tuple[float, float]:
+        """Return what takes x and y of outlines to pixels."""
+        return _scale(self.outlines, height, width)
+
+    def box_scale(self, height: int, width: int) -> tuple[float, float]:
+        """Return what takes x and y of boxes to pixels."""
+        return _scale(self.boxes, height, width)
+
+    def clockwise_degrees(self, angle: float) -> float:
+        """Return the fifth number of a box, as degrees clockwise to the eye."""
+        return math.degrees(angle) % 360.0 if self.radians else -angle % 360.0
+
+    @property
+    def five_numbers(self) -> str:
+        """How boxes of five numbers are read."""
+        angle = "in radians, clockwise" if self.radians else "in degrees, counter-clockwise"
+        return f"read as centre x, centre y, width, height and an angle {angle}"
+
+    def guesses(self) -> list[str]:
+        """Return what was concluded, for the log."""
+        units = {SHARES: "0 to 1", PERCENT: "0 to 100 (per cent)"}
+        return [
+            f"All {what} of the file count from {units[unit]}: they are read as shares of their "
+            "image, not as pixels. Check on the map that they lie where they should."
+            for what, unit in (("outlines", self.outlines), ("boxes", self.boxes))
+            if unit is not None
+        ]
+
+
+def _scale(unit: float | None, height: int, width: int) -> tuple[float, float]:
+    return (1.0, 1.0) if unit is None else (width / unit, height / unit)
+
+
+@dataclass
+class _Extent:
+    """The range of all coordinates so far."""
+
+    largest: float = 0.0
+    fractional: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether they may be anything but pixels."""
+        return self.largest <= PERCENT * OVERSHOOT
+
+    def add(self, values: Any) -> None:
+        """Look at numbers, until they turn out to be pixels."""
+        todo = [values]
+        while todo and self.is_open:
+            value = todo.pop()
+            if isinstance(value, list):
+                todo.extend(value)
+            elif isinstance(value, dict) and "x" in value:
+                todo += [value.get("x"), value.get("y")]
+            else:
+                number = number_of(value)
+                if number is not None and math.isfinite(number):
+                    self.largest = max(self.largest, abs(number))
+                    self.fractional |= 0.0 < number < 1.0
+
+    def unit(self, is_percent: bool) -> float | None:
+        """Return how many count for the whole image; None for pixels."""
+        if self.fractional and self.largest <= SHARES * OVERSHOOT:
+            return SHARES
+        return PERCENT if is_percent and self.largest > OVERSHOOT and self.is_open else None
+
+
+@dataclass
+class Survey:
+    """Looks at all annotations of a file; cheap once their coordinates are known for pixels."""
+
+    _outlines: _Extent = field(default_factory=_Extent)
+    _boxes: _Extent = field(default_factory=_Extent)
+    _areas: list[tuple[Key, float]] = field(default_factory=list)
+    _angles: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def add(self, annotation: Mapping[str, Any]) -> None:
+        """Look at an annotation."""
+        segmentation, box = annotation.get("segmentation"), annotation.get("bbox")
+        if self._outlines.is_open and isinstance(segmentation, list):
+            self._outlines.add(segmentation)
+            self._add_area(annotation, segmentation)
+        if isinstance(box, list) and box:
+            if self._boxes.is_open:
+                self._boxes.add(box[:4] if len(box) == 5 else box)
+            if len(box) == 5:
+                self._add_angle(number_of(box[4]) or 0.0)
+
+    def reading(self, size_of: ImageSize) -> Reading:
+        """Return how the numbers are meant; ``size_of`` gives an image's width and height."""
+        percent = self._states_percent(size_of)
+        largest, odd = self._angles
+        return Reading(
+            self._outlines.unit(percent),
+            self._boxes.unit(percent),
+            radians=bool(odd) and largest <= 2.0 * math.pi + 1e-6,
+        )
+
+    def _add_angle(self, angle: float) -> None:
+        self._angles[0] = max(self._angles[0], abs(angle))
+        self._angles[1] = max(self._angles[1], float(angle != round(angle)))
+
+    def _add_area(self, annotation: Mapping[str, Any], segmentation: list[Any]) -> None:
+        """Note how many times the area of its outline an annotation states."""
+        stated, image = number_of(annotation.get("area")), key_of(annotation.get("image_id"))
+        if not stated or image is None or len(self._areas) >= MOST_AREAS or len(segmentation) != 1:
+            return
+        try:
+            x, y = points(segmentation[0]).T
+        except UnusableShape:
+            return
+        own = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
+        if own > 0.0 and math.isfinite(stated / own):
+            self._areas.append((image, stated / own))
+
+    def _states_percent(self, size_of: ImageSize) -> bool:
+        ratios = []
+        for image, ratio in self._areas:
+            size = size_of(image)
+            if size is not None and size[0] * size[1] > 0:
+                ratios.append(ratio / (size[0] * size[1] / PERCENT**2))
+        if len(ratios) < LEAST_AREAS:
+            return False
+        agrees = abs(statistics.median(ratios) - 1.0) <= AREAS_AGREE
+        as_pixels = abs(statistics.median(ratio for _, ratio in self._areas) - 1.0) <= AREAS_AGREE
+        return agrees and not as_pixels

@@ -1,0 +1,126 @@
+"""What a picture was called before other programs changed its name. No I/O.
+
+Annotation programs put folders, hashes and endings around a name, encode it for URLs, or write its
+letters in another Unicode form. `spellings` undoes that, step by step: fewer steps, better match.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl, unquote
+
+LONGEST_NAME = 1000
+"""Of longer names nothing is undone: no file system has them."""
+MOST_STEPS = 4
+
+PICTURE = r"(?:tiff?|png|jpe?g|jp2|bmp|gif|webp|img|vrt|ecw|nef)"
+MASK = (
+    r"(?:masks?|labels?|labell?ed|gt|ground[-_]?truth|seg|segs|segmentation|annotations?|classes|"
+    r"labelids|labeltrainids|instanceids|instances?)"
+)
+SUFFIX_OF_MASK = re.compile(rf"(.+?)[-_. ]{MASK}")
+PREFIX_OF_MASK = re.compile(rf"{MASK}[-_. ](.+)")
+INNER_EXTENSION = re.compile(rf"(.+)\.{PICTURE}")
+ROBOFLOW = re.compile(rf"(.+?)(?:_{PICTURE})?\.rf\.[0-9a-z]{{8,}}")
+LONG_HASH = r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64})"
+DATE = r"(?:19|20)[0-9]{6}"
+"""Eight digits that are a date are no hash: the same place in another year is another picture."""
+HASH_BEFORE = re.compile(rf"(?!{DATE}[-_])(?:{LONG_HASH}|[0-9a-f]{{8}})[-_](.+)")
+HASH_AFTER = re.compile(rf"(.+)[-_.]{LONG_HASH}")
+ESCAPED = re.compile(r"#U([0-9a-fA-F]{4})")
+SEPARATORS = re.compile(r"[\W_]+")
+MISREAD_AS = ("cp1252", "latin-1", "cp437")
+"""Encodings in which programs read UTF-8 by mistake; cp437 is that of ZIP archives."""
+
+
+def folded(text: str) -> str:
+    """Return a text in which Unicode forms, and large and small letters, are alike."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def trail_of(path: str) -> tuple[list[str], str]:
+    """Return the folded stem and the folders above it, the nearest first, and the extension.
+
+    >>> trail_of("Maps/Scene 1.TIF")
+    (['scene 1', 'maps'], 'tif')
+    """
+    parts = [part for part in re.split(r"[\\/]+", folded(path)) if part] or [""]
+    stem, dot, extension = parts[-1].rpartition(".")
+    if not dot:
+        stem, extension = extension, ""
+    return [stem, *reversed(parts[:-1])], extension
+
+
+def spellings(name: str) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (steps, trail, extension) of what a name may have been, the likeliest first.
+
+    >>> [trail[0] for _, trail, _ in spellings("cb0618f6-my%20scene_mask.png")][-1]
+    'my scene'
+    """
+    seen: set[str] = set()
+    texts = _decoded(name) if len(name) <= LONGEST_NAME else [name]
+    todo = [(int(i > 0), *trail_of(text)) for i, text in enumerate(texts)]
+    while todo:
+        todo.sort(key=lambda each: each[0])
+        steps, trail, extension = todo.pop(0)
+        key = "/".join(trail)
+        if key in seen:
+            continue
+        seen.add(key)
+        yield steps, trail, extension
+        if steps < MOST_STEPS and len(trail[0]) <= LONGEST_NAME:
+            for strip in STRIPS:
+                rest = strip(trail[0])
+                if rest:
+                    todo.append((steps + 1, [rest, *trail[1:]], extension))
+
+
+def loose(stem: str) -> str:
+    """Return a stem in which all separators are alike: uploads replace blanks and brackets.
+
+    >>> loose("my scene (1)"), loose("my_scene_1")
+    ('my-scene-1', 'my-scene-1')
+    """
+    return SEPARATORS.sub("-", stem).strip("-")
+
+
+def _decoded(name: str) -> list[str]:
+    """Return a name as it stands, then what it says as a URL, or with its letters mended."""
+    texts = [name]
+    if "?" in name:
+        before, _, query = name.partition("?")
+        texts += [value for _, value in parse_qsl(query) if "." in value] + [before]
+    if "%" in name:
+        texts += [unquote(text) for text in texts] + [unquote(unquote(name))]
+    if ESCAPED.search(name):
+        texts.append(ESCAPED.sub(lambda match: chr(int(match[1], 16)), name))
+    if not name.isascii():
+        for encoding in MISREAD_AS:
+            try:
+                texts.append(name.encode(encoding).decode("utf-8"))
+            except UnicodeError:
+                continue
+    return texts
+
+
+def _stripping(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def strip(stem: str) -> str:
+        match = pattern.fullmatch(stem)
+        return match[1] if match else ""
+
+    return strip
+
+
+STRIPS = [
+    _stripping(pattern)
+    for pattern in (
+        SUFFIX_OF_MASK,
+        PREFIX_OF_MASK,
+        INNER_EXTENSION,
+        ROBOFLOW,
+        HASH_BEFORE,
+        HASH_AFTER,
+    )
+]
