@@ -26,9 +26,9 @@ def test_broken_and_nameless_features_are_counted_not_fatal(make_layer):
     found = annotations.load(make_layer(polygons, ["a", "b", "a", None]), control)
     assert sorted(found.names) == ["a", "b"]
     text = " ".join(event.text for event in said)
-    assert "1 feature(s) with an invalid geometry repaired" in text
-    assert "1 feature(s) without a usable geometry" in text
-    assert "1 feature(s) without a value in 'category'" in text
+    assert "1 feature with an invalid geometry repaired" in text
+    assert "1 feature without a usable geometry" in text
+    assert "1 feature without a value in 'category'" in text
 
 
 def test_without_a_field_the_layer_names_the_category(make_layer):

@@ -17,9 +17,10 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.repair import FARTHEST, repair
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.annotations import placed, repair
+from deepseg_qgis.engine.truth.annotations import placed
 from deepseg_qgis.errors import VectorError
 
 pytestmark = [
@@ -74,7 +75,7 @@ def test_what_is_usable_is_a_valid_polygon(shapes):
             assert 0 < shape.area < np.inf
             assert np.isfinite(shapely.get_coordinates(shape)).all()
         elif before is not None and before.geom_type == "Polygon" and before.is_valid:
-            far = np.abs(shapely.get_coordinates(before)).max(initial=0) > annotations.FARTHEST
+            far = np.abs(shapely.get_coordinates(before)).max(initial=0) > FARTHEST
             assert far or not 0 < before.area < np.inf
 
 
@@ -161,7 +162,7 @@ def test_a_layer_of_all_sorts_is_counted(make_layer):
     source = make_layer(shapes, ["a"] * len(shapes))
     found = annotations.load(source, Control(lambda event: said.append(event.text)))
     assert sorted(shapely.area(found.geometries)) == [1, 1]
-    assert "4 feature(s) without a usable geometry left out" in said[0]
+    assert "4 features without a usable geometry left out" in said[0]
 
 
 def test_an_outline_that_begins_with_nan_does_not_hide_the_others(make_layer):
@@ -181,7 +182,7 @@ def test_an_outline_that_begins_with_nan_does_not_hide_the_others(make_layer):
     said = []
     found = annotations.load(source, Control(lambda event: said.append(event.text)))
     assert found.names.tolist() == ["b"]
-    assert "1 feature(s) without a usable geometry left out" in said[0]
+    assert "1 feature without a usable geometry left out" in said[0]
 
 
 def test_nothing_but_points_is_refused(make_layer, make_raster):

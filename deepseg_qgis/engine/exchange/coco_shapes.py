@@ -25,7 +25,7 @@ from deepseg_qgis.engine.exchange.coco_values import (
     numbers,
     points,
 )
-from deepseg_qgis.engine.truth.annotations import repair
+from deepseg_qgis.engine.geometry.repair import repair
 
 MOST_NESTED_PARTS = 1000
 """Holes are looked for in annotations of up to so many parts."""

@@ -16,6 +16,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box, clipped
 from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.instances.finder import Telling, objects_at_once
@@ -24,7 +25,7 @@ from deepseg_qgis.engine.scoring import confusion, matching
 from deepseg_qgis.engine.scoring.confusion import Confusion
 from deepseg_qgis.engine.scoring.matching import Matches
 from deepseg_qgis.engine.scoring.objects import Objects
-from deepseg_qgis.engine.truth.annotations import Annotations, Category, placed, repair
+from deepseg_qgis.engine.truth.annotations import Annotations, Category, placed
 
 MARGIN_PX = 128
 """So far beyond the AOI is predicted, to tell how much of an object lies inside."""

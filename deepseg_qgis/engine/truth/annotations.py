@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,23 +16,14 @@ from deepseg_qgis.engine.geometry.antimeridian import near_grid
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.projections import Geometries, World
-from deepseg_qgis.errors import VectorError
+from deepseg_qgis.engine.geometry.repair import hulls, repair
+from deepseg_qgis.errors import VectorError, counted
 from deepseg_qgis.jobs import VectorSource
 
 MOST_CATEGORIES = 254
 """Classes are stored in a byte, and 0 is background."""
 
 PLAIN_COLOUR = "#808080"
-
-FARTHEST = 1e15
-"""What lies beyond, in metres, degrees or pixels, is nowhere, and GEOS cuts it wrongly."""
-PLAIN_VERTICES = 300
-"""Polygons of so few vertices are repaired at once, however tangled."""
-MOST_CROSSINGS = 100_000
-"""Beyond, repairing takes many seconds and gigabytes: 2,000 random vertices cross 460,000 times."""
-REPAIRS = 3
-"""Crossings are rounded, which may make new ones: benchmarks/fuzz_coco.py met some."""
-PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,12 +36,16 @@ class Category:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Valid polygons in the CRS of their layer, each with the name of its category."""
+    """Valid polygons in the CRS of their layer, each with the name of its category.
+
+    ``unknown`` is around what had to be left out: annotated ground, but nobody can say where.
+    """
 
     layer: VectorSource
     geometries: Geometries
     names: NDArray[np.object_]
     crs: pyproj.CRS | None
+    unknown: Geometries
     _placed: dict[Grid, tuple[Geometries, NDArray[np.object_]]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -74,6 +68,13 @@ class Annotations:
             touching = shapely.intersects(geometries, box(raster.grid.window))
             self._placed[raster.grid] = geometries[touching], self.names[touching]
         return self._placed[raster.grid]
+
+    def unknown_on(self, raster: Raster) -> Area:
+        """Return the ground of a raster that is neither annotated nor background."""
+        if not len(self.unknown):
+            return Area.of_windows([])
+        shapes = placed(self.unknown, self.crs, raster.grid)
+        return Area.of(shapes).within(Area(box(raster.grid.window)))
 
     def over(self, raster: Raster, categories: tuple[Category, ...]) -> AnnotatedArea:
         """Return the annotations of ``categories`` over a raster; classes count from 1."""
@@ -118,7 +119,8 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
             f"'{source.category_field}' of '{source.name}'. Choose the field that holds the "
             "category, not an identifier."
         )
-    return Annotations(source, geometries[keep], names[keep], layers.crs_of(source))
+    unknown = hulls(features.geometries[~usable])
+    return Annotations(source, geometries[keep], names[keep], layers.crs_of(source), unknown)
 
 
 def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
@@ -136,29 +138,6 @@ def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
         )
     placed_areas = placed(geometries[usable], layers.crs_of(source), raster.grid)
     return Area.of(placed_areas).within(Area(box(raster.grid.window)))
-
-
-def repair(
-    geometries: Geometries,
-) -> tuple[Geometries, NDArray[np.bool_], int]:
-    """Return polygons made valid, which of them are usable, and how many were repaired.
-
-    Parts that overlap are united, and a line that crosses itself keeps what it goes around; points
-    and lines of a collection are dropped. Not usable: NULL, empty, without area, with coordinates
-    that are not numbers or lie nowhere (`FARTHEST`), or such a tangle that repairing it would take
-    minutes and gigabytes.
-    """
-    finite = _finite(geometries)
-    result: Geometries = geometries.copy()
-    result[~finite] = None
-    mixed = finite & (shapely.get_type_id(result) == shapely.GeometryType.GEOMETRYCOLLECTION)
-    result[mixed] = [_polygons(each) for each in result[mixed]]
-    broken = finite & ~shapely.is_valid(result)
-    for i in np.flatnonzero(broken):
-        result[i] = _repaired(result[i])
-    areas = shapely.area(result)
-    usable = finite & (areas > 0.0) & np.isfinite(areas)
-    return result, usable, int((broken & usable).sum())
 
 
 def placed(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
@@ -190,75 +169,16 @@ def require_touching(annotations: Annotations, rasters: list[Raster]) -> None:
     )
 
 
-def _finite(geometries: Geometries) -> NDArray[np.bool_]:
-    """Return which geometries have coordinates, all of them numbers of some place."""
-    xy, owners = shapely.get_coordinates(geometries, return_index=True)
-    finite = np.zeros(len(geometries), dtype=bool)
-    finite[owners] = True
-    finite[owners[~(np.abs(xy) <= FARTHEST).all(axis=1)]] = False
-    return finite
-
-
-def _repaired(geometry: shapely.Geometry) -> shapely.Geometry | None:
-    """Return a valid polygon or multipolygon; None where there is none, or only at great cost."""
-    if _is_tangled(geometry):
-        return None
-    made = geometry
-    try:
-        for _ in range(REPAIRS):
-            # GEOS's other method takes a hundred times as long, and leaves out where parts overlap
-            made = _polygons(shapely.make_valid(made, method="structure", keep_collapsed=False))
-            if made.is_valid:
-                return made
-    except shapely.errors.GEOSException:
-        pass
-    return None
-
-
-def _is_tangled(geometry: shapely.Geometry) -> bool:
-    """Whether edges cross so often that to repair the geometry would take minutes.
-
-    Memory: about 300 bytes for each vertex.
-    """
-    xy = shapely.get_coordinates(geometry)
-    if len(xy) <= PLAIN_VERTICES:
-        return False
-    edges = shapely.linestrings(np.stack([xy[:-1], xy[1:]], axis=1))
-    tree = shapely.STRtree(edges)
-    most = 2 * MOST_CROSSINGS + 3 * len(edges)  # every edge meets itself and its neighbours
-    step = int(np.clip(PAIRS_AT_ONCE // len(edges), 2, 5000))
-    pairs = 0
-    for first in range(0, len(edges), step):
-        pairs += len(tree.query(edges[first : first + step], predicate="intersects")[0])
-        if pairs > most:
-            return True
-    return False
-
-
-def _polygons(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return the polygons among the parts of a geometry as one, whatever else is there."""
-    parts = np.atleast_1d(np.asarray(geometry, dtype=object))
-    while len(parts) and (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
-        parts = shapely.get_parts(parts)
-    areal = parts[shapely.get_dimensions(parts) == 2]
-    if len(areal) == 1:
-        return areal[0]
-    if geometry.geom_type == "GeometryCollection":  # its parts may overlap
-        return shapely.union_all([_repaired(each) for each in areal])
-    return shapely.MultiPolygon(list(areal))
-
-
 def _tell(
     source: VectorSource, control: Control, repaired: int, skipped: int, unnamed: int
 ) -> None:
-    counts = Counter(
-        {
-            "with an invalid geometry repaired": repaired,
-            "without a usable geometry left out": skipped,
-            f"without a value in '{source.category_field}' left out; in the area of interest their "
-            "ground counts as background": unnamed,
-        }
-    )
+    counts = {
+        "with an invalid geometry repaired": repaired,
+        "without a usable geometry left out; the ground around it counts as unknown, neither "
+        "annotated nor background. Draw it again": skipped,
+        f"without a value in '{source.category_field}' left out; in the area of interest their "
+        "ground counts as background": unnamed,
+    }
     for what, count in counts.items():
         if count:
-            control.warn(f"Layer '{source.name}': {count} feature(s) {what}.")
+            control.warn(f"Layer '{source.name}': {counted(count, 'feature')} {what}.")

@@ -32,7 +32,8 @@ class GroundTruth:
     """One raster with its annotations; ``training`` and ``validation`` areas are disjoint.
 
     ``withheld`` is what no training window may show: the validation area, and those of other
-    rasters over the same ground.
+    rasters over the same ground. ``unknown`` is in neither: it holds what had to be left out of the
+    annotations.
     """
 
     raster: Raster
@@ -40,6 +41,7 @@ class GroundTruth:
     training: Area
     validation: Area
     others: Area = field(default_factory=lambda: Area.of_windows([]))
+    unknown: Area = field(default_factory=lambda: Area.of_windows([]))
 
     @functools.cached_property
     def withheld(self) -> Area:
@@ -62,12 +64,18 @@ class Cell:
 def labelled_area(
     annotations: Annotations, aoi: VectorSource | None, raster: Raster, control: Control
 ) -> Area:
-    """Return where everything is known: the AOI, else the bounding box of the annotations."""
+    """Return where everything is known: the AOI, else the bounding box of the annotations.
+
+    The ground of annotations that had to be left out is not.
+    """
     if aoi is not None:
-        return load_area(aoi, raster, control)
-    geometries, _ = annotations.on(raster)
-    area = Area.of(geometries).window(raster.grid.window)
-    return Area(box(area)) if area.height and area.width else Area.of_windows([])
+        area = load_area(aoi, raster, control)
+    else:
+        geometries, _ = annotations.on(raster)
+        around = Area.of(geometries).window(raster.grid.window)
+        area = Area.of_windows([around] if around.height and around.width else [])
+    unknown = annotations.unknown_on(raster)
+    return area.without(unknown) if unknown.size_px else area
 
 
 def with_validation_area(
@@ -83,6 +91,8 @@ def with_validation_area(
     result = []
     for truth in truths:
         area = load_area(source, truth.raster, control)
+        if truth.unknown.size_px:
+            area = area.without(truth.unknown)
         result.append(replace(truth, training=truth.training.without(area), validation=area))
     kept = sum(truth.validation.size_px for truth in result)
     inside = sum(

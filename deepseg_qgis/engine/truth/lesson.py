@@ -68,7 +68,13 @@ def _ground_truth(
         )
     categories = _categories_in(layer, rasters, areas)
     truths = [
-        GroundTruth(raster, layer.over(raster, categories), area, area.without(area))
+        GroundTruth(
+            raster,
+            layer.over(raster, categories),
+            area,
+            area.without(area),
+            unknown=layer.unknown_on(raster),
+        )
         for raster, area in zip(rasters, areas, strict=True)
     ]
     if job.aoi is None:

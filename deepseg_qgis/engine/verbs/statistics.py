@@ -19,10 +19,10 @@ from deepseg_qgis.engine.geometry.projections import (
     projection,
     reprojected,
 )
+from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.geometry.round_world import Poles, in_world
 from deepseg_qgis.engine.pages import report_statistics
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
-from deepseg_qgis.engine.truth.annotations import repair
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 
