@@ -52,7 +52,7 @@ def test_statistics_of_nothing_are_a_table_without_rows(make_layer, tmp_path):
         assert (result["count"], result["area_m2"]) == (0, 0.0)
         assert isinstance(result["area_m2"], float)
         assert heads(path) == (list(category_statistics.FIELDS), [])
-        assert "none" in page.read_text()
+        assert "There are no polygons to count" in page.read_text()
 
 
 def test_evaluating_on_ground_that_holds_nothing_counts_false_positives(

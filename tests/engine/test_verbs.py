@@ -225,7 +225,7 @@ def test_statistics_with_an_aoi_elsewhere_says_why_there_are_none(make_layer, tm
     assert statistics.run(job, control)["count"] == 0
     assert not rows_of(tmp_path / "s.csv")
     (warning,) = control.texts
-    assert "None of the 1 polygon(s)" in warning
+    assert "None of the polygons of 'layer' (1)" in warning
 
 
 def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer, tmp_path):

@@ -36,7 +36,10 @@ def write(path: str, table: Table, layer: VectorSource, aoi: VectorSource | None
     names = [name for name in HEADS if any(value not in (None, "") for value in table[name])]
     columns = {name: table[name] for name in names}
     rows = [[_shown(name, columns[name][i]) for name in names] for i in range(len(table["count"]))]
-    page.table([HEADS[name] for name in names], rows)
+    if rows:
+        page.table([HEADS[name] for name in names], rows)
+    else:
+        page.text("There are no polygons to count.")
     page.text(
         "Areas and perimeters are true sizes on the ground, whatever the projection. Perimeters "
         "include holes. With an area of interest polygons are cut at its border.",

@@ -23,7 +23,7 @@ from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.geometry.round_world import Poles, in_world
 from deepseg_qgis.engine.pages import report_statistics
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
-from deepseg_qgis.errors import VectorError
+from deepseg_qgis.errors import VectorError, counted
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 
 
@@ -44,8 +44,8 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         shapes, usable, repaired = repair(features.geometries)
         if repaired or not usable.all():
             control.warn(
-                f"Layer '{job.polygons.name}': {repaired} invalid feature(s) repaired, "
-                f"{int((~usable).sum())} without a usable polygon left out."
+                f"Layer '{job.polygons.name}': {counted(repaired, 'invalid feature')} repaired, "
+                f"{counted(int((~usable).sum()), 'feature')} without a usable polygon left out."
             )
         aoi = _aoi(job.aoi, crs) if job.aoi else None
         if aoi is not None:
@@ -76,7 +76,7 @@ def _cut(
     inside, left, _ = repair(np.where(usable, shapely.intersection(shapes, aoi), shapes))
     if usable.any() and not left.any():
         control.warn(
-            f"None of the {int(usable.sum()):,} polygon(s) of '{layer.name}' lies in the area of "
+            f"None of the polygons of '{layer.name}' ({int(usable.sum()):,}) lies in the area of "
             "interest, so the table is empty. If they meet on the map, look at the CRS of both."
         )
     return inside, left
