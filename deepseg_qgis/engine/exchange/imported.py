@@ -14,11 +14,11 @@ import pyproj
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
-from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.jobs import RasterSource
 
 FIELDS = {
@@ -119,14 +119,9 @@ def write(
 
     Raises:
         OutputError: the format is unknown or the disk is full.
+        RasterError: nobody knows how the places lie to each other.
     """
-    first = places[0].grid.crs
-    alike = all(place.grid.crs == first for place in places)
-    crs = vectors.crs_for(path, first if alike else WGS84)
-    if any(place.grid.crs is None for place in places):
-        control.warn(
-            "A raster has no georeference: polygons are in its pixels (x = column, y = -row)."
-        )
+    crs = output_crs(path, [(place.name, place.grid) for place in places], control)
 
     def batches() -> Iterator[Features]:
         for piece in pieces:

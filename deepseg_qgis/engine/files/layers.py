@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.vectors import Features
+from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
@@ -91,7 +92,7 @@ def _shape(wkb: bytes | None) -> shapely.Geometry | None:
 
 
 def crs_of(source: VectorSource) -> pyproj.CRS | None:
-    """Return the CRS of a layer, or None where it has none, or one of no place on a map.
+    """Return the CRS of a layer, or None where it has none.
 
     Raises:
         VectorError: it cannot be understood, or its coordinates are none of a map.
@@ -105,9 +106,7 @@ def crs_of(source: VectorSource) -> pyproj.CRS | None:
             f"The CRS of the layer '{source.name}' could not be understood ({error}). Choose it "
             "anew with 'Layer > Set CRS of Layer'."
         ) from error
-    if crs.is_engineering:
-        return None
-    if not crs.is_geographic and not crs.is_projected:
+    if not is_on_ground(crs) and not is_local(crs):
         raise VectorError(
             f"The layer '{source.name}' is in '{crs.name}'. Expected a projected or geographic "
             "CRS. Bring it into one with 'Reproject layer'."

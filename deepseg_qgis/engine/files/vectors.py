@@ -79,12 +79,12 @@ class Batch:
 
 def crs_for(path: str, crs: pyproj.CRS | None) -> pyproj.CRS | None:
     """Return the CRS that a file at ``path`` is to have: RFC 7946 knows WGS 84 alone."""
-    return WGS84 if crs is not None and _is_geojson(path) else crs
+    return WGS84 if crs is not None and is_geojson(path) else crs
 
 
 def better_format(path: str, count: int) -> str | None:
     """Return what to tell the user who wrote so many polygons to ``path``; None if all is well."""
-    if count <= MANY_FEATURES or not _is_geojson(path):
+    if count <= MANY_FEATURES or not is_geojson(path):
         return None
     return (
         f"{count:,} polygons are many for GeoJSON, which programs read as a whole. Name the output "
@@ -117,7 +117,7 @@ def write_features(
     counted = _Counted(path, batches, fields, World.of(WGS84) if wrapped else None)
     schema = pa.schema(list(fields.items()))
     try:
-        if _is_geojson(path):
+        if is_geojson(path):
             _write_geojson(path, counted, list(fields))
         elif _is_parquet(path):
             known = ((_geometries(shapes), columns) for shapes, columns in counted)
@@ -325,7 +325,8 @@ def _pyogrio() -> ModuleType:
     return module
 
 
-def _is_geojson(path: str) -> bool:
+def is_geojson(path: str) -> bool:
+    """Whether a file of that name becomes a GeoJSON."""
     return Path(path).suffix.lower() in (".geojson", ".json")
 
 

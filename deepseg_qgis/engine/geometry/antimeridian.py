@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.georeference import STRAIGHT_WITHIN_PX, Grid
+from deepseg_qgis.engine.geometry.local_crs import are_one_plane
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.projections import (
     Project,
@@ -35,7 +36,7 @@ def near_grid(
     parts, owners = shapely.get_parts(geometries, return_index=True)
     if len(parts) == 0:
         return grid.from_crs(geometries, crs)
-    if crs is not None and crs != grid.crs:
+    if crs is not None and not are_one_plane(crs, grid.crs):
         assert grid.crs is not None
         project, back = projection(crs, grid.crs), projection(grid.crs, crs)
         tolerance = STRAIGHT_WITHIN_PX * float(np.sqrt(abs(grid.transform.determinant)))

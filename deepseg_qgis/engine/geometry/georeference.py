@@ -15,6 +15,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.local_crs import are_comparable, are_one_plane
 from deepseg_qgis.engine.geometry.measures import Ruler, Sizes, area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
@@ -90,7 +91,7 @@ class Grid:
         """Return geometries in pixel coordinates as geometries in ``crs``.
 
         Edges are cut where straight ones would leave their true course by more than 0.1 mm. Where
-        the grid has no CRS its own coordinates are returned, whatever ``crs`` is.
+        the grid has no CRS, or a local one, its own coordinates are returned, whatever ``crs`` is.
         """
         return Placing(self, crs).placed(geometries).polygons.geometries()
 
@@ -101,7 +102,7 @@ class Grid:
         Coordinates that the projection cannot take become infinite.
         """
         inverse = ~self.transform
-        if self.crs is None or crs is None or crs == self.crs:
+        if self.crs is None or crs is None or are_one_plane(crs, self.crs):
             return mapped(geometries, lambda xy: affine(inverse, xy))
         project = projection(crs, self.crs)
         to_pixels = without_nan(lambda xy: affine(inverse, project(xy)))
@@ -111,15 +112,15 @@ class Grid:
 class Placing:
     """Takes polygons from a raster's pixel grid to ``crs``; made once for many batches.
 
-    Where the grid or ``crs`` has no CRS its own coordinates are kept, as in `Grid.to_crs`.
+    Where the grid has no CRS, or a local one, its own coordinates are kept, as in `Grid.to_crs`.
     """
 
     def __init__(self, grid: Grid, crs: pyproj.CRS | None) -> None:
         self._transform = grid.transform
         self._project: Project | None = None
         self._poles: Poles | None = None
-        own = grid.crs is None or crs is None or crs == grid.crs
-        self._world = None if grid.crs is None or crs is None else _longitudes(crs)
+        own = are_one_plane(grid.crs, crs)
+        self._world = _longitudes(crs) if crs and are_comparable(grid.crs, crs) else None
         if not own:
             assert grid.crs is not None
             assert crs is not None

@@ -1,4 +1,4 @@
-"""True sizes on the ellipsoid, whatever the projection. No I/O.
+"""True sizes on the ellipsoid, whatever the projection; in a local CRS on its plane. No I/O.
 
 Edges are taken along their course in the CRS: straight there, and straight in longitude and
 latitude between the vertices that `projections.on_course` puts on them. Area and length of such
@@ -11,8 +11,10 @@ import sys
 
 import numpy as np
 import pyproj
+import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.local_crs import is_local, metres_per_local_unit
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
     World,
@@ -42,11 +44,16 @@ Sizes = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Ruler:
-    """Measures polygons given in ``crs``, on its ellipsoid; made once for many batches."""
+    """Measures polygons given in ``crs``, on its ellipsoid; made once for many batches.
+
+    A local CRS has none: there sizes are those on its plane, if its unit is a length.
+    """
 
     def __init__(self, crs: pyproj.CRS | None) -> None:
         geodetic = None if crs is None else crs.geodetic_crs
         self._known = crs is not None and geodetic is not None and geodetic.is_geographic
+        local = crs is not None and is_local(crs)
+        self._local_unit_m = metres_per_local_unit(crs) if crs is not None and local else None
         if crs is None or geodetic is None or not self._known:
             return
         geod = crs.get_geod()
@@ -68,6 +75,8 @@ class Ruler:
         NaN where the CRS is unknown or coordinates fall outside of its domain. ``enclosed`` is
         what `round_world.projected` says of the rings.
         """
+        if self._local_unit_m is not None:
+            return _on_plane(polygons, self._local_unit_m)
         areas, perimeters = np.full((2, len(polygons)), np.nan)
         if self._known:
             # rings around poles are few, and their poles are counted through
@@ -80,6 +89,11 @@ class Ruler:
                 part = slice(start, start + len(some))
                 areas[part], perimeters[part] = self._ellipsoid.sizes(course.moved(radians), poles)
         return areas, perimeters
+
+
+def _on_plane(polygons: PolygonArrays, unit_m: float) -> Sizes:
+    shapes = polygons.geometries()
+    return shapely.area(shapes) * unit_m**2, shapely.length(shapes) * unit_m
 
 
 class Ellipsoid:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box, clipped
+from deepseg_qgis.engine.geometry.local_crs import are_comparable
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
@@ -145,7 +146,6 @@ def _trained_part(entry: Mapping[str, Any], raster: Raster) -> shapely.Geometry 
         crs = pyproj.CRS.from_wkt(entry["crs"]) if entry["crs"] else None
     except (KeyError, TypeError, ValueError, shapely.GEOSException, pyproj.exceptions.CRSError):
         return None
-    comparable = crs is not None and raster.grid.crs is not None
-    if not comparable and entry.get("raster") != raster.name:
+    if not are_comparable(crs, raster.grid.crs) and entry.get("raster") != raster.name:
         return None
     return placed(np.array([shape], dtype=object), crs, raster.grid)[0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.geometry.local_crs import are_comparable
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.truth.annotations import Annotations, Category, load_area, placed
 from deepseg_qgis.errors import VectorError
@@ -175,7 +176,7 @@ def apart(truths: Sequence[GroundTruth]) -> list[GroundTruth]:
 def _seen_in(truth: GroundTruth, other: GroundTruth) -> Area:
     """Return the validation area of another raster, as it lies on this one's grid."""
     grid, crs = truth.raster.grid, truth.raster.grid.crs
-    if crs is None or other.raster.grid.crs is None or not other.validation.size_px:
+    if not are_comparable(crs, other.raster.grid.crs) or not other.validation.size_px:
         return Area.of_windows([])
     shape = np.array([other.validation.geometry], dtype=object)
     there = placed(other.raster.grid.to_crs(shape, crs), crs, grid)

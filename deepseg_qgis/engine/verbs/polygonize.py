@@ -15,6 +15,7 @@ import numpy as np
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import TILE_PX
 from deepseg_qgis.engine.files.rasters import Raster, opened
@@ -55,7 +56,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
         table = outputs.optional(job.output_statistics)
         about = from_tags(raster.tags(NAMESPACE), raster.name)
         check_probabilities(about, raster.bands, raster.dtype, raster.name)
-        crs = vectors.crs_for(path, raster.grid.crs)
+        crs = output_crs(path, [(raster.name, raster.grid)], control)
         wanted = Wanted(
             about.source,
             raster.grid,

@@ -13,12 +13,13 @@ import shapely
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
-from deepseg_qgis.engine.geometry.projections import WGS84, Geometries
+from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
 from deepseg_qgis.engine.inference.interruption import Interruptible
 from deepseg_qgis.engine.inference.journals import Journals
@@ -57,7 +58,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         fitted = alike(given, model.card.kind, model_file.MODEL, control)
         rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
         inference = Inference(model, _settings(job), control)
-        crs = _output_crs(path, rasters, control)
+        crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
         kept = journals if job.resume else None
         interruptible = Interruptible(inference, given, kept, control)
@@ -202,16 +203,3 @@ def _size_m2(area: Area, raster: Raster) -> float:
         return float("nan") if raster.grid.crs is None else 0.0
     sizes, _ = Placing(raster.grid, raster.grid.crs).placed(shape).sizes()
     return float(sizes[0])
-
-
-def _output_crs(path: str, rasters: Sequence[Raster], control: Control) -> pyproj.CRS | None:
-    """Return the CRS of the output: the rasters' own if they share one, else WGS 84."""
-    first = rasters[0].grid.crs
-    alike = all(raster.grid.crs == first for raster in rasters)
-    crs = vectors.crs_for(path, first if alike else WGS84)
-    if any(raster.grid.crs is None for raster in rasters):
-        control.warn(
-            "The raster has no georeference: polygons are in pixels (x = column, y = -row), and "
-            "areas in square metres are not known."
-        )
-    return crs

@@ -16,8 +16,9 @@ from deepseg_qgis.engine.exchange import chips, dataset
 from deepseg_qgis.engine.exchange.dataset import Labelled
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.folder_output import FolderOutput
+from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.files.rasters import Raster, tell
 from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.geometry import tiling
 from deepseg_qgis.engine.geometry.areas import box
@@ -56,7 +57,8 @@ def run(job: TileJob, control: Control) -> dict[str, Any]:
         if folder is not None:
             stack.enter_context(folder)
         raster = stack.enter_context(Raster(job.raster, control))
-        crs = vectors.crs_for(path, raster.grid.crs)
+        tell([raster], control)
+        crs = output_crs(path, [(raster.name, raster.grid)], control)
         tiles: Iterable[Tile] = _tiles(job, raster, control)
         part_of: dict[tuple[int, int], str] | None = None
         if folder is not None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyproj
 import shapely
 import torch
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, model_raster, opened
 from deepseg_qgis.engine.files.vectors import Features
@@ -47,6 +49,10 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         rasters = alike(rasters, first.kind, f"Training on {first.name}", control)
         resolution_m = _finest_m(rasters)
         rasters = for_model(rasters, resolution_m, False, control)
+        validation_crs = None
+        if validation_path:
+            named = [(raster.name, raster.grid) for raster in rasters]
+            validation_crs = output_crs(validation_path, named, control)
         torch.manual_seed(job.seed)
         rng = np.random.default_rng(job.seed)
         learned = lesson(job, rasters, control, rng)
@@ -54,7 +60,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         trained = Trainer(_settings(job), learned, sampler, control).train()
         weights.save(model_path, trained.weights, record.card(job, learned, resolution_m, trained))
         if validation_path:
-            _write_validation(validation_path, learned.truths)
+            _write_validation(validation_path, validation_crs, learned.truths)
         if log_path:
             _write_log(log_path, [record.row(epoch) for epoch in trained.history])
         if html_path:
@@ -111,9 +117,8 @@ def _finest_m(rasters: Sequence[Raster]) -> float | None:
     return min(known, default=None)
 
 
-def _write_validation(path: str, truths: Sequence[GroundTruth]) -> None:
+def _write_validation(path: str, crs: pyproj.CRS | None, truths: Sequence[GroundTruth]) -> None:
     """Write the areas that were kept from training, so that `evaluate` can take them as AOI."""
-    crs = vectors.crs_for(path, truths[0].raster.grid.crs)
 
     def batches() -> Iterator[Features]:
         for truth in truths:

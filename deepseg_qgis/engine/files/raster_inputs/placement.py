@@ -10,6 +10,7 @@ from rasterio.io import DatasetReader
 from rasterio.transform import from_gcps
 
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
+from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground
 
 FEWEST_POINTS = 3
 """An affine transformation takes so many ground control points."""
@@ -24,14 +25,15 @@ def grid_of(dataset: DatasetReader, crs_wkt: str, name: str) -> tuple[Grid, list
     transform: Affine = dataset.transform
     points, points_crs = dataset.gcps
     by_points = _fitted(points) if transform.is_identity else None
+    file_crs = points_crs if by_points is not None else dataset.crs
+    crs, unknown = _crs(crs_wkt or (file_crs.to_wkt() if file_crs else ""))
+    notices = [f"{name}: {unknown}"] if unknown else []
     if by_points is not None:
         transform = by_points
-        crs = _crs(crs_wkt or (points_crs and points_crs.to_wkt()))
-        notices = [_about_points(points, transform, name)]
-    else:
-        crs, notices = _crs(crs_wkt or (dataset.crs and dataset.crs.to_wkt())), []
-        if transform.is_identity or transform.is_degenerate:
-            transform, crs = UNREFERENCED, None
+        notices.append(_about_points(points, transform, name))
+    elif transform.is_identity or transform.is_degenerate:
+        notices += _not_understood(dataset, name)
+        transform, crs = UNREFERENCED, None
     return Grid(dataset.width, dataset.height, transform, crs), notices
 
 
@@ -55,11 +57,38 @@ def _about_points(points: list[GroundControlPoint], transform: Affine, name: str
     )
 
 
-def _crs(wkt: str | None) -> pyproj.CRS | None:
+def _not_understood(dataset: DatasetReader, name: str) -> list[str]:
+    """Return what to say of a georeference that is none of those that are used."""
+    kinds = {
+        "rational polynomial coefficients (RPC)": dataset.rpcs is not None,
+        "a geolocation array": bool(dataset.tags(ns="GEOLOCATION")),
+        "too few ground control points": bool(dataset.gcps[0]),
+        "a geotransform without an area": not dataset.transform.is_identity,
+    }
+    found = " and ".join(kind for kind, there in kinds.items() if there)
+    if not found:
+        return []
+    return [
+        f"{name} has {found}, but no geotransform, which DeepSeg needs. Its pixels count as not "
+        "georeferenced. Run QGIS's 'Warp (reproject)' on it first."
+    ]
+
+
+def _crs(wkt: str) -> tuple[pyproj.CRS | None, str]:
+    """Return a CRS, or None and what is the matter with it ('' where there is none at all)."""
     if not wkt:
-        return None
+        return None, ""
     try:
         crs = pyproj.CRS.from_wkt(wkt)
     except pyproj.exceptions.CRSError:
-        return None
-    return None if crs.is_engineering else crs
+        return None, _unknown(f"its CRS is not understood ({wkt[:60]}…)")
+    if is_on_ground(crs) or is_local(crs):
+        return crs, ""
+    return None, _unknown(f"its CRS '{crs.name}' has no coordinates of a map ({crs.type_name})")
+
+
+def _unknown(what: str) -> str:
+    return (
+        f"{what}, so it counts as without a CRS. Assign the right one to the layer in QGIS (Set "
+        "Layer CRS)."
+    )
