@@ -12,6 +12,8 @@ from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
 
 UNDEFINED = re.compile(r'\w+\["Undefined ')
+LOCAL = re.compile(r'(COMPOUNDCRS\["[^"]*",\s*)?(ENGCRS|ENGINEERINGCRS|LOCAL_CS)\[')
+"""A CRS of a site's own, without a place on the ground."""
 IN_MEMORY = ("/vsimem/", "MEM:")
 
 
@@ -69,7 +71,8 @@ def wkt_of(crs: QgsCoordinateReferenceSystem) -> str:
 
 
 def is_georeferenced(layer: QgsRasterLayer) -> bool:
-    """Whether a layer lies somewhere on the ground, rather than on its own pixels."""
+    """Whether a layer lies somewhere on the ground, not on its own pixels or a local plane."""
     box = layer.extent()
     on_pixels = (box.xMinimum(), box.yMaximum(), box.xMaximum()) == (0.0, 0.0, layer.width())
-    return layer.crs().isValid() and not on_pixels
+    wkt = wkt_of(layer.crs())
+    return wkt != "" and not LOCAL.match(wkt) and not on_pixels

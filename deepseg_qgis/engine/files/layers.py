@@ -16,7 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.vectors import Features
-from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground
+from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
@@ -106,6 +106,8 @@ def crs_of(source: VectorSource) -> pyproj.CRS | None:
             f"The CRS of the layer '{source.name}' could not be understood ({error}). Choose it "
             "anew with 'Layer > Set CRS of Layer'."
         ) from error
+    if is_undefined(crs):
+        return None
     if not is_on_ground(crs) and not is_local(crs):
         raise VectorError(
             f"The layer '{source.name}' is in '{crs.name}'. Expected a projected or geographic "

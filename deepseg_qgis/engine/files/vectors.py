@@ -113,7 +113,7 @@ def write_features(
     Raises:
         OutputError: the format is unknown, the disk is full, or a Shapefile would pass 2 GB.
     """
-    wrapped = crs == WGS84 and (anywhere or _is_geojson(path))
+    wrapped = crs == WGS84 and (anywhere or is_geojson(path))
     counted = _Counted(path, batches, fields, World.of(WGS84) if wrapped else None)
     schema = pa.schema(list(fields.items()))
     try:

@@ -12,6 +12,11 @@ NO_LENGTHS = ("unknown", "pixel", "pixels", "px", "unity")
 """Units that programs call lengths and that are none."""
 
 
+def is_undefined(crs: pyproj.CRS) -> bool:
+    """Whether a CRS stands for none at all, as GeoPackages have it."""
+    return crs.name.startswith("Undefined ")
+
+
 def is_on_ground(crs: pyproj.CRS) -> bool:
     """Whether coordinates are places on the ground: longitude and latitude, or on a map."""
     if crs.is_geographic or crs.is_projected:

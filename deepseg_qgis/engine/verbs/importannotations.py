@@ -26,6 +26,7 @@ from deepseg_qgis.engine.exchange.scales import scale_of
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.local_crs import are_comparable
 from deepseg_qgis.errors import ParameterError, RasterError, VectorError
 from deepseg_qgis.jobs import ImportAnnotationsJob, RasterSource
 
@@ -256,7 +257,8 @@ def _paired(own: Place, source: RasterSource, other: Place, control: Control) ->
     Raises:
         RasterError: it is no picture of the raster's ground, and has no georeference.
     """
-    if own.grid.crs is not None:
+    crs = own.grid.crs
+    if crs is not None and (other.grid.crs is None or are_comparable(crs, other.grid.crs)):
         return _Label(source, Place(own.path, other.name, own.grid))
     size = (own.grid.width, own.grid.height)
     scale = scale_of(size, (other.grid.width, other.grid.height))

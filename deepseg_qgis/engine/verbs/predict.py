@@ -57,8 +57,8 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         model = model_file.read_for(job.model, given)
         fitted = alike(given, model.card.kind, model_file.MODEL, control)
         rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
-        inference = Inference(model, _settings(job), control)
         crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
+        inference = Inference(model, _settings(job), control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
         kept = journals if job.resume else None
         interruptible = Interruptible(inference, given, kept, control)

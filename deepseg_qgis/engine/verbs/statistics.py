@@ -11,6 +11,7 @@ import shapely
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import layers, vectors
 from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.geometry.local_crs import are_one_plane, is_local
 from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
 from deepseg_qgis.engine.geometry.projections import (
     Geometries,
@@ -93,10 +94,7 @@ def _table(
 ) -> Table:
     areas, perimeters = area_and_perimeter_m(shapes[usable], crs)
     if np.isnan(areas).any():
-        control.warn(
-            f"Layer '{layer.name}' has no known place on the ground, so that areas in square "
-            "metres are not known. Assign its CRS in QGIS."
-        )
+        control.warn(f"Areas in square metres are not known: {_no_areas(layer.name, crs)}")
     whole = None
     if aoi is not None:
         whole = float(area_and_perimeter_m(np.array([aoi], dtype=object), crs)[0][0])
@@ -109,6 +107,18 @@ def _table(
     return summary.table(whole)
 
 
+def _no_areas(name: str, crs: pyproj.CRS | None) -> str:
+    """Return why polygons of a layer have no areas, and what to do."""
+    if crs is None:
+        return f"layer '{name}' has no CRS. Assign it in QGIS (Set Layer CRS)."
+    if is_local(crs):
+        return f"the unit of '{crs.name}', the local CRS of layer '{name}', is no length."
+    return (
+        f"layer '{name}' has polygons where its CRS '{crs.name}' has no places on the ground. "
+        "Check that this is the CRS that the layer was made in."
+    )
+
+
 def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
     """Return the AOI as one geometry in the polygons' CRS."""
     geometries, usable, _ = repair(layers.read_features(source).geometries)
@@ -119,7 +129,7 @@ def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
         )
     area = geometries[usable]
     own = layers.crs_of(source)
-    if own is not None and crs is not None and own != crs:
+    if own is not None and crs is not None and not are_one_plane(own, crs):
         project, world = projection(own, crs), World.of(crs)
         tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
         if world is None:

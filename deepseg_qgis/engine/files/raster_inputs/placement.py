@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 from rasterio.transform import from_gcps
 
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
-from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground
+from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
 
 FEWEST_POINTS = 3
 """An affine transformation takes so many ground control points."""
@@ -82,6 +82,8 @@ def _crs(wkt: str) -> tuple[pyproj.CRS | None, str]:
         crs = pyproj.CRS.from_wkt(wkt)
     except pyproj.exceptions.CRSError:
         return None, _unknown(f"its CRS is not understood ({wkt[:60]}…)")
+    if is_undefined(crs):
+        return None, ""
     if is_on_ground(crs) or is_local(crs):
         return crs, ""
     return None, _unknown(f"its CRS '{crs.name}' has no coordinates of a map ({crs.type_name})")
