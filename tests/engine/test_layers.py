@@ -110,9 +110,15 @@ def test_a_crs_without_a_map_is_refused(wkt, said):
         crs_of(VectorSource("a.gpkg", "a", "a", wkt, None, {}))
 
 
-def test_a_crs_of_a_building_site_is_none():
-    site = 'LOCAL_CS["site",UNIT["metre",1]]'
-    assert crs_of(VectorSource("a.gpkg", "a", "a", site, None, {})) is None
+@pytest.mark.parametrize(
+    ("wkt", "known"),
+    [
+        ('LOCAL_CS["site",UNIT["metre",1]]', True),
+        ('LOCAL_CS["Undefined Cartesian SRS",UNIT["metre",1]]', False),
+    ],
+)
+def test_a_crs_of_a_building_site_is_known_and_one_of_a_geopackage_without_is_none(wkt, known):
+    assert (crs_of(VectorSource("a.gpkg", "a", "a", wkt, None, {})) is not None) == known
     assert crs_of(VectorSource("a.gpkg", "a", "a", "", None, {})) is None
     compound = pyproj.CRS.from_epsg(7405)
     assert crs_of(VectorSource("a.gpkg", "a", "a", compound.to_wkt(), None, {})) == compound

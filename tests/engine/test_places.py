@@ -158,7 +158,7 @@ def test_annotations_in_the_same_local_crs_lie_where_they_were_drawn(make_raster
 
 SAID = {
     "no place": (None, None, "are in pixels"),
-    "coordinates alone": (PLACE, None, "No CRS that DeepSeg understands"),
+    "coordinates alone": (PLACE, None, "No usable CRS"),
     "a local CRS": (PLACE, LOCAL, "is local"),
     "a place": (NORTH_UP, UTM, None),
 }

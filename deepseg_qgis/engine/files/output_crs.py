@@ -60,9 +60,9 @@ def _tell(place: str, rasters: Sequence[Named], control: Control) -> None:
         )
     elif place == "no CRS":
         control.warn(
-            f"No CRS that DeepSeg understands in {names}: polygons have the raster's own "
-            "coordinates, and areas in square metres are not known. Assign the CRS to the layer "
-            "in QGIS (Set Layer CRS), and run it again."
+            f"No usable CRS in {names}: polygons have the raster's own coordinates, and areas in "
+            "square metres are not known. Assign the CRS in QGIS ('Set Layer CRS', or 'Assign "
+            "projection'), and run it again."
         )
     elif place == "local":
         _tell_of_local(names, rasters[0][1].crs, control)
@@ -86,6 +86,6 @@ def _mixed(rasters: Sequence[Named]) -> RasterError:
     return RasterError(
         f"The rasters cannot go into one file, since nobody knows how they lie to each other. "
         f"Expected a CRS with a place on the ground for all, or one for none; found {found}. "
-        "Assign the missing CRS to the layers in QGIS (Set Layer CRS), or run the groups one by "
-        "one."
+        "Assign the missing CRS in QGIS ('Set Layer CRS', or 'Assign projection'), or run the "
+        "groups one by one."
     )
