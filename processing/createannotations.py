@@ -91,7 +91,7 @@ class CreateAnnotations(DeepSegAlgorithm):
 
 def is_a_step(feedback: QgsProcessingFeedback) -> bool:
     """Whether an algorithm runs as a step of a model or of a batch: QGIS tells by the feedback."""
-    return bool(feedback.metaObject().className() == "QgsProcessingMultiStepFeedback")
+    return feedback.inherits("QgsProcessingMultiStepFeedback")
 
 
 def split_names(text: str) -> list[str]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 from qgis.core import QgsLayerTree, QgsLayerTreeNode, QgsMapLayer, QgsProject, QgsRasterLayer
 
 
-def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> None:
+def settle(
+    layer: QgsMapLayer, project: QgsProject, *, shown: bool = True, legend: bool = False
+) -> None:
     """Move a new layer to its place in its group: polygons above the rasters, a raster below them.
 
     A raster stands above the other rasters, so that the one it was made from does not hide it. If
-    not ``shown``, its box is not ticked.
+    not ``shown``, its box is not ticked; with ``legend``, its categories are unfolded.
     """
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is None:  # a script adds it later, where it likes
         return
     node.setItemVisibilityChecked(shown)
+    if legend:
+        node.setExpanded(True)
     group = node.parent()
     siblings = [child for child in group.children() if not _is_of(child, layer)]
     rasters = (i for i, child in enumerate(siblings) if _holds_raster(child))

@@ -38,6 +38,9 @@ FILL_OPACITY = 90
 
 OUTLINE_MM = "0.4"
 
+MOST_IN_LEGEND = 20
+"""More categories than these would push all other layers out of sight."""
+
 TRAINING_COLOUR, VALIDATION_COLOUR, TEST_COLOUR = "#56b4e9", "#f0e442", "#cc79a7"
 GRID_COLOUR = "#e69f00"
 
@@ -221,9 +224,17 @@ class Painter(QgsProcessingLayerPostProcessorInterface):
         if self._style is not None:
             _put_on(layer, self._style)
         if context.project() is not None and layer.isSpatial():
-            settle(layer, context.project(), shown=self._shown)
+            settle(layer, context.project(), shown=self._shown, legend=_has_legend(layer))
         if self._drawn_in:
             _start_drawing(layer)
+
+
+def _has_legend(layer: QgsMapLayer) -> bool:
+    """Whether a layer's categories fit into the list of layers."""
+    renderer = layer.renderer() if isinstance(layer, QgsVectorLayer) else None
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
+        return False
+    return len(renderer.categories()) <= MOST_IN_LEGEND
 
 
 def _start_drawing(layer: QgsVectorLayer) -> None:

@@ -69,6 +69,13 @@ class Desktop:
         if can or self.has_engine():
             processing.execAlgorithmDialog(algorithm, {})
 
+    def set_up(self) -> None:
+        """Open the dialog that sets up the engine, and see whether there is one then."""
+        self._dismiss()
+        self.open(SET_UP)
+        if self._menu is not None:  # the plugin may have been switched off meanwhile
+            self.has_engine()
+
     def _made_menu(self) -> QMenu:
         menu = QMenu(TITLE, self._iface.mainWindow())
         menu.setObjectName("DeepSegMenu")
@@ -82,7 +89,8 @@ class Desktop:
     def _action(self, menu: QMenu, algorithm: DeepSegAlgorithm) -> Any:
         """Return a new entry of the menu, which opens the dialog of an algorithm."""
         name = algorithm.name()
-        action = menu.addAction(f"{algorithm.displayName()}…", lambda *_: self.open(name))
+        triggered = self.set_up if name == SET_UP else lambda: self.open(name)
+        action = menu.addAction(f"{algorithm.displayName()}…", lambda *_: triggered())
         action.setToolTip(f"{algorithm.displayName()}: {algorithm.shortDescription()}")
         path = os.path.join(ICONS, f"{name}.svg")
         if os.path.exists(path):
@@ -95,16 +103,12 @@ class Desktop:
             return
         text = problem
         if problem == NO_ENGINE:
-            text = tr("Training and prediction need an engine, which is installed once.")
+            text = tr("Install the engine once, to train and to predict.")
         button = QPushButton(tr("Set up the engine…"))
-        button.clicked.connect(lambda *_: self._set_up())
+        button.clicked.connect(lambda *_: self.set_up())
         self._message = self._iface.messageBar().createMessage(TITLE, text)
         self._message.layout().addWidget(button)
         self._iface.messageBar().pushWidget(self._message, Qgis.MessageLevel.Info, 0)
-
-    def _set_up(self) -> None:
-        self._dismiss()
-        self.open(SET_UP)
 
     def _dismiss(self) -> None:
         if self._is_shown():

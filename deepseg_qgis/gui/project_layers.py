@@ -8,12 +8,15 @@ from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, Q
 
 from deepseg_qgis.processing.category_fields import likely_category_field
 
+PICTURE_BANDS = 3
+"""A raster with fewer is rarely a picture."""
+
 
 def rasters_alike(project: QgsProject) -> list[QgsRasterLayer]:
     """Return the rasters that one model could take together, the topmost first.
 
-    They are those that are shown (all, if none is), come from files, and have the number of bands
-    that most of them have: an orthophoto's, rather than an elevation model's beside it.
+    They are those that are shown (all, if none is), come from files, and are of one kind: pictures
+    rather than single bands (heights, classes), and of these the kind that most of them are.
     """
     files = [
         layer
@@ -21,9 +24,14 @@ def rasters_alike(project: QgsProject) -> list[QgsRasterLayer]:
         if isinstance(layer, QgsRasterLayer) and layer.isValid() and layer.providerType() == "gdal"
     ]
     chosen = [layer for layer in files if _is_shown(layer, project)] or files
-    bands = Counter(layer.bandCount() for layer in chosen)
-    usual = max(bands, key=lambda count: (bands[count], count), default=0)
-    return [layer for layer in chosen if layer.bandCount() == usual]
+    kinds = Counter(map(_kind, chosen))
+    usual = max(kinds, key=lambda kind: (kind[0] >= PICTURE_BANDS, kinds[kind], kind), default=None)
+    return [layer for layer in chosen if _kind(layer) == usual]
+
+
+def _kind(layer: QgsRasterLayer) -> tuple[int, int]:
+    """Return the number of bands and their type."""
+    return layer.bandCount(), int(layer.dataProvider().dataType(1))
 
 
 def annotation_layer(project: QgsProject, active: QgsMapLayer | None) -> QgsVectorLayer | None:

@@ -117,13 +117,28 @@ def test_without_an_engine_there_is_one_message_with_one_button(
     plugin: Any, interface: Interface, opened: list[str]
 ) -> None:
     (message,) = interface.bar.items()
-    (button,) = message.findChildren(QPushButton)
+    assert len(message.findChildren(QPushButton)) == 1
     for action in menus(interface)[0].actions():
         action.trigger()
-    assert interface.bar.items() == [message]
+    assert len(interface.bar.items()) == 1
     assert sorted(opened) == ["deepseg:createannotations", "deepseg:setupengine"]
-    button.click()
+    interface.bar.items()[0].findChild(QPushButton).click()
     assert opened[-1] == "deepseg:setupengine"
+    assert len(interface.bar.items()) == 1, "nothing was set up"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_message_goes_once_there_is_an_engine(
+    plugin: Any, interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import processing
+
+    def set_up(name: str, _: dict[str, Any]) -> None:
+        assert interface.bar.items() == [], "it would ask for what is being done"
+        monkeypatch.setenv("DEEPSEG_ENGINE_PYTHON", sys.executable)
+
+    monkeypatch.setattr(processing, "execAlgorithmDialog", set_up)
+    interface.bar.items()[0].findChild(QPushButton).click()
     assert interface.bar.items() == []
 
 
@@ -202,9 +217,15 @@ def chosen(name: str, parameter: str) -> Any:
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "importannotations"])
 def test_the_rasters_that_are_loaded_are_chosen(load: Callable[..., Any], name: str) -> None:
     west, east = load("west", 4), load("east", 4)
-    load("heights", 1)
+    for single in ("heights", "slope", "classes"):
+        load(single, 1)
     load("last year", 4, shown=False)
     assert set(chosen(name, "INPUT")) == {west.source(), east.source()}
+
+
+def test_single_bands_are_chosen_where_there_is_no_picture(load: Callable[..., Any]) -> None:
+    radar = load("radar", 1)
+    assert chosen("predict", "INPUT") == [radar.source()]
 
 
 def test_without_rasters_none_is_chosen(project: QgsProject) -> None:

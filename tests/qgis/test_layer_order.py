@@ -68,6 +68,17 @@ def test_polygons_rise_above_the_rasters(make_layer: Any, project: QgsProject) -
     assert not project.layerTreeRoot().findLayer(layer.id()).itemVisibilityChecked()
 
 
+@pytest.mark.parametrize("legend", [True, False])
+def test_categories_are_unfolded_where_asked_for(
+    make_layer: Any, project: QgsProject, legend: bool
+) -> None:
+    layer = project.addMapLayer(make_layer("new"))
+    project.addMapLayer(make_layer("B"))
+    project.layerTreeRoot().findLayer(layer.id()).setExpanded(False)
+    settle(layer, project, legend=legend)
+    assert project.layerTreeRoot().findLayer(layer.id()).isExpanded() == legend
+
+
 def test_groups_are_kept(make_layer: Any, project: QgsProject) -> None:
     root = project.layerTreeRoot()
     scenes = root.addGroup("scenes")
