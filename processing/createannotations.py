@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from deepseg_qgis.processing.attribute_texts import composed
 from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.drawable_output import DRIVERS, DrawableOutput, wrong_ending
@@ -101,7 +102,8 @@ def split_names(text: str) -> list[str]:
         ParameterError: there is none, or one is too long.
     """
     separator = "\n" if "\n" in text.strip() else ","
-    names = list(dict.fromkeys(name.strip() for name in text.split(separator) if name.strip()))
+    written = composed(text).split(separator)
+    names = list(dict.fromkeys(name.strip() for name in written if name.strip()))
     if not names:
         raise ParameterError(
             "Categories: expected at least one name, found none. Enter names separated by commas, "

@@ -8,7 +8,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth import annotations
+from deepseg_qgis.engine.truth import annotations, countability
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.events import Log
 
@@ -39,6 +39,23 @@ def test_without_a_field_the_layer_names_the_category(make_layer):
 def test_a_layer_without_usable_polygons_is_refused(make_layer):
     with pytest.raises(VectorError, match="none of them is a polygon with a category"):
         annotations.load(make_layer([None, None], ["a", "b"]), Control())
+
+
+COMPOSED, DECOMPOSED = "b\u00e4ume", "ba\u0308ume"
+
+
+def test_names_in_two_unicode_forms_are_one(make_layer):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
+    found = annotations.load(make_layer(shapes, [COMPOSED, DECOMPOSED]), Control())
+    assert [category.name for category in found.categories] == [COMPOSED]
+    assert countability.named([DECOMPOSED.upper()], [COMPOSED]) == (COMPOSED,)
+
+
+def test_names_are_spelt_as_the_model_writes_them(make_layer):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
+    found = annotations.load(make_layer(shapes, [COMPOSED, "other"]), Control())
+    model = (annotations.Category(DECOMPOSED, "#ff0000"),)
+    assert found.spelt_as(model).names.tolist() == [DECOMPOSED, "other"]
 
 
 def test_annotations_off_the_raster_are_told_with_numbers(make_raster, make_layer):

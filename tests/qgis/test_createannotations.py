@@ -245,6 +245,7 @@ def test_a_misspelled_parameter_is_refused(run: Run, tmp_path: Path) -> None:
         (" building , road,,building, ", ["building", "road"]),
         ("houses, large\nroad\n\n", ["houses, large", "road"]),
         ("Å\r\nÆ\r\n", ["Å", "Æ"]),
+        ("B\u00e4ume, Ba\u0308ume", ["B\u00e4ume"]),
     ],
 )
 def test_names_are_split(text: str, names: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,8 @@ def read_features(source: VectorSource) -> Features:
     """Return all features of a layer; ``columns`` are ``category`` and ``source`` (text or None).
 
     Geometries come as they are, invalid ones included, None where there is none that GEOS can take.
-    What is no text of UTF-8 is read as far as it goes. Memory: the layer.
+    What is no text of UTF-8 is read as far as it goes, and letters with accents get one form
+    (Unicode NFC). Memory: the layer.
 
     Raises:
         VectorError: the layer cannot be read.
@@ -62,7 +64,10 @@ def _texts(column: pa.ChunkedArray) -> list[str | None]:
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         return [None] * len(column)
     values = column.cast(pa.large_binary()).to_pylist()
-    return [None if each is None else each.decode("utf-8", "replace") for each in values]
+    return [
+        None if each is None else normalize("NFC", each.decode("utf-8", "replace"))
+        for each in values
+    ]
 
 
 def _shapes(wkb: NDArray[np.object_]) -> Geometries:

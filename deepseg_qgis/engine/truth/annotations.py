@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from unicodedata import normalize
 
 import numpy as np
 import pyproj
@@ -57,6 +59,16 @@ class Annotations:
         return tuple(
             Category(name, colours.get(name, PLAIN_COLOUR)) for name in sorted(set(self.names))
         )
+
+    def spelt_as(self, categories: Sequence[Category]) -> Annotations:
+        """Return the same, with the names of ``categories`` as these write them.
+
+        In Unicode a letter with an accent has two forms, and a model may have been taught either.
+        """
+        known = {normalize("NFC", each.name): each.name for each in categories}
+        written = {name: known.get(normalize("NFC", name), name) for name in set(self.names)}
+        names = np.array([written[name] for name in self.names], dtype=object)
+        return replace(self, names=names, _placed={})
 
     def on(self, raster: Raster) -> tuple[Geometries, NDArray[np.object_]]:
         """Return polygons (pixel coordinates) and names of those that touch the raster.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 import shapely
@@ -115,8 +116,8 @@ def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what nobody looks at: case, and blanks beside commas."""
-    return ",".join(part.strip() for part in name.split(",")).casefold()
+    """Return a name without what nobody sees: case, blanks beside commas, the form of accents."""
+    return normalize("NFC", ",".join(part.strip() for part in name.split(",")).casefold())
 
 
 def judged(truths: Sequence[GroundTruth], categories: Sequence[Category]) -> list[Judged]:

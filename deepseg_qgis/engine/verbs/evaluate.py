@@ -91,7 +91,7 @@ def _annotations(
         )
         return layer
     annotated.require_touching(layer, list(rasters))
-    return _named_alike(layer, card, control)
+    return _named_alike(layer.spelt_as(card.categories), card, control)
 
 
 def _named_alike(layer: Annotations, card: ModelCard, control: Control) -> Annotations:
