@@ -11,10 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
 
 from deepseg_qgis.errors import ContractError
 from deepseg_qgis.events import CONTRACT_VERSION
+
+InputPath = Annotated[str, "input"]
+OutputFile = Annotated[str, "output file"]
+OutputLayer = Annotated[str, "output layer"]
+OutputTable = Annotated[str, "output table"]
+OutputFolder = Annotated[str, "output folder"]
+"""What a path of a job is for; see `paths`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class VectorSource:
     crs_wkt: str
     category_field: Optional[str]
     colours: dict[str, str]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,10 @@ class DemoSceneJob(_Job):
     size_px: int
     seed: int
     touching: bool
-    output: str
-    annotations: str
-    training_aoi: str
-    test_aoi: str
+    output: OutputFile
+    annotations: OutputLayer
+    training_aoi: OutputLayer
+    test_aoi: OutputLayer
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,10 @@ class ImportAnnotationsJob(_Job):
     verb: ClassVar[str] = "importannotations"
     rasters: tuple[RasterSource, ...]
     format: str
-    annotations: str
+    annotations: InputPath
     values: str
     category: Optional[str]
-    output: str
+    output: OutputLayer
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,8 @@ class TileJob(_Job):
     overlap_px: int
     annotations: Optional[VectorSource]
     aoi: Optional[VectorSource]
-    output: str
-    output_folder: Optional[str]
+    output: OutputLayer
+    output_folder: Optional[OutputFolder]
 
 
 @dataclass(frozen=True)
@@ -141,10 +149,10 @@ class TrainJob(_Job):
     patience: Optional[int]
     seed: int
     device: str
-    output: str
-    output_validation: Optional[str]
-    output_html: Optional[str]
-    output_log: Optional[str]
+    output: OutputFile
+    output_validation: Optional[OutputLayer]
+    output_html: Optional[OutputFile]
+    output_log: Optional[OutputFile]
 
 
 @dataclass(frozen=True)
@@ -153,14 +161,14 @@ class EvaluateJob(_Job):
 
     verb: ClassVar[str] = "evaluate"
     rasters: tuple[RasterSource, ...]
-    model: str
+    model: InputPath
     annotations: VectorSource
     aoi: Optional[VectorSource]
     threshold: Optional[float]
     iou_threshold: float
     device: str
-    output_json: Optional[str]
-    output_html: Optional[str]
+    output_json: Optional[OutputFile]
+    output_html: Optional[OutputFile]
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,7 @@ class PredictJob(_Job):
 
     verb: ClassVar[str] = "predict"
     rasters: tuple[RasterSource, ...]
-    model: str
+    model: InputPath
     aoi: Optional[VectorSource]
     extent: Optional[Extent]
     mosaic: bool
@@ -187,11 +195,11 @@ class PredictJob(_Job):
     precision: str
     device: str
     resume: bool
-    output: str
-    output_classes: Optional[str]
-    output_probabilities: Optional[str]
-    output_coco: Optional[str]
-    output_statistics: Optional[str]
+    output: OutputLayer
+    output_classes: Optional[OutputFile]
+    output_probabilities: Optional[OutputFile]
+    output_coco: Optional[OutputFile]
+    output_statistics: Optional[OutputTable]
 
 
 @dataclass(frozen=True)
@@ -204,8 +212,8 @@ class PolygonizeJob(_Job):
     min_area: float
     simplify_px: float
     outlines: str
-    output: str
-    output_statistics: Optional[str]
+    output: OutputLayer
+    output_statistics: Optional[OutputTable]
 
 
 @dataclass(frozen=True)
@@ -215,8 +223,8 @@ class StatisticsJob(_Job):
     verb: ClassVar[str] = "statistics"
     polygons: VectorSource
     aoi: Optional[VectorSource]
-    output: str
-    output_html: Optional[str]
+    output: OutputTable
+    output_html: Optional[OutputFile]
 
 
 Job = Union[
@@ -260,6 +268,16 @@ def decode(text: str) -> Job:
         return job
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"Expected a DeepSeg job, got something else: {error!r}.") from error
+
+
+def paths(job: Job, purpose: Any) -> dict[str, str]:
+    """Return the paths of a job that are for this (such as `OutputFile`), by their fields."""
+    found = {}
+    for name, hint in get_type_hints(type(job), include_extras=True).items():
+        kinds = get_args(hint) if get_origin(hint) is Union else (hint,)
+        if purpose in kinds and getattr(job, name) is not None:
+            found[name] = getattr(job, name)
+    return found
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

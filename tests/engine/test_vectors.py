@@ -1,6 +1,7 @@
 """Every format holds what was written, whatever the number of batches."""
 
 import json
+import os
 import warnings
 
 import geopandas
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from deepseg_qgis import formats
 from deepseg_qgis.engine.files import geojson_text, vectors
 from deepseg_qgis.engine.files.vectors import Features, write_features
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
@@ -183,5 +185,42 @@ def test_a_shapefile_ends_at_two_gigabytes(tmp_path, monkeypatch):
 
 
 def test_an_unknown_format_is_told(tmp_path):
-    with pytest.raises(OutputError, match="not known by its extension"):
+    with pytest.raises(OutputError, match="not known by its ending"):
         write_features(str(tmp_path / "x.xyzzy"), [features(1)], FIELDS, UTM)
+
+
+NAMES = ["#1 houses", "[2024] result", "50% done", "a?b|c", "wow!", "a; b", "x.zip", "t.xlsx.old"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("kind", [*FORMATS, "sqlite"])
+def test_any_name_of_a_file_or_folder_is_written(tmp_path, kind):
+    for name in NAMES:
+        path = tmp_path / name / f"{name}.{kind}"
+        path.parent.mkdir(exist_ok=True)
+        assert write_features(str(path), [features(3)], FIELDS, WGS84) == 3
+        plain = tmp_path / f"plain.{kind}"  # pyogrio's readers take some names for others
+        for part in path.parent.iterdir():
+            part.rename(plain.with_suffix(part.suffix))
+        assert len(read(plain)) == 3
+        assert not list(path.parent.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("kind", ["csv", "gpkg", "xlsx", "ods"])
+def test_any_name_of_a_table_is_written(tmp_path, kind):
+    fields = {"category": pa.string(), "count": pa.int64()}
+    for name in NAMES:
+        path = tmp_path / name / f"{name}.{kind}"
+        path.parent.mkdir(exist_ok=True)
+        vectors.write_table(str(path), {"category": ["a", "b"], "count": [1, 2]}, fields)
+        plain = path.rename(tmp_path / f"plain.{kind}")
+        assert geopandas.read_file(plain)["category"].tolist() == ["a", "b"]
+
+
+def test_what_is_written_is_what_is_offered(tmp_path):
+    for ending in formats.POLYGONS:
+        assert write_features(str(tmp_path / f"p.{ending}"), [features(1)], FIELDS, WGS84) == 1
+    for ending in formats.TABLES:
+        vectors.write_table(str(tmp_path / f"t.{ending}"), {"n": [1]}, {"n": pa.int64()})
+        assert (tmp_path / f"t.{ending}").stat().st_size > 0

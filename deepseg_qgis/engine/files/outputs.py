@@ -1,34 +1,45 @@
-"""Outputs that appear whole or not at all.
+"""Outputs that appear whole or not at all, and take nothing of the user's away.
 
-Every destination is written inside a hidden folder beside it and moved into place at the very end,
-all of a run's outputs together, but for what `Outputs.place` moves earlier. Used by every verb that
-writes.
+Every destination is written inside a hidden folder beside it and moved into place when it is
+finished: at the very end, or before (`Outputs.place`). Used by every verb that writes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from deepseg_qgis.containers import check_replaceable
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.guard import check_outputs
 from deepseg_qgis.engine.files.part_folders import PartFolder, tell_as_asked
-from deepseg_qgis.errors import OutputError, ResourceError
+from deepseg_qgis.errors import DeepSegError, OutputError, ResourceError
+from deepseg_qgis.jobs import Job
+from deepseg_qgis.places import companions
 
 
 class Outputs:
     """The destinations of one run; a context manager.
 
     Leaving the block without an error moves everything into place; with an error, or when the
-    parent process is gone, nothing stays but what was placed before.
+    parent process is gone, nothing stays but what was placed before. With a ``job``, its outputs
+    are checked against its inputs and each other first (`guard`).
 
     Raises:
         OutputError: a destination cannot be made or replaced, found before any work is done.
     """
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, job: Job | None = None) -> None:
+        if job is not None:
+            check_outputs(job)
+        self._control = control
+        self._placed: dict[str, None] = {}
+        self._failures: list[str] = []
         self._folders: dict[Path, PartFolder] = {}
         self._moving = threading.RLock()
         control.when_abandoned(self.discard)
@@ -45,10 +56,28 @@ class Outputs:
         """Return `path` of a destination that may not have been asked for."""
         return self.path(destination) if destination else None
 
+    @contextlib.contextmanager
+    def saving(self, *destinations: str | None) -> Iterator[None]:
+        """Place outputs (None: not asked for) that the block writes to their end.
+
+        If that fails, the run goes on without them, and ends in the error when all else is saved.
+        """
+        asked = [each for each in destinations if each]
+        try:
+            yield
+            for each in asked:
+                self.place(each)
+        except (DeepSegError, OSError) as error:
+            tell_as_asked(error, self._asked)
+            self._failures.append(str(error))
+            for each in asked:
+                if Path(each) in self._folders:
+                    self._folders.pop(Path(each)).remove()
+
     def place(self, destination: str) -> None:
         """Move what was written for one destination into place now: no later error takes it away.
 
-        It may be written and placed again.
+        It may be written and placed again. An error that comes later says that it is there.
 
         Raises:
             OutputError: it could not be moved.
@@ -61,6 +90,7 @@ class Outputs:
             if failure:
                 del self._folders[final]
                 raise OutputError(failure)
+        self._placed[destination] = None
 
     def need(self, destination: str, size_bytes: int) -> None:
         """Check that the disk of ``destination`` has room for so many bytes.
@@ -88,11 +118,28 @@ class Outputs:
         try:
             if error is None:
                 self._commit()
+                if self._failures:
+                    raise self._telling(OutputError(" ".join(self._failures)))
             else:
-                parents = {each.path: final.parent for final, each in self._folders.items()}
-                tell_as_asked(error, parents)
+                tell_as_asked(error, self._asked)
+                self._telling(error)
         finally:
             self.discard()
+
+    @property
+    def _asked(self) -> dict[Path, Path]:
+        """The hidden folders, and where what is in them is to appear."""
+        return {folder.path: final.parent for final, folder in self._folders.items()}
+
+    def _telling(self, error: BaseException) -> BaseException:
+        """Return the error of a run, which says what is there all the same."""
+        if self._placed:
+            kept = f"Finished and saved: {', '.join(self._placed)}."
+            if isinstance(error, DeepSegError):
+                error.args = (f"{error} {kept}",)
+            else:
+                self._control.warn(kept)
+        return error
 
     def discard(self) -> None:
         """Remove what was written and not moved into place; what is being moved goes on."""
@@ -122,17 +169,29 @@ class Outputs:
 
 
 def _moved(folder: PartFolder, final: Path) -> str | None:
-    """Move a folder's content to the destination; return what went wrong."""
-    for part in sorted(folder.content, key=lambda path: path.name == final.name):
-        try:
+    """Move a folder's content to the destination; return what went wrong.
+
+    What belongs to a file that is replaced goes with it: it would be wrong of the new one.
+    """
+    parts = sorted(folder.content, key=lambda path: path.name == final.name)
+    if not parts:  # what was placed before stays as it is
+        return None
+    try:
+        check_replaceable(str(final))  # hours may have passed since it was checked
+        folder.set_aside(companions(str(final)), {part.name for part in parts})
+        for part in parts:
             os.replace(part, final.parent / part.name)
-        except OSError as error:
-            folder.keep()
-            return (
-                f"{final} could not be replaced ({error.strerror}); another program may hold it "
-                f"open. The finished result was kept at {folder.path / final.name}: close the "
-                "other program and move it by hand."
-            )
+    except OutputError as error:
+        folder.keep()
+        return f"{error} The finished result was kept at {folder.path / final.name}."
+    except OSError as error:
+        folder.keep()
+        return (
+            f"{final} could not be replaced ({error.strerror}); another program may hold it "
+            f"open. The finished result was kept at {folder.path / final.name}: close the "
+            "other program and move it by hand."
+        )
+    folder.drop_aside()
     return None
 
 
@@ -170,6 +229,7 @@ def _check_replaceable(final: Path) -> None:
                 f"{final} exists and cannot be replaced ({error.strerror}). Close it in other "
                 "programs, or choose another name."
             ) from error
+    check_replaceable(str(final))
 
 
 def _folder_beside(final: Path) -> PartFolder:

@@ -11,13 +11,14 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from deepseg_qgis.engine.files.locks import lock
 from deepseg_qgis.errors import OutputError
 
 OWNER = ".owner"
+OLD = ".old"
 SUFFIX = ".part"
 LONGEST_PREFIX = 40
 """Of the destination's name so much stands in the folder's: file names have their limits."""
@@ -37,6 +38,7 @@ class PartFolder:
         _sweep(final)
         self.path = Path(tempfile.mkdtemp(prefix=_prefix(final), suffix=SUFFIX, dir=final.parent))
         self._owner: int | None = None
+        self._aside: dict[str, Path] = {}
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
         with contextlib.suppress(OSError):  # then it is never taken for a dead one's
@@ -45,10 +47,36 @@ class PartFolder:
     @property
     def content(self) -> Iterator[Path]:
         """What was written into it."""
-        return (path for path in self.path.iterdir() if path.name != OWNER)
+        return (path for path in self.path.iterdir() if path.name not in (OWNER, OLD))
+
+    def set_aside(self, files: Iterable[str], but: Collection[str]) -> None:
+        """Move files into it that would go with what they belong to, but for some names.
+
+        Raises:
+            OSError: one of them could not be moved.
+        """
+        for file in files:
+            name = os.path.basename(file)
+            if name not in but:
+                (self.path / OLD).mkdir(exist_ok=True)
+                os.replace(file, self.path / OLD / name)
+                self._aside[file] = self.path / OLD / name
+
+    def drop_aside(self) -> None:
+        """Delete what was set aside."""
+        self._aside.clear()
+        shutil.rmtree(self.path / OLD, ignore_errors=True)
 
     def keep(self) -> None:
-        """Leave the folder for the user, whatever happens to this process."""
+        """Leave the folder for the user, whatever happens to this process.
+
+        What was set aside goes back to where it was.
+        """
+        for file, aside in self._aside.items():
+            with contextlib.suppress(OSError):
+                os.replace(aside, file)
+        with contextlib.suppress(OSError):
+            (self.path / OLD).rmdir()
         self._let_go()
         with contextlib.suppress(OSError):
             os.remove(self.path / OWNER)

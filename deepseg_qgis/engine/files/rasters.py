@@ -36,10 +36,14 @@ from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
+from deepseg_qgis.places import named_files
 
 GDAL_CACHE_BYTES = 256 * 2**20
 """In bytes: GDAL would also take megabytes, but `rasterio.features.rasterize` takes those for bytes
 and then works row by row, 20 times slower."""
+
+UNREADABLE = (rasterio.errors.RasterioIOError, CPLE_BaseError, UnicodeDecodeError)
+"""Of broken files rasterio also lets GDAL's own errors through, and texts that are none."""
 
 
 class Raster:
@@ -224,6 +228,27 @@ class Raster:
         return self._environment.enter_context(_open(self.source.path))
 
 
+def files_of(path: str) -> list[str]:
+    """Return the files on disk that a raster is read from: a VRT's sources and sidecars, too.
+
+    Raises:
+        RasterError: it is not to be trusted.
+    """
+    sources = safety.check_path(path)
+    found = [path, *sources]
+    if not safety.is_remote(path):
+        # what cannot be opened is told of when it is to be read
+        with (
+            contextlib.suppress(
+                rasterio.errors.RasterioIOError, CPLE_BaseError, UnicodeDecodeError
+            ),
+            rasterio.Env(**safety.OPTIONS, **safety.OPTIONS_FOR_LOCAL),
+            _open(path) as dataset,
+        ):
+            found += dataset.files
+    return [file for each in found for file in named_files(each)]
+
+
 @contextlib.contextmanager
 def opened(
     sources: Sequence[RasterSource], control: Control | None = None, *, stored: bool = False
@@ -320,8 +345,7 @@ def _explained(path: str) -> Iterator[None]:
     """Turn what GDAL says into one sentence for a mapper."""
     try:
         yield
-    # of broken files rasterio also lets GDAL's own errors through, and texts that are none
-    except (rasterio.errors.RasterioIOError, CPLE_BaseError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise RasterError(
             f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
             "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "

@@ -6,8 +6,11 @@ chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import os
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +24,25 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.containers import layer_name
 from deepseg_qgis.engine.files import geojson_text, geoparquet
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84, World
 from deepseg_qgis.engine.geometry.round_world import cut
 from deepseg_qgis.errors import OutputError
 
+DRIVERS = {
+    ".gpkg": "GPKG",
+    ".fgb": "FlatGeobuf",
+    ".shp": "ESRI Shapefile",
+    ".sqlite": "SQLite",
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".xlsx": "XLSX",
+    ".ods": "ODS",
+    ".dbf": "ESRI Shapefile",
+}
+"""What OGR writes; `formats` says what is for polygons and what for tables."""
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
 """The newest version that QGIS 3.22 reads without a warning."""
 SPATIAL_INDEX = {
@@ -34,6 +50,8 @@ SPATIAL_INDEX = {
     "OGR_GPKG_MAX_RAM_USAGE_RTREE": "50000000",
 }
 """A GeoPackage's index is made at the end, within 50 MB; by default it grows beside the writing."""
+WORKBOOKS = ("XLSX", "ODS")
+"""Drivers that write archives."""
 LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
 SHORT_NAMES = {
     "perimeter_m": "perim_m",
@@ -137,6 +155,7 @@ class _Counted:
     """Batches as geometries and Arrow columns, counted.
 
     They remember the error that they raise: on its way through GDAL it would lose its name.
+    ``path`` is where they are being written.
     """
 
     def __init__(
@@ -146,7 +165,7 @@ class _Counted:
         fields: Mapping[str, pa.DataType],
         world: World | None,
     ) -> None:
-        self._path, self._batches, self._fields = path, batches, fields
+        self.path, self._batches, self._fields = path, batches, fields
         self._world = world
         self.count = 0
         self.error: Exception | None = None
@@ -159,8 +178,8 @@ class _Counted:
                     continue
                 if self._world is not None:
                     shapes = cut(_arrays(shapes), None, self._world)
-                if Path(self._path).suffix.lower() == ".shp":
-                    _check_shapefile(self._path, shapes)
+                if Path(self.path).suffix.lower() == ".shp":
+                    _check_shapefile(self.path, shapes)
                 self.count += len(shapes)
                 yield shapes, [_arrow(batch.columns[n], kind) for n, kind in self._fields.items()]
         except Exception as error:
@@ -185,7 +204,7 @@ def _write_geojson(
 
 def _write_through_ogr(
     path: str,
-    batches: Iterable[tuple[Shapes, list[pa.Array]]],
+    batches: _Counted,
     schema: pa.Schema,
     crs: pyproj.CRS | None,
     multipart: bool,
@@ -213,13 +232,15 @@ def _write_through_ogr(
     else:  # what is cut at the antimeridian has several parts, and QGIS 3.22 takes an empty layer
         # of unknown type for a table
         kind = "Unknown" if crs == WGS84 and first else "Polygon"
-    _write(
-        path,
-        pa.RecordBatchReader.from_batches(whole, records),
-        geometry_name="geometry",
-        geometry_type=kind,
-        crs=crs.to_wkt() if crs else None,
-    )
+    with _plain(path) as batches.path:
+        _write(
+            batches.path,
+            pa.RecordBatchReader.from_batches(whole, records),
+            layer_name(path),
+            geometry_name="geometry",
+            geometry_type=kind,
+            crs=crs.to_wkt() if crs else None,
+        )
 
 
 def _wkb(shapes: Shapes, multipart: bool) -> NDArray[np.object_]:
@@ -268,7 +289,8 @@ def write_table(
         else _arrow(columns[name], kind)
         for name, kind in fields.items()
     ]
-    _write(path, pa.table(dict(zip(fields, arrays, strict=True))))
+    with _plain(path) as place:
+        _write(place, pa.table(dict(zip(fields, arrays, strict=True))), layer_name(path))
 
 
 def _arrays(shapes: Shapes) -> PolygonArrays:
@@ -279,22 +301,51 @@ def _geometries(shapes: Shapes) -> Geometries:
     return shapes.geometries() if isinstance(shapes, PolygonArrays) else shapes
 
 
-def _write(path: str, table: pa.Table | pa.RecordBatchReader, **options: object) -> None:
+@contextlib.contextmanager
+def _plain(path: str) -> Iterator[str]:
+    """Yield where OGR is to write; the files are called by ``path`` afterwards.
+
+    pyogrio takes '!' and ';' in a path for marks of its own, except on Windows.
+    """
+    if os.name == "nt" or not {"!", ";"} & set(path):
+        yield path
+        return
+    folder, name = os.path.split(os.path.abspath(path))
+    stem, ending = os.path.splitext(name)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        there = os.path.join(elsewhere, "folder")
+        os.symlink(folder, there)
+        plain = os.path.basename(elsewhere)
+        yield os.path.join(there, plain + ending)
+        for each in os.listdir(folder):
+            if each.startswith(f"{plain}."):
+                os.replace(
+                    os.path.join(folder, each), os.path.join(folder, stem + each[len(plain) :])
+                )
+
+
+def _write(
+    path: str, table: pa.Table | pa.RecordBatchReader, layer: str, **options: object
+) -> None:
     pyogrio = _pyogrio()
     driver = _driver(path)
+    # GDAL takes the first '.xlsx' in a path, be it a folder's, for the end of the file's name
+    place = io.BytesIO() if driver in WORKBOOKS else path
     try:
         with warnings.catch_warnings():
             # a Shapefile shortens names to 10 characters, and a table has no CRS
             warnings.simplefilter("ignore")
             pyogrio.write_arrow(
                 table,
-                path,
-                layer=Path(path).stem,
+                place,
+                layer=layer,
                 driver=driver,
                 dataset_options=DATASET_OPTIONS.get(driver),
                 layer_options=LAYER_OPTIONS.get(driver),
                 **options,
             )
+        if isinstance(place, io.BytesIO):
+            Path(path).write_bytes(place.getvalue())
     except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError, RuntimeError) as error:
         raise _unwritten(path, error) from error
 
@@ -307,13 +358,13 @@ def _unwritten(path: str, error: Exception) -> OutputError:
 
 
 def _driver(path: str) -> str:
-    try:
-        return str(_pyogrio().detect_write_driver(path))
-    except ValueError as error:
+    ending = Path(path).suffix.lower()
+    if ending not in DRIVERS:
         raise OutputError(
-            f"{path}: the format is not known by its extension. Use .geojson, .gpkg, .fgb, "
-            ".parquet, .shp or, for tables, .csv."
-        ) from error
+            f"{path}: the format is not known by its ending. Expected one of "
+            f"{', '.join(DRIVERS)}. Choose another file name."
+        )
+    return DRIVERS[ending]
 
 
 def _pyogrio() -> ModuleType:

@@ -54,7 +54,7 @@ def run(job: DemoSceneJob, control: Control) -> dict[str, object]:
     """
     scene = Scene(job.size_px, job.seed, job.touching)
     counts: Counter[str] = Counter()
-    with Outputs(control) as outputs:
+    with Outputs(control, job) as outputs:
         output, annotations = outputs.path(job.output), outputs.path(job.annotations)
         training_aoi, test_aoi = outputs.path(job.training_aoi), outputs.path(job.test_aoi)
         _check_room(outputs, job)

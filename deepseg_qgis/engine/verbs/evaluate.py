@@ -41,7 +41,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     """
     if not 0.0 <= job.iou_threshold <= 1.0:
         raise ParameterError(f"The IoU threshold must be from 0 to 1, got {job.iou_threshold:g}.")
-    with Outputs(control) as outputs, opened(job.rasters, control) as given:
+    with Outputs(control, job) as outputs, opened(job.rasters, control) as given:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")

@@ -42,7 +42,7 @@ def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
     tally = Tally()
-    with Outputs(control) as outputs:
+    with Outputs(control, job) as outputs:
         path = outputs.path(job.output)
         places = [Place.of(source) for source in job.rasters]
         if job.format == "coco":

@@ -49,7 +49,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
     check_shaping(job.simplify_px, job.outlines)
     check_threshold(job.threshold)
     with (
-        Outputs(control) as outputs,
+        Outputs(control, job) as outputs,
         opened([job.probabilities], control, stored=True) as (raster,),
     ):
         path = outputs.path(job.output)

@@ -48,7 +48,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
     check_shaping(job.simplify_px, job.outlines)
     with (
         Journals(control) as journals,
-        Outputs(control) as outputs,
+        Outputs(control, job) as outputs,
         opened(job.rasters, control) as given,
     ):
         path = outputs.path(job.output)

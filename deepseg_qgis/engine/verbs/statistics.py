@@ -36,7 +36,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
     Raises:
         DeepSegError: something cannot be used; nothing is written then.
     """
-    with Outputs(control) as outputs:
+    with Outputs(control, job) as outputs:
         path = outputs.path(job.output)
         html = outputs.optional(job.output_html)
         control.progress(0.1, "Reading polygons")

@@ -51,7 +51,7 @@ def run(job: TileJob, control: Control) -> dict[str, Any]:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
     with contextlib.ExitStack() as stack:
-        outputs = stack.enter_context(Outputs(control))
+        outputs = stack.enter_context(Outputs(control, job))
         path = outputs.path(job.output)
         folder = _folder(job, control)
         if folder is not None:

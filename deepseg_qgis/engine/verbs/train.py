@@ -40,7 +40,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         DeepSegError: a parameter, raster or layer cannot be used; nothing is written then.
     """
     _check(job)
-    with Outputs(control) as outputs, opened(job.rasters, control) as rasters:
+    with Outputs(control, job) as outputs, opened(job.rasters, control) as rasters:
         model_path = outputs.path(job.output)
         validation_path = outputs.optional(job.output_validation)
         html_path = outputs.optional(job.output_html)

@@ -55,16 +55,18 @@ def is_remote(path: str) -> bool:
     return REMOTE.search(path) is not None and not path.lstrip().startswith("<")
 
 
-def check_path(path: str) -> None:
-    """Check a raster before it is opened.
+def check_path(path: str) -> list[str]:
+    """Check a raster before it is opened; return the sources of a VRT, and of those in it.
 
     Raises:
         RasterError: it is a VRT that runs Python or goes to the network, or a service.
     """
     if path.lstrip().startswith("<") or path.lower().startswith("vrt:"):
         raise _refused(path, "a description of a raster instead of a file")
+    sources: list[str] = []
     if not is_remote(path):
-        _check_file(path, path, 0, [0])
+        _check_file(path, path, 0, sources)
+    return sources
 
 
 def check_dataset(dataset: DatasetReader, path: str) -> None:
@@ -100,8 +102,8 @@ def _itemsize(kind: str) -> int:
     return max(1, int(digits.group()) // 8) if digits else 1
 
 
-def _check_file(root: str, path: str, depth: int, count: list[int]) -> None:
-    """Look through a local file if it is a VRT or a service; ``count`` is of all its sources."""
+def _check_file(root: str, path: str, depth: int, found: list[str]) -> None:
+    """Look through a local file if it is a VRT or a service; its sources go into ``found``."""
     head = _head(path)
     if SERVICE.match(head):
         raise _refused(root, f"a description of a service on the network ({path})")
@@ -117,19 +119,19 @@ def _check_file(root: str, path: str, depth: int, count: list[int]) -> None:
         ):
             raise _refused(root, "a VRT that runs Python, which DeepSeg never does")
         if name in SOURCES and text:
-            count[0] += 1
-            if count[0] > MOST_SOURCES:
+            if len(found) >= MOST_SOURCES:
                 raise _refused(root, f"a VRT of more than {MOST_SOURCES:,} files")
-            _check_source(root, path, text, element.get("relativeToVRT") == "1", depth, count)
+            _check_source(root, path, text, element.get("relativeToVRT") == "1", depth, found)
 
 
 def _check_source(
-    root: str, vrt: str, source: str, relative: bool, depth: int, count: list[int]
+    root: str, vrt: str, source: str, relative: bool, depth: int, found: list[str]
 ) -> None:
     if REMOTE.search(source):
         raise _refused(root, f"a VRT that reads from the network or a service ({source[:80]})")
     inside = os.path.join(os.path.dirname(vrt), source) if relative else source
-    _check_file(root, inside, depth + 1, count)
+    found.append(inside)
+    _check_file(root, inside, depth + 1, found)
 
 
 def _head(path: str) -> bytes:

@@ -1,0 +1,155 @@
+"""Files that hold several layers, tables or sheets, and what must not be lost with them.
+
+CONTRACT: standard library only; runs on Python 3.9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import zipfile
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from deepseg_qgis.errors import OutputError
+from deepseg_qgis.formats import SHAPEFILE
+from deepseg_qgis.places import companions, owners
+
+SQLITE = b"SQLite format 3\0"
+HOT_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+OWN_TABLES = re.compile(r"(gpkg|rtree|sqlite)_|(layer_styles|geometry_columns|spatial_ref_sys)$")
+"""Tables of a GeoPackage or SQLite file that hold no layer of their own."""
+SHEETS = {
+    "xl/workbook.xml": ("sheet", "name"),
+    "content.xml": ("table", "name"),
+}
+"""Where XLSX and ODS name their sheets: the element and its attribute."""
+LEADING = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "
+"""What the name of a layer in a GeoPackage cannot begin with."""
+
+
+def layer_name(path: str) -> str:
+    """Return what the layer in a new file is called."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return stem.lstrip(LEADING) or "layer"
+
+
+def check_replaceable(path: str) -> None:
+    """Check that nothing else is lost when ``path`` is written, with one layer (`layer_name`).
+
+    Raises:
+        OutputError: it is in use, holds other layers, or a file of its set belongs elsewhere.
+    """
+    _check_owner(path)
+    if not os.path.exists(path):
+        _check_strangers(path)
+        return
+    _check_unused(path)
+    own = layer_name(path).casefold()
+    others = [name for name in layers(path) if name.casefold() != own]
+    if others:
+        raise OutputError(
+            f"{path} holds other layers, which would be lost: {', '.join(others[:5])}"
+            f"{', …' * (len(others) > 5)}. Choose a file name that is free."
+        )
+
+
+def _check_owner(path: str) -> None:
+    for owner in owners(path):
+        if os.path.exists(owner):
+            raise OutputError(
+                f"{path} belongs to {os.path.basename(owner)}, which would be damaged. Choose "
+                "another name."
+            )
+
+
+def _check_strangers(path: str) -> None:
+    for each in companions(path):
+        if path.lower().endswith(".shp") and os.path.splitext(each)[1].lower() in SHAPEFILE:
+            raise OutputError(
+                f"{path} cannot be written without replacing {os.path.basename(each)}, which is "
+                "there already and belongs to another file. Choose another name."
+            )
+
+
+def _check_unused(path: str) -> None:
+    for ending, start in (("-wal", b""), ("-journal", HOT_JOURNAL)):
+        if _starts(path + ending, start):
+            raise OutputError(
+                f"{path} is in use: {os.path.basename(path)}{ending} holds changes that are not "
+                "in it yet. Save the edits and close the file in QGIS and other programs, or "
+                "choose another name."
+            )
+
+
+def _starts(path: str, start: bytes) -> bool:
+    """Whether a file has content, and begins so."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(max(len(start), 1)).startswith(start or b"") and file.tell() > 0
+    return False
+
+
+def layers(path: str) -> list[str]:
+    """Return the names of the layers, tables, rasters or sheets in a container; else none.
+
+    Raises:
+        OutputError: it is a database that cannot be looked into.
+    """
+    if _starts(path, SQLITE):
+        return _tables(path)
+    if _starts(path, b"PK"):
+        return _sheets(path)
+    return []
+
+
+def _tables(path: str) -> list[str]:
+    # 'immutable' leaves no files of SQLite's own behind
+    address = f"file:{quote(os.path.abspath(path))}?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            rows = database.execute(
+                "select name from sqlite_master where type in ('table', 'view')"
+            ).fetchall()
+            names = [name for (name,) in rows if not OWN_TABLES.match(name)]
+            ours = _vectors(database)
+    except sqlite3.Error as error:
+        raise _unknown(path, error) from error
+    return [name if ours is None or name in ours else f"{name} (no vector layer)" for name in names]
+
+
+def _vectors(database: sqlite3.Connection) -> set[str] | None:
+    """Return the layers and tables that a GeoPackage lists; None if it is none."""
+    try:
+        rows = database.execute(
+            "select table_name from gpkg_contents where data_type in ('features', 'attributes')"
+        )
+        return {name for (name,) in rows}
+    except sqlite3.OperationalError:
+        return None
+
+
+def _sheets(path: str) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = next((each for each in SHEETS if each in archive.namelist()), None)
+            text = archive.read(member) if member else b""
+        tree = ElementTree.fromstring(text or b"<none/>")  # noqa: S314 - expat bounds entities
+    except (OSError, zipfile.BadZipFile, ElementTree.ParseError, RuntimeError) as error:
+        raise _unknown(path, error) from error
+    element, attribute = SHEETS.get(member or "", ("", ""))
+    return [
+        value
+        for each in tree.iter()
+        if each.tag.rpartition("}")[2] == element
+        for key, value in each.items()
+        if key.rpartition("}")[2] == attribute
+    ]
+
+
+def _unknown(path: str, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path} is a container that cannot be looked into ({error}). Choose another name, so "
+        "that nothing in it is lost."
+    )

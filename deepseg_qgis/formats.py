@@ -1,0 +1,41 @@
+"""The formats that DeepSeg writes, by their endings, and the files that belong to each.
+
+CONTRACT: standard library only; runs on Python 3.9.
+"""
+
+from __future__ import annotations
+
+POLYGONS = ("geojson", "gpkg", "fgb", "parquet", "shp", "sqlite", "json", "geoparquet")
+TABLES = ("csv", "gpkg", "xlsx", "ods", "dbf", "tsv")
+RASTERS = ("tif", "tiff")
+"""Endings, the better known first. QGIS 3.22 and newer can read what it offers of them."""
+CONTAINERS = ("gpkg", "sqlite", "xlsx", "ods")
+"""Endings of files with several layers or sheets."""
+
+SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
+"""What is written with a Shapefile, beside the .shp."""
+BESIDE_STEM = {
+    ".shp": (
+        *SHAPEFILE,
+        *(".qpj", ".qix", ".sbn", ".sbx", ".idm", ".ind", ".fbn", ".fbx"),
+        *(".ain", ".aih", ".atx", ".ixs", ".mxs"),
+    ),
+    ".dbf": (".cpg", ".idm", ".ind"),
+    ".csv": (".csvt",),
+    ".tsv": (".csvt",),
+    ".tif": (".tfw", ".tifw", ".tfwx"),
+    ".tiff": (".tfw", ".tifw", ".tiffw", ".tfwx"),
+}
+"""Endings of the files that belong to ``scene.tif`` and are called ``scene`` and then this."""
+BESIDE_NAME = {
+    "": (".aux.xml", ".ovr", ".ovr.aux.xml", ".msk", ".msk.ovr"),
+    ".shp": (".xml",),
+    ".dbf": (".xml",),
+    ".tif": (".xml",),
+    ".tiff": (".xml",),
+    ".gpkg": ("-wal", "-shm", "-journal"),
+    ".sqlite": ("-wal", "-shm", "-journal"),
+}
+"""Endings of those that are called ``scene.tif`` and then this; '' stands for every format."""
+STYLES = (".qml", ".qmd", ".sld")
+"""What QGIS keeps beside a layer, whatever its format: the user's, and never replaced."""
