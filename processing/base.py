@@ -19,6 +19,7 @@ from deepseg_qgis.processing.engine_client import (
     run_job,
 )
 from deepseg_qgis.processing.inputs import ChosenLayers, Inputs
+from deepseg_qgis.processing.layer_files import files_being_edited
 from deepseg_qgis.processing.relay import Relay, tell_details
 from deepseg_qgis.processing.styles import Painter, Style, save_style
 from deepseg_qgis.processing.translation import tr
@@ -118,6 +119,16 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
 
         return filled_dialog(self, parent)
 
+    def prepareAlgorithm(
+        self,
+        parameters: dict[str, Any],  # noqa: ARG002 - QGIS's signature
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,  # noqa: ARG002
+    ) -> bool:
+        """Note what is being edited; QGIS calls this in its main thread."""
+        self.edited = files_being_edited(context.project())
+        return True
+
     def painted_by(self, painter: Painter, path: str, context: QgsProcessingContext) -> None:
         """Have QGIS call a painter when it loads a file after the run, if it will."""
         if context.willLoadLayerOnCompletion(path):
@@ -183,6 +194,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         """Open the layers; QGIS calls this in its main thread."""
+        super().prepareAlgorithm(parameters, context, feedback)
         with self._explaining(feedback):
             self._folder = make_private_folder(QgsProcessingUtils.tempFolder())
             self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
@@ -197,7 +209,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
         """Have the engine do the job; return the outputs."""
         with self._explaining(feedback):
             inputs = Inputs(self, parameters, context, feedback, self._layers)
-            destinations = Destinations(self, parameters, context)
+            destinations = Destinations(self, parameters, context, self.edited)
             job = self.job(inputs, destinations)
             result = self._run(job, feedback)
             if result.partial:
@@ -235,12 +247,10 @@ class EngineAlgorithm(DeepSegAlgorithm):
         self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
     ) -> None:
         styles = self.styles(values)
-        saved: set[str] = set()
         for name, path in paths.items():
-            style, stem = styles.get(name), os.path.splitext(path)[0]
-            if style is not None and stem not in saved:  # p.geojson and p.tif would share p.qml
+            style = styles.get(name)
+            if style is not None and os.path.exists(path):
                 save_style(path, style)
-                saved.add(stem)
             self.painted_by(Painter(style, shown=name not in self.NOT_SHOWN), path, context)
 
     def _outputs(self, values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from deepseg_qgis.processing.attribute_texts import composed
 from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.drawable_output import DRIVERS, DrawableOutput, wrong_ending
+from deepseg_qgis.processing.style_files import save_beside
 from deepseg_qgis.processing.styles import AnnotationStyle, Painter, with_palette
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
+    QgsMapLayer,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
@@ -23,7 +25,9 @@ from qgis.core import (
     QgsWkbTypes,
 )
 
-from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
+from deepseg_qgis.containers import check_replaceable, layer_name
+from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, counted
+from deepseg_qgis.places import companions
 
 LONGEST_NAME = 254
 """Characters of a category's name; a Shapefile holds no more."""
@@ -76,7 +80,7 @@ class CreateAnnotations(DeepSegAlgorithm):
         text = self.parameterAsString(parameters, "CATEGORIES", context)
         crs = self.parameterAsCrs(parameters, "CRS", context)
         try:
-            path = Destinations(self, parameters, context).path("OUTPUT")
+            path = Destinations(self, parameters, context, self.edited).path("OUTPUT")
             style = AnnotationStyle(with_palette(split_names(text), {}))
             create_layer(path, style, crs)
         except DeepSegError as error:
@@ -126,23 +130,29 @@ def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceS
     Raises:
         OutputError: the file cannot be written, or has polygons already.
     """
-    _check_replaceable(path)
+    _check_empty(path)
+    for old in companions(path):
+        os.remove(old)
     _write_empty(path, crs)
     layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")
     style.put_on(layer)
-    layer.saveNamedStyle(os.path.splitext(path)[0] + ".qml")
+    save_beside(path, layer, QgsMapLayer.StyleCategory.AllStyleCategories)
     if path.lower().endswith(".gpkg"):
         layer.saveStyleToDatabase("categories", "Made by DeepSeg", True, "")
 
 
-def _check_replaceable(path: str) -> None:
-    if not os.path.exists(path):
+def _check_empty(path: str) -> None:
+    """Check that a file is not there, or holds an empty layer alone."""
+    check_replaceable(path)
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
         return
     layer = QgsVectorLayer(path, "existing", "ogr")
-    if layer.isValid() and layer.featureCount() != 0:
+    if not layer.isValid() or layer.featureCount() != 0:
+        count = layer.featureCount() if layer.isValid() else 0
+        held = f"has {counted(count, 'feature')}" if count > 0 else "is no empty layer"
         raise OutputError(
-            f"{path} exists and has {layer.featureCount()} features, which would be lost. Choose "
-            "another name, or delete that file first."
+            f"{path} exists and {held}, which would be lost. Choose another name, or delete that "
+            "file first."
         )
 
 
@@ -156,7 +166,7 @@ def _driver(path: str) -> str:
 def _write_empty(path: str, crs: QgsCoordinateReferenceSystem) -> None:
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = _driver(path)
-    options.layerName = os.path.splitext(os.path.basename(path))[0]
+    options.layerName = layer_name(path)
     columns = QgsVectorLayer(f"NoGeometry?field=category:string({LONGEST_NAME},0)", "", "memory")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from qgis.core import (
@@ -13,12 +14,13 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import OutputError
+from deepseg_qgis.places import Identity, identity
 
 LAYERS = ("vectorDestination", "rasterDestination")
 
 
 class Destinations:
-    """The outputs of one run.
+    """The outputs of one run; ``edited`` are the files of layers in edit mode, and their names.
 
     ``paths`` holds those that were asked for so far: absolute, and always files (QGIS's in-memory
     layers and database tables cannot be written by another process).
@@ -29,8 +31,10 @@ class Destinations:
         algorithm: QgsProcessingAlgorithm,
         parameters: dict[str, Any],
         context: QgsProcessingContext,
+        edited: Mapping[Identity, str],
     ) -> None:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
+        self._edited = edited
         self.paths: dict[str, str] = {}
 
     def path(self, name: str, extension: str | None = None) -> str:
@@ -67,9 +71,19 @@ class Destinations:
         path = self._with_ending(name, os.path.abspath(asked), extension)
         if extension and is_temporary(path):
             path = f"{os.path.splitext(path)[0]}.{extension}"
+        self._check_unused(path)
         self._follow(asked, path)
         self.paths[name] = path
         return path
+
+    def _check_unused(self, path: str) -> None:
+        """Check that no layer in the file is being edited: saving it later would change the new."""
+        layer = self._edited.get(identity(path))
+        if layer is not None:
+            raise OutputError(
+                f"{path} is in use: its layer '{layer}' is being edited in QGIS. Save or discard "
+                "its edits and switch editing off, or choose another file name."
+            )
 
     def _asked(self, name: str) -> str:
         layer = self._definition(name).type() in LAYERS

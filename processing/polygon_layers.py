@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from deepseg_qgis.processing.attribute_texts import category_text, composed
+from deepseg_qgis.processing.layer_files import files_of
 from deepseg_qgis.processing.raster_layers import wkt_of
 from deepseg_qgis.processing.raster_names import could_name_raster
 from deepseg_qgis.processing.styles import with_palette
@@ -77,6 +78,7 @@ class PolygonLayer:
             raise self._without_field()
         self._colours = renderer_colours(layer, field) if layer and field else {}
         self.being_edited = layer is not None and layer.isEditable()
+        self._files = files_of(layer) if layer is not None else ()
 
     def written_to(self, path: str, feedback: QgsProcessingFeedback) -> VectorSource:
         """Stream the features into a new GeoPackage at ``path``; a layer may be empty.
@@ -109,6 +111,7 @@ class PolygonLayer:
             crs_wkt=self.crs_wkt,
             category_field=self._field,
             colours=with_palette(names, self._colours),
+            files=self._files,
         )
 
     @property

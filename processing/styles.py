@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import colorsys
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
 from deepseg_qgis.processing.layer_order import settle
+from deepseg_qgis.processing.style_files import save_beside
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsEditorWidgetSetup,
@@ -171,7 +171,7 @@ def _fill(colour: str) -> QgsFillSymbol:
 
 
 def save_style(destination: str, style: Style) -> None:
-    """Save a style as ``.qml`` beside a file, where QGIS finds it when the file is opened.
+    """Save a style with a file, where QGIS finds it when the file is opened.
 
     Nothing is read from a vector file itself, however large.
     """
@@ -186,7 +186,7 @@ def save_style(destination: str, style: Style) -> None:
     _put_on(layer, style)
     part = QgsMapLayer.StyleCategory
     form = part.Fields | part.Forms if isinstance(style, AnnotationStyle) else part.Symbology
-    layer.saveNamedStyle(os.path.splitext(destination)[0] + ".qml", part.Symbology | form)
+    save_beside(destination, layer, part.Symbology | form)
 
 
 def _put_on(layer: QgsMapLayer, style: Style) -> None:

@@ -199,7 +199,7 @@ def test_drawn_polygons_are_never_overwritten(
     made: Callable[..., QgsVectorLayer], run: Run, tmp_path: Path
 ) -> None:
     test_what_is_drawn_is_kept(made)
-    with pytest.raises(QgsProcessingException, match="has 1 features, which would be lost"):
+    with pytest.raises(QgsProcessingException, match="has 1 feature, which would be lost"):
         made()
     assert QgsVectorLayer(str(tmp_path / "annotations.gpkg"), "a", "ogr").featureCount() == 1
 
