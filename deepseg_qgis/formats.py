@@ -6,7 +6,7 @@ CONTRACT: standard library only; runs on Python 3.9.
 from __future__ import annotations
 
 POLYGONS = ("geojson", "gpkg", "fgb", "parquet", "shp", "sqlite", "json", "geoparquet")
-TABLES = ("csv", "gpkg", "xlsx", "ods", "dbf", "tsv")
+TABLES = ("csv", "gpkg", "xlsx", "ods")
 RASTERS = ("tif", "tiff")
 """Endings, the better known first. QGIS 3.22 and newer can read what it offers of them."""
 CONTAINERS = ("gpkg", "sqlite", "xlsx", "ods")

@@ -27,6 +27,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 import deepseg_qgis
+from deepseg_qgis.formats import POLYGONS, RASTERS, TABLES
 
 ALGORITHMS = (
     DemoScene,
@@ -105,22 +106,18 @@ class DeepSegProvider(QgsProcessingProvider):
         return "geojson" if hasGeometry else "csv"
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
-        """Return the formats that the dialogs offer: GeoJSON first.
-
-        GeoParquet is among them where this QGIS comes with GDAL's driver for it: the engine
-        writes it anyway, but the result could not be loaded.
-        """
-        first = ["geojson", "gpkg", "fgb", "shp"]
-        others = super().supportedOutputVectorLayerExtensions()
-        if "parquet" in others:
-            first.insert(3, "parquet")
-        return first + [extension for extension in others if extension not in first]
+        """Return the formats for polygons: those that the engine writes and this QGIS reads."""
+        known = super().supportedOutputVectorLayerExtensions()
+        return [each for each in POLYGONS if each in known]
 
     def supportedOutputTableExtensions(self) -> list[str]:
-        """Return the formats for tables: CSV first."""
-        first = ["csv", "gpkg", "xlsx"]
-        others = super().supportedOutputTableExtensions()
-        return first + [extension for extension in others if extension not in first]
+        """Return the formats for tables: those that the engine writes and this QGIS reads."""
+        known = super().supportedOutputTableExtensions()
+        return [each for each in TABLES if each in known]
+
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:
+        """Return the formats for rasters: GeoTIFF alone."""
+        return list(RASTERS)
 
     def isSupportedOutputValue(
         self,

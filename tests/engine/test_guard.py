@@ -279,7 +279,7 @@ def test_a_geopackage_with_changes_that_wait_is_in_use(tmp_path, scene):
 
 def test_an_output_that_is_part_of_another_file_is_refused(tmp_path, scene, parcels):
     write_layer(tmp_path / "roads.shp", "roads")
-    job = jobs.StatisticsJob(parcels, None, str(tmp_path / "roads.dbf"), None)
+    job = jobs.StatisticsJob(parcels, None, str(tmp_path / "s.csv"), str(tmp_path / "roads.dbf"))
     refused(job, tmp_path, r"belongs to roads\.shp")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from deepseg_qgis.processing.style_files import save_beside
 from deepseg_qgis.processing.styles import by_category, outlined, save_style
 from osgeo import gdal, ogr
 from qgis.core import (
+    QgsApplication,
     QgsFeature,
     QgsGeometry,
     QgsMapLayer,
@@ -208,3 +211,48 @@ def test_the_files_of_a_vrt_and_of_delimited_text(
     layer = QgsVectorLayer(f"file://{table}?wktField=wkt".replace(" ", "%20"), "p", "delimitedtext")
     assert layer.isValid()
     assert files_of(layer) == (str(table),)
+
+
+WRITE = """
+import sys
+import numpy as np, pyarrow as pa, pyproj, shapely
+from deepseg_qgis.engine.files.vectors import Features, write_features, write_table
+fields = {"id": pa.int64(), "category": pa.string(), "area_m2": pa.float64()}
+columns = {"id": [1, 2**40], "category": ["a", None], "area_m2": [0.5, None]}
+shapes = np.array([shapely.box(i, 0, i + 1, 1) for i in range(2)], dtype=object)
+for path in sys.argv[1].split("|"):
+    write_features(path, [Features(shapes, columns)], fields, pyproj.CRS.from_epsg(4326))
+for path in sys.argv[2].split("|"):
+    write_table(path, columns, fields)
+"""
+
+
+def test_every_format_that_is_offered_is_written_and_opens_with_its_fields(
+    application: Any, tmp_path: Path
+) -> None:
+    provider = QgsApplication.processingRegistry().providerById("deepseg")
+    endings = provider.supportedOutputVectorLayerExtensions()
+    tables = provider.supportedOutputTableExtensions()
+    assert {"geojson", "gpkg", "fgb", "shp"} <= set(endings)
+    assert {"csv", "gpkg", "xlsx", "ods"} == set(tables)
+    places = ["|".join(str(tmp_path / f"p.{each}") for each in endings)]
+    places.append("|".join(str(tmp_path / f"t.{each}") for each in tables))
+    subprocess.run([sys.executable, "-I", "-c", WRITE, *places], check=True)
+    for path in "|".join(places).split("|"):
+        layer = QgsVectorLayer(path, "p", "ogr")
+        rows = sorted((float(row["id"]), str(row["category"])) for row in layer.getFeatures())
+        assert [row[0] for row in rows] == [1.0, 2.0**40], path
+        assert rows[0][1] == "a"
+        assert layer.isSpatial() == (path in places[0])
+
+
+def test_odd_names_of_files_and_folders_work(
+    run: Run, write: Callable[..., str], tmp_path: Path, raster: Callable[..., str]
+) -> None:
+    name = "#1 houses [2024] 50%? a & b, wow!"
+    area = write(f"{name}/{name} area.gpkg", "area")
+    picture = raster(f"{name}/{name} scene.tif")
+    grid = run("tile", INPUT=picture, AOI=area, OUTPUT=str(tmp_path / name / f"{name}.gpkg"))
+    assert QgsVectorLayer(grid["OUTPUT"], "t", "ogr").featureCount() == 1
+    table = str(tmp_path / name / f"{name}.csv")
+    assert run("statistics", INPUT=grid["OUTPUT"], OUTPUT=table)["COUNT"] == 1

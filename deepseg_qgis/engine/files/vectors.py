@@ -37,10 +37,8 @@ DRIVERS = {
     ".shp": "ESRI Shapefile",
     ".sqlite": "SQLite",
     ".csv": "CSV",
-    ".tsv": "CSV",
     ".xlsx": "XLSX",
     ".ods": "ODS",
-    ".dbf": "ESRI Shapefile",
 }
 """What OGR writes; `formats` says what is for polygons and what for tables."""
 DATASET_OPTIONS = {"GPKG": {"VERSION": "1.3"}}
@@ -282,7 +280,7 @@ def write_table(
         OutputError: the format is unknown or the disk is full.
     """
     text = {name for name, kind in fields.items() if kind == pa.string()}
-    plain = Path(path).suffix.lower() in (".csv", ".tsv")
+    plain = Path(path).suffix.lower() == ".csv"
     arrays = [
         _arrow([_no_formula(value) for value in columns[name]], kind)
         if plain and name in text
