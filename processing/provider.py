@@ -112,7 +112,7 @@ class DeepSegProvider(QgsProcessingProvider):
 
     def supportedOutputTableExtensions(self) -> list[str]:
         """Return the formats for tables: those that the engine writes and this QGIS reads."""
-        known = super().supportedOutputTableExtensions()
+        known = super().supportedOutputVectorLayerExtensions()
         return [each for each in TABLES if each in known]
 
     def supportedOutputRasterLayerExtensions(self) -> list[str]:
