@@ -33,10 +33,11 @@ class ImportAnnotations(EngineAlgorithm):
     correct and to train on.
 
     coco: a COCO JSON file with polygons, masks (RLE, compressed or not) or boxes. Its images are
-    matched with the rasters by file name, whatever folder and extension, and by size.
+    matched with the rasters by file name, whatever folder and extension, and by size; hashes and
+    encodings that annotation programs put into names are undone.
 
     label_raster: one raster whose values are categories or objects; 0 and no-data are
-    background. Names and colours come from its attribute table, category names or colour table
+    background, negative values and a lone 255 above small numbers are void. Names and colours come from its attribute table, category names or colour table
     where it has them. It needs no other raster where it is georeferenced itself.
 
     mask_folder: a folder with a mask for each raster, of the same name and size ('scene.png' or

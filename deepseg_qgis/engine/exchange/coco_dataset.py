@@ -13,7 +13,7 @@ from pycocotools import mask as run_lengths
 
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.truth.annotations import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.vectorising.vectoriser import components
 
 
@@ -29,7 +29,7 @@ class CocoDataset:
         self.annotations = 0
         info = {"description": "Made by DeepSeg for QGIS", "version": __version__}
         named = [
-            {"id": i + 1, "name": category.name, "supercategory": ""}
+            {"id": i + 1, "name": category.name, "supercategory": "", **_colour(category)}
             for i, category in enumerate(categories)
         ]
         head = json.dumps({"info": info, "licenses": [], "categories": named})
@@ -81,6 +81,13 @@ class CocoDataset:
             self.close()
         else:
             self._file.close()
+
+
+def _colour(category: Category) -> dict[str, list[int]]:
+    """Return the member that COCO's panoptic files have for a colour; nothing for the plain one."""
+    if category.colour == PLAIN_COLOUR:
+        return {}
+    return {"color": [int(category.colour[i : i + 2], 16) for i in (1, 3, 5)]}
 
 
 def segmentation(pixels: NDArray[np.bool_], around: Window) -> list[list[int]] | dict[str, Any]:

@@ -19,11 +19,11 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.coco_images import CocoImage, ImageEntry, on_rasters
 from deepseg_qgis.engine.exchange.coco_reading import Reading, Survey
 from deepseg_qgis.engine.exchange.coco_values import Key, key_of, whole
-from deepseg_qgis.engine.exchange.imported import Place, clean_name
-from deepseg_qgis.engine.exchange.samples import Sample, counted
+from deepseg_qgis.engine.exchange.imported import Place, clean_name, is_colour
+from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.exchange.scales import Size
 from deepseg_qgis.engine.files.json_stream import elements
-from deepseg_qgis.errors import VectorError
+from deepseg_qgis.errors import VectorError, counted
 
 MOST_CATEGORIES = 100_000
 LARGEST_ID = 2**62
@@ -209,8 +209,7 @@ def _colour(value: object) -> str | None:
         if all(part is not None and 0 <= part <= 255 for part in parts):
             return "#" + "".join(f"{part:02x}" for part in parts)
     text = value.lower() if isinstance(value, str) else ""
-    is_colour = len(text) == 7 and text[0] == "#" and not set(text[1:]) - set("0123456789abcdef")
-    return text if is_colour else None
+    return text if is_colour(text) else None
 
 
 def _repeated(ids: array[int]) -> tuple[frozenset[int], int]:

@@ -32,6 +32,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import chips
 from deepseg_qgis.engine.exchange.chips import PARTS, Parts
 from deepseg_qgis.engine.exchange.coco_dataset import CocoDataset
+from deepseg_qgis.engine.exchange.label_names import NAMESPACE, tags_of
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.files.raster_output import RasterOutput
 from deepseg_qgis.engine.files.rasters import Raster
@@ -161,6 +162,8 @@ class _Writer:
         path = str(self._folder / part / kind / name)
         with RasterOutput(path, grid, len(values), str(values.dtype), nodata) as output:
             output.tell_bands(bands)
+            if kind == "masks":
+                output.tag(NAMESPACE, tags_of(self.labelled.categories))
             output.write(grid.window, values)
 
     def description(self, tiles: Sequence[Tile]) -> dict[str, Any]:

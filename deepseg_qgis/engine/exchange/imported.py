@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ FIELDS = {
 1 where one annotation stands for many objects, NULL where the format does not say."""
 
 LONGEST_NAME = 200
+COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,11 @@ def clean_name(text: str) -> str:
     """Return a category's name in one line and one Unicode form, without control characters."""
     plain = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
     return " ".join("".join(c if c.isprintable() else " " for c in plain).split())[:LONGEST_NAME]
+
+
+def is_colour(value: object) -> bool:
+    """Whether a value is a colour as ``#rrggbb``."""
+    return isinstance(value, str) and COLOUR.fullmatch(value) is not None
 
 
 def as_objects(shapes: Sequence[object]) -> Geometries:

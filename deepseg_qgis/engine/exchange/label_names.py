@@ -6,17 +6,20 @@ since rasterio has no word for them.
 
 from __future__ import annotations
 
+import json
 import os
 import xml.etree.ElementTree as Xml
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepseg_qgis.engine.exchange.imported import clean_name
+from deepseg_qgis.engine.exchange.imported import clean_name, is_colour
 from deepseg_qgis.engine.models import model_card
+from deepseg_qgis.engine.truth.annotations import PLAIN_COLOUR, Category
 from deepseg_qgis.errors import ModelError
 
 NAMESPACE = "DEEPSEG"
-"""Of the metadata of predicted rasters, which hold the card of their model."""
+"""Of the metadata that DeepSeg writes into predicted classes and masks."""
+CATEGORIES = "CATEGORIES"
 MOST_BYTES = 16 * 2**20
 NAME, MINIMUM = (2,), (3, 5)
 RED, GREEN, BLUE = (6,), (7,), (8,)
@@ -60,16 +63,42 @@ def legend_beside(path: str) -> Legend:
     return legend
 
 
-def legend_of_card(tags: Mapping[str, str]) -> Legend:
-    """Return the names and colours in a prediction's metadata; nothing where there are none."""
-    legend = Legend()
+def legend_of_tags(tags: Mapping[str, str]) -> Legend:
+    """Return the names and colours in the metadata that DeepSeg writes; nothing where it is not.
+
+    Predicted classes have the card of their model, masks of data sets their categories.
+    """
     try:
         card = model_card.from_json(tags["CARD"])
     except (KeyError, ModelError):
-        return legend
+        return _legend_of_list(tags.get(CATEGORIES, ""))
+    legend = Legend()
     for number, category in enumerate(card.categories, start=1):
         legend.names[number] = clean_name(category.name) or str(number)
         legend.colours[number] = category.colour
+    return legend
+
+
+def tags_of(categories: Sequence[Category]) -> dict[str, str]:
+    """Return metadata with the names and colours of categories, which count from 1."""
+    listed = [
+        {"name": each.name, "colour": "" if each.colour == PLAIN_COLOUR else each.colour}
+        for each in categories
+    ]
+    return {CATEGORIES: json.dumps(listed)}
+
+
+def _legend_of_list(text: str) -> Legend:
+    legend = Legend()
+    try:
+        listed = json.loads(text[:MOST_BYTES])
+    except (ValueError, RecursionError):
+        return legend
+    for number, each in enumerate(listed if isinstance(listed, list) else [], start=1):
+        if isinstance(each, dict) and isinstance(each.get("name"), str):
+            legend.names[number] = clean_name(each["name"]) or str(number)
+            if is_colour(each.get("colour")):
+                legend.colours[number] = each["colour"]
     return legend
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.imported import Piece, Place
-from deepseg_qgis.engine.exchange.label_names import Legend
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -38,16 +37,25 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Found:
-    """The different codes of one or more label rasters, in order, and the pixels of each."""
+    """The different codes of one or more label rasters, in order, and the pixels of each.
+
+    ``voids`` are codes that are read as background.
+    """
 
     codes: Codes
     counts: Codes
+    voids: tuple[int, ...] = ()
 
     def joined(self, other: Found) -> Found:
         """Return the codes of both."""
         codes, place = np.unique(np.concatenate([self.codes, other.codes]), return_inverse=True)
         counts = np.bincount(place, np.concatenate([self.counts, other.counts]), len(codes))
         return Found(codes, counts.astype(np.int64))
+
+    def without(self, voids: tuple[int, ...]) -> Found:
+        """Return the codes that are not void."""
+        kept = ~np.isin(self.codes, np.array(voids, dtype=np.int64))
+        return Found(self.codes[kept], self.counts[kept], voids)
 
 
 NOTHING = Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -61,8 +69,8 @@ class Naming:
     category: str = ""
 
 
-def read_codes(label: Raster, window: Window) -> Codes:
-    """Return (rows, columns) codes of a window, which may stick out of the raster.
+def read_codes(label: Raster, window: Window, voids: tuple[int, ...] = ()) -> Codes:
+    """Return (rows, columns) codes of a window, which may stick out; 0 for those of ``voids``.
 
     Raises:
         RasterError: the raster holds no labels, or a block is broken.
@@ -87,7 +95,8 @@ def read_codes(label: Raster, window: Window) -> Codes:
             )
     if is_lossy(label):
         codes = np.where(codes & 0xFF >= HALF, 1, 0)
-    return np.where(pixels.valid, codes, 0)
+    known = pixels.valid & ~np.isin(codes, voids) if voids else pixels.valid
+    return np.where(known, codes, 0)
 
 
 def is_lossy(label: Raster) -> bool:
@@ -116,14 +125,6 @@ def survey(label: Raster, control: Control) -> Found:
     return found
 
 
-def legend_names(codes: Codes, legend: Legend, in_colours: bool) -> dict[int, str]:
-    """Return a name for each code: that of the legend, else its number or colour."""
-    return {
-        code: legend.names.get(code, f"#{code:06x}" if in_colours else str(code))
-        for code in codes.tolist()
-    }
-
-
 def outlined(
     label: Raster, found: Found, naming: Naming, place: Place, control: Control
 ) -> Iterator[Piece]:
@@ -144,7 +145,7 @@ def outlined(
         for number, window in enumerate(windows):
             control.check()
             control.progress(number / len(windows), f"Outlining {label.name}")
-            codes = read_codes(label, window)
+            codes = read_codes(label, window, found.voids)
             pixels = _looked_up(codes, found.codes, classes)
             components = vectoriser.add(window, pixels, pixels)
             if objects is not None:
@@ -181,7 +182,7 @@ def _touching(label: Raster, found: Found, control: Control) -> Codes:
     for window in _windows(label.grid.window):
         control.check()
         wider = Window(window.row, window.column, window.height + 1, window.width + 1)
-        codes = read_codes(label, wider)
+        codes = read_codes(label, wider, found.voids)
         numbers = np.searchsorted(found.codes, codes)
         for one, other in (
             ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),

@@ -26,15 +26,6 @@ class Sample:
         return ", ".join(self.names) + more
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "image"), counted(1200, "category", "categories")
-    ('1 image', '1,200 categories')
-    """
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def _shown(name: object) -> str:
     text = " ".join(str(name)[: 2 * LONGEST_SHOWN].split())
     plain = "".join(c if c.isprintable() else "?" for c in text)

@@ -11,23 +11,15 @@ from typing import Any
 from affine import Affine
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import coco, coco_tables, label_rasters
+from deepseg_qgis.engine.exchange import coco, coco_tables, label_naming, label_rasters
 from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, clean_name, write
-from deepseg_qgis.engine.exchange.label_names import (
-    NAMESPACE,
-    Legend,
-    legend_beside,
-    legend_of_card,
-)
-from deepseg_qgis.engine.exchange.label_rasters import NOTHING, Found, Naming
 from deepseg_qgis.engine.exchange.pairing import paired
-from deepseg_qgis.engine.exchange.samples import counted
 from deepseg_qgis.engine.exchange.scales import scale_of
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.local_crs import are_comparable
-from deepseg_qgis.errors import ParameterError, RasterError, VectorError
+from deepseg_qgis.errors import ParameterError, RasterError, VectorError, counted
 from deepseg_qgis.jobs import ImportAnnotationsJob, RasterSource
 
 PICTURES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".webp", ".gif", ".jp2", ".img")
@@ -58,7 +50,9 @@ def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
                 "the rasters belong together; the log says what was left out."
             )
     counts = ", ".join(f"{name} {count:,}" for name, count in tally.categories.most_common(20))
-    control.log(f"{tally.count:,} polygons: {counts}{', …' * (len(tally.categories) > 20)}.")
+    control.log(
+        f"{counted(tally.count, 'polygon')}: {counts}{', …' * (len(tally.categories) > 20)}."
+    )
     return {
         "output": job.output,
         "count": tally.count,
@@ -100,86 +94,25 @@ def _write_labels(
     job: ImportAnnotationsJob, path: str, places: Sequence[Place], tally: Tally, control: Control
 ) -> None:
     labels = _labels(job, places, control)
-    found: list[Found] = []
-    legend = Legend()
-    lossy = in_colours = False
+    surveyed = []
     for number, label in enumerate(labels):
+        start, end = number / len(labels), (number + 1) / len(labels)
         with Raster(label.source, stored=True) as raster:
-            share = control.part(
-                SURVEY_SHARE * number / len(labels), SURVEY_SHARE * (number + 1) / len(labels)
-            )
-            found.append(label_rasters.survey(raster, share))
-            lossy |= label_rasters.is_lossy(raster)
-            in_colours |= raster.bands == 3
-            legend.colours.update(raster.colours)
-            legend.add(legend_of_card(raster.tags(NAMESPACE)))
-            legend.add(legend_beside(label.source.path))
-    every = NOTHING
-    for each in found:
-        every = every.joined(each)
-    naming = _naming(job, every, legend, lossy, in_colours, control)
-    _colour(tally, naming, legend, in_colours)
+            share = control.part(SURVEY_SHARE * start, SURVEY_SHARE * end)
+            surveyed.append(label_naming.survey(raster, share))
+    naming = label_naming.named(surveyed, job.values, _plain_category(job), control)
+    for name, colour in naming.colours.items():
+        tally.colours.setdefault(name, colour)
 
     def pieces() -> Iterator[Piece]:
         rest = control.part(SURVEY_SHARE, 1.0)
         for number, label in enumerate(labels):
             share = rest.part(number / len(labels), (number + 1) / len(labels))
+            found, names = naming.found[number], naming.namings[number]
             with Raster(label.source, stored=True) as raster:
-                known = found[number]
-                yield from label_rasters.outlined(raster, known, naming, label.place, share)
+                yield from label_rasters.outlined(raster, found, names, label.place, share)
 
     write(path, pieces(), [label.place for label in labels], tally, control)
-
-
-def _naming(
-    job: ImportAnnotationsJob,
-    found: Found,
-    legend: Legend,
-    lossy: bool,
-    in_colours: bool,
-    control: Control,
-) -> Naming:
-    """Return what the values mean; what was not said is told in the log."""
-    codes = found.codes
-    named = bool(legend.names)
-    meaning = job.values
-    if meaning == "auto":
-        if lossy or (len(codes) == 1 and not named):
-            meaning = "binary"
-        elif named or len(codes) <= label_rasters.MOST_CLASSES:
-            meaning = "categories"
-        else:
-            meaning = "objects"
-        control.log(
-            f"{len(codes):,} different value(s) besides background: read as "
-            f"{'a mask of one category' if meaning == 'binary' else meaning}."
-        )
-    if lossy:
-        control.warn(
-            "JPEG changes the values of pixels a little: what is brighter than half counts as set. "
-            "Export masks as PNG or TIFF."
-        )
-    category = _plain_category(job)
-    if meaning == "objects":
-        return Naming(None, category)
-    if meaning == "binary":
-        return Naming(dict.fromkeys(codes.tolist(), category))
-    if meaning != "categories":
-        raise ParameterError(f"Expected what the values mean, got {job.values!r}.")
-    names = label_rasters.legend_names(codes, legend, in_colours)
-    if len(set(names.values())) > label_rasters.MOST_CLASSES:
-        raise VectorError(
-            f"Expected at most {label_rasters.MOST_CLASSES} categories, found {len(names):,} "
-            "different values. If each value is an object, choose 'objects' for the values."
-        )
-    return Naming(names)
-
-
-def _colour(tally: Tally, naming: Naming, legend: Legend, in_colours: bool) -> None:
-    for code, name in (naming.names or {}).items():
-        colour = f"#{code:06x}" if in_colours else legend.colours.get(code)
-        if colour and name != naming.category:
-            tally.colours.setdefault(name, colour)
 
 
 def _labels(job: ImportAnnotationsJob, places: Sequence[Place], control: Control) -> list[_Label]:
