@@ -37,8 +37,9 @@ class ImportAnnotations(EngineAlgorithm):
     encodings that annotation programs put into names are undone.
 
     label_raster: one raster whose values are categories or objects; 0 and no-data are
-    background, negative values and a lone 255 above small numbers are void. Names and colours come from its attribute table, category names or colour table
-    where it has them. It needs no other raster where it is georeferenced itself.
+    background, negative values and a lone 255 above small numbers are void. Names and colours come
+    from its attribute table, category names or colour table where it has them. It needs no other
+    raster where it is georeferenced itself.
 
     mask_folder: a folder with a mask for each raster, of the same name and size ('scene.png' or
     'scene_mask.png' for 'scene.tif').

@@ -188,11 +188,12 @@ def test_masks_whose_names_disagree_keep_their_own(
 def test_a_data_set_comes_back_with_names_colours_and_ground(
     imported: Any, make_raster: Any, make_layer: Any, tmp_path: Path, form: str
 ) -> None:
+    expected = [name.replace("a\u0308", "\u00e4") for name in NAMES]
     raster = make_raster(np.ones((3, 64, 96), np.uint8), name="Größe 1.tif")
     a, _, c, _, e, f = (0.5, 0, 500_000.0, 0, -0.5, 5_500_000.0)
     squares = [shapely.box(3 + 12 * i, 5, 11 + 12 * i, 50) for i in range(len(NAMES))]
     ground = [shapely.affinity.affine_transform(s, (a, 0, 0, e, c, f)) for s in squares]
-    layer = make_layer(ground, NAMES, colours=dict(zip(NAMES, COLOURS, strict=True)))
+    layer = make_layer(ground, NAMES, colours=dict(zip(expected, COLOURS, strict=True)))
     paths = str(tmp_path / "tiles.gpkg"), str(tmp_path / "set")
     tile.run(jobs.TileJob(raster, None, None, 32, 0, layer, None, *paths), Control())
     areas: dict[str, float] = {}
@@ -209,6 +210,5 @@ def test_a_data_set_comes_back_with_names_colours_and_ground(
         known |= {each["name"]: each["colour"] for each in found.result["categories"]}
         for name, area in found.areas_px().items():
             areas[name] = areas.get(name, 0.0) + area
-    expected = [name.replace("a\u0308", "\u00e4") for name in NAMES]
     assert known == dict(zip(expected, COLOURS, strict=True))
     assert areas == dict.fromkeys(expected, 8 * 45.0)
