@@ -53,7 +53,8 @@ def row_of(path: Path) -> Row:
     said = row.said.append
     control = Control(lambda event: said(event.text) if isinstance(event, Log) else None)
     try:
-        with opened((RasterSource(str(path), "", path.name),), control) as (raster,):
+        source = RasterSource(str(path), "", path.name)
+        with opened((source,), control, stored=True) as (raster,):
             pixels = raster.read(raster.grid.window)
             grid = raster.grid
             row.read = f"{raster.bands} × {grid.height} × {grid.width} {raster.dtype}"

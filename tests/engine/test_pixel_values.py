@@ -258,6 +258,17 @@ def test_rasters_of_one_unit_go_together_whatever_their_numbers(make, model, tmp
         assert mosaic.read(mosaic.grid.window).values.max() <= 0.9
 
 
+def test_old_models_did_not_know_of_scale_and_palette(make, said):
+    old = Kind(tuple(map(named, ("red", "green", "blue"))), "uint8")
+    raised = make(RGB, "raised.tif", photometric="RGB", offsets=(-40.0,) * 3)
+    with opened([raised]) as rasters:
+        alike(rasters, old, "The model", said[0])
+        assert "train it again" in " ".join(said[1])
+        of_numbers = Kind((named("palette"),), "uint8")
+        with pytest.raises(RasterError, match="numbers of a palette"):
+            alike(rasters, of_numbers, "The model", said[0])
+
+
 @pytest.mark.parametrize("trained_on_scaled", [True, False])
 def test_other_units_are_refused_with_the_way_out(make, model, tmp_path, trained_on_scaled):
     scaled = make(REFLECTANCE, "scaled.tif", scales=(0.0001,) * 3, offsets=(-0.1,) * 3)
@@ -357,6 +368,11 @@ EDGES = tuple(named(f"B{i}", 0.001 * wave) for i, wave in ((5, 705), (6, 740), (
         ((named("near infrared"), R), (R, named("NIR band")), (1, 0)),
         ((named("x"), named("y")), (named("y"), named("z")), None),
         ((R, G, B), (R, G), None),
+        (
+            tuple(map(named, ("Band 1 - red", "Band 2 - green", "Band 3 - blue"))),
+            tuple(map(named, ("Band 1 - blue", "Band 2 - green", "Band 3 - red"))),
+            (2, 1, 0),
+        ),
     ],
 )
 def test_which_band_is_which(wanted, found, chosen):

@@ -272,3 +272,11 @@ def test_a_geojson_in_local_coordinates_holds_them_as_they_are(make_raster, tmp_
     content = json.loads(tiled(source, tmp_path / "t.geojson", said[0]).read_text())
     shape = shapely.union_all([shapely.geometry.shape(f["geometry"]) for f in content["features"]])
     assert shape.bounds == (1000, 1980, 1020, 2000)
+
+
+def test_a_plane_without_lengths_has_its_smallest_area_in_pixels(make_raster, tmp_path, model):
+    file = make_raster(IMAGE, PLACE, None)
+    source = RasterSource(file.path, PIXELS.to_wkt(), file.name)
+    found = tmp_path / "found.gpkg"
+    job = example_jobs.predict_job(source, model, found, threshold=0.0, min_area=6000.0)
+    assert predict.run(job, Control())["count"] == 1

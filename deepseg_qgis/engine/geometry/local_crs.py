@@ -37,6 +37,11 @@ def metres_per_local_unit(crs: pyproj.CRS) -> float | None:
     return factors.pop() if len(factors) == 1 else None
 
 
+def has_sizes(crs: pyproj.CRS | None) -> bool:
+    """Whether it is known how large things are: not without a CRS, or without a unit of length."""
+    return crs is not None and not (is_local(crs) and metres_per_local_unit(crs) is None)
+
+
 def are_one_plane(one: pyproj.CRS | None, other: pyproj.CRS | None) -> bool:
     """Whether coordinates of one are taken for the other's as they are.
 

@@ -20,10 +20,10 @@ Element = TypeVar("Element", bound=np.generic)
 def picture(raster: Raster, window: Window, longest_px: int = LONGEST_PX) -> NDArray[np.uint8]:
     """Return a window as RGB (rows, columns, 3) uint8, its longer side not above ``longest_px``.
 
-    Red, green and blue are the bands of those names, else the first three, else the first.
+    Red, green and blue are the bands that show these, else the first three, else the first.
     """
     pixels = raster.thumbnail(window, longest_px)
-    names = [name.lower() for name in raster.band_names]
+    names = [band.colour for band in raster.kind.bands]
     colours = ("red", "green", "blue")
     if all(colour in names for colour in colours):
         chosen = [names.index(colour) for colour in colours]

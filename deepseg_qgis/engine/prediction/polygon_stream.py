@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
+from deepseg_qgis.engine.geometry.local_crs import has_sizes
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
 from deepseg_qgis.engine.instances.finder import Finder, Telling
@@ -103,7 +104,7 @@ def polygons(
     shaping = Shaping(
         wanted.simplify_px,
         wanted.min_area,
-        grid.pixel_areas_m2 if grid.crs is not None else None,
+        grid.pixel_areas_m2 if has_sizes(grid.crs) else None,
         keep_exact=wanted.told is not None,
         outlines=wanted.outlines,
     )

@@ -23,9 +23,8 @@ def matched(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | 
     """
     if _is_grey(found) and _are_colours(wanted):
         return (0, 0, 0)
-    by_name = _by_key(wanted, found, lambda band: band.key)
-    by_light = by_name or _by_wavelength(wanted, found)
-    chosen = by_light or _by_key(wanted, found, lambda band: band.colour)
+    ways = (_by_all_colours, _by_name, _by_wavelength, _by_colour)
+    chosen = next(filter(None, (way(wanted, found) for way in ways)), None)
     if chosen is None and len(wanted) == len(found) and not _contradict(wanted, found):
         chosen = tuple(range(len(found)))
     return chosen
@@ -45,6 +44,24 @@ def differ_in_name(wanted: Sequence[Band], found: Sequence[Band]) -> bool:
 def _alike(one: Band, other: Band) -> bool:
     same_colour = one.colour != "" and one.colour == other.colour
     return one.key == other.key or same_colour or _are_near(one, other)
+
+
+def _by_all_colours(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | None:
+    """Return the bands by colour, where every wanted one is there, and once.
+
+    That comes first: a ``Band 1 - red`` may be the first band of any raster.
+    """
+    looked_for, there = ([band.colour for band in each] for each in (wanted, found))
+    unique = all(each and looked_for.count(each) == there.count(each) == 1 for each in looked_for)
+    return tuple(there.index(each) for each in looked_for) if unique else None
+
+
+def _by_name(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | None:
+    return _by_key(wanted, found, lambda band: band.key)
+
+
+def _by_colour(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | None:
+    return _by_key(wanted, found, lambda band: band.colour)
 
 
 def _by_key(wanted: Sequence[Band], found: Sequence[Band], key: Keys) -> tuple[int, ...] | None:

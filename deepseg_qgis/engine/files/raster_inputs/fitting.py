@@ -34,19 +34,35 @@ def fit(wanted: Kind, found: Kind, owner: str, name: str) -> Fit:
         raise _other_bands(wanted, found, owner, name)
     taken = Kind(tuple(found.bands[i] for i in chosen), found.dtype)
     _check_unit(wanted, taken, owner, name)
-    names = ", ".join(band.name for band in taken.bands)
+    notices = _old_model(wanted, taken, name) + _order(wanted, found, chosen, owner, name)
+    return Fit(chosen, tuple(notices))
+
+
+def _old_model(wanted: Kind, taken: Kind, name: str) -> list[str]:
+    """Return a notice where a model may have been trained on stored numbers."""
+    if not taken.is_scaled or any(band.stored for band in wanted.bands):
+        return []
+    return [
+        f"{name}: the model is of an older DeepSeg, which did not apply scale and offset. If its "
+        "training rasters had them, train it again."
+    ]
+
+
+def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], owner: str, name: str) -> list[str]:
+    """Return notices of bands that are put in order, and of names that cannot be compared."""
+    bands = [found.bands[i] for i in chosen]
+    names = ", ".join(band.name for band in bands)
     reordered = chosen != tuple(range(len(found.bands))) and len(set(chosen)) == len(chosen)
     if reordered:
         numbers = ", ".join(str(i + 1) for i in chosen)
-        return Fit(chosen, (f"{name}: bands {numbers} are used in this order, as {names}.",))
-    if len(chosen) == len(found.bands) and band_order.differ_in_name(wanted.bands, taken.bands):
+        return [f"{name}: bands {numbers} are used in this order, as {names}."]
+    if len(chosen) == len(found.bands) and band_order.differ_in_name(wanted.bands, bands):
         expected = ", ".join(band.name for band in wanted.bands)
-        told = (
+        return [
             f"{name}: its bands are called {names}, {owner} expects {expected}. They are used in "
             "the order of the file. Check that they show the same."
-        )
-        return Fit(chosen, (told,))
-    return Fit(chosen, ())
+        ]
+    return []
 
 
 class Fitted:
@@ -114,6 +130,8 @@ def _other_bands(wanted: Kind, found: Kind, owner: str, name: str) -> RasterErro
 
 def _missing(wanted: Kind, found: Kind) -> str:
     """Return a sentence on what is there under no name, or '' where that is not the trouble."""
+    if any(band.name == "palette" for band in wanted.bands):
+        return " It was trained on the numbers of a palette, which mean nothing: train it again."
     if len(wanted.bands) > len(found.bands) or wanted.dtype != found.dtype:
         return ""
     keys = {band.key for band in found.bands} | {band.colour for band in found.bands}
