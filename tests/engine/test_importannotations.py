@@ -340,7 +340,6 @@ def test_rasters_of_several_crs(imported, make_raster, tmp_path):
             VectorError,
             "899 different",
         ),
-        (np.zeros((1, 9, 9), np.uint8), {}, VectorError, "No polygon was found"),
         (np.ones((1, 9, 9), np.uint8), {"format": "nonsense"}, ParameterError, "Expected a format"),
         (np.ones((1, 9, 9), np.uint8), {"format": "mask_folder"}, ParameterError, "as a folder"),
         (np.ones((1, 9, 9), np.uint8), {"format": "coco"}, ParameterError, "Choose the rasters"),

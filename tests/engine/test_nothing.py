@@ -14,9 +14,18 @@ from example_jobs import Watched, evaluate_job, predict_job, train_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.exchange import imported
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS
 from deepseg_qgis.engine.scoring import category_statistics
-from deepseg_qgis.engine.verbs import evaluate, polygonize, predict, statistics, tile, train
+from deepseg_qgis.engine.verbs import (
+    evaluate,
+    importannotations,
+    polygonize,
+    predict,
+    statistics,
+    tile,
+    train,
+)
 from deepseg_qgis.errors import VectorError
 
 WHOLE = shapely.box(500_000, 5_499_920, 500_080, 5_500_000)
@@ -188,3 +197,40 @@ def test_an_empty_layer_of_degrees_is_one_of_polygons(make_raster, trained, tmp_
         predict.run(predict_job(raster, model, path, threshold=1.0), Control())
         # QGIS 3.22 takes an empty layer of unknown type for a table without CRS
         assert "Polygon" in pyogrio.read_info(path)["geometry_type"]
+
+
+def import_job(form, annotations, rasters, folder):
+    return jobs.ImportAnnotationsJob(
+        tuple(rasters), form, str(annotations), "auto", None, str(folder / "found.gpkg")
+    )
+
+
+def test_a_label_raster_of_background_is_an_empty_layer(make_raster, tmp_path):
+    labels = make_raster(np.zeros((1, 9, 9), np.uint8), name="labels.tif")
+    control = Watched()
+    result = importannotations.run(import_job("label_raster", labels.path, [], tmp_path), control)
+    assert (result["count"], result["categories"]) == (0, [])
+    frame = geopandas.read_file(tmp_path / "found.gpkg")
+    assert (len(frame), frame.crs.to_epsg()) == (0, 32633)
+    assert [*imported.FIELDS, "geometry"] == list(frame.columns)
+    assert any("holds no annotation" in text for text in control.texts)
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_coco_without_annotations_is_an_empty_layer(left_out, make_raster, tmp_path):
+    raster = make_raster(np.zeros((1, 40, 60), np.uint8), name="scene.tif")
+    bad = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": "nothing"}
+    content = {
+        "images": [{"id": 1, "file_name": "scene.tif", "height": 40, "width": 60}],
+        "categories": [{"id": 1, "name": "roof"}],
+        "annotations": [bad] if left_out else [],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    job = import_job("coco", path, [raster], tmp_path)
+    if left_out:
+        with pytest.raises(VectorError, match="No polygon was found"):
+            importannotations.run(job, Control())
+    else:
+        assert importannotations.run(job, Control())["count"] == 0
+        assert len(geopandas.read_file(tmp_path / "found.gpkg")) == 0

@@ -70,9 +70,9 @@ def read_tables(path: str, places: Sequence[Place], control: Control) -> CocoTab
                 "of some categories; choose another file."
             )
     found.tell(control)
-    if not found.images or not found.count["annotations"]:
+    if not found.images:
         raise VectorError(
-            f"{path} holds {counted(len(found.images), 'usable image')} and "
+            f"{path} holds 0 usable images and "
             f"{counted(found.count['annotations'], 'annotation')}. Expected a COCO JSON file with "
             "both (a file of COCO results has no images). Choose another file, or export it again."
         )

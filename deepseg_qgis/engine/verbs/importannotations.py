@@ -45,14 +45,11 @@ def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
             raise ParameterError(f"Expected a format that DeepSeg reads, got {job.format!r}.")
         tally.tell(control)
         if tally.count == 0:
-            raise VectorError(
-                f"No polygon was found in {job.annotations}. Check that the file, its format and "
-                "the rasters belong together; the log says what was left out."
-            )
+            _tell_nothing(job, tally, control)
     counts = ", ".join(f"{name} {count:,}" for name, count in tally.categories.most_common(20))
-    control.log(
-        f"{counted(tally.count, 'polygon')}: {counts}{', …' * (len(tally.categories) > 20)}."
-    )
+    if counts:
+        more = ", …" * (len(tally.categories) > 20)
+        control.log(f"{counted(tally.count, 'polygon')}: {counts}{more}.")
     return {
         "output": job.output,
         "count": tally.count,
@@ -61,6 +58,23 @@ def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
             for name in sorted(tally.categories)
         ],
     }
+
+
+def _tell_nothing(job: ImportAnnotationsJob, tally: Tally, control: Control) -> None:
+    """Warn of annotations that hold nothing; a picture without objects is a result as well.
+
+    Raises:
+        VectorError: there was something, and all of it was left out.
+    """
+    if tally.left_out:
+        raise VectorError(
+            f"No polygon was found in {job.annotations}. Check that the file, its format and "
+            "the rasters belong together; the log says what was left out."
+        )
+    control.warn(
+        f"{job.annotations} holds no annotation, so the layer is empty. If it should hold some, "
+        "check the file and its format."
+    )
 
 
 def _write_coco(
