@@ -9,20 +9,16 @@ from __future__ import annotations
 from qgis.core import QgsLayerTree, QgsLayerTreeNode, QgsMapLayer, QgsProject, QgsRasterLayer
 
 
-def settle(
-    layer: QgsMapLayer, project: QgsProject, *, shown: bool = True, legend: bool = False
-) -> None:
+def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> None:
     """Move a new layer to its place in its group: polygons above the rasters, a raster below them.
 
     A raster stands above the other rasters, so that the one it was made from does not hide it. If
-    not ``shown``, its box is not ticked; with ``legend``, its categories are unfolded.
+    not ``shown``, its box is not ticked.
     """
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is None:  # a script adds it later, where it likes
         return
     node.setItemVisibilityChecked(shown)
-    if legend:
-        node.setExpanded(True)
     group = node.parent()
     siblings = [child for child in group.children() if not _is_of(child, layer)]
     rasters = (i for i, child in enumerate(siblings) if _holds_raster(child))
@@ -33,6 +29,15 @@ def settle(
     # the copy comes first: a layer that is nowhere in the list leaves the project
     group.insertChildNode(first + (now < first), node.clone())
     group.removeChildNode(node)
+
+
+def unfold(layer: QgsMapLayer, project: QgsProject) -> None:
+    """Show a new layer's categories in the list of layers."""
+    node = project.layerTreeRoot().findLayer(layer.id())
+    if node is not None:
+        # QGIS draws the layer folded, since it had no categories yet, but holds it for unfolded
+        node.setExpanded(False)
+        node.setExpanded(True)
 
 
 def _is_of(node: QgsLayerTreeNode, layer: QgsMapLayer) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-from deepseg_qgis.processing.layer_order import settle
+from deepseg_qgis.processing.layer_order import settle, unfold
 from deepseg_qgis.processing.style_files import save_beside
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
@@ -224,7 +224,9 @@ class Painter(QgsProcessingLayerPostProcessorInterface):
         if self._style is not None:
             _put_on(layer, self._style)
         if context.project() is not None and layer.isSpatial():
-            settle(layer, context.project(), shown=self._shown, legend=_has_legend(layer))
+            settle(layer, context.project(), shown=self._shown)
+            if _has_legend(layer):
+                unfold(layer, context.project())
         if self._drawn_in:
             _start_drawing(layer)
 
