@@ -11,7 +11,8 @@ import hashlib
 import os
 import re
 
-from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsVectorLayer
+from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsReadWriteContext, QgsVectorLayer
+from qgis.PyQt.QtXml import QDomDocument
 
 from deepseg_qgis.places import companions
 
@@ -33,7 +34,9 @@ def save_beside(path: str, layer: QgsMapLayer, parts: QgsMapLayer.StyleCategory)
     elif path.lower().endswith(".gpkg") and isinstance(layer, QgsVectorLayer):
         inside = QgsVectorLayer(path, "style", "ogr")
         if inside.isValid():
-            inside.setRenderer(layer.renderer().clone())
+            style = QDomDocument("qgis")
+            layer.exportNamedStyle(style, QgsReadWriteContext(), parts)
+            inside.importNamedStyle(style, parts)
             inside.saveStyleToDatabase("DeepSeg", "Made by DeepSeg", True, "")
 
 

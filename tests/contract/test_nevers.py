@@ -96,8 +96,8 @@ class Straw(types.ModuleType):
             raise AttributeError(name)
         return type(name, (), {})
 
-parts = ("core", "gui", "utils", "PyQt", "PyQt.QtCore", "PyQt.QtGui", "PyQt.QtWidgets")
-for name in ("qgis", *(f"qgis.{part}" for part in parts)):
+qt = [f"PyQt.{part}" for part in ("QtCore", "QtGui", "QtWidgets", "QtXml")]
+for name in ("qgis", *(f"qgis.{part}" for part in ("core", "gui", "utils", "PyQt", *qt))):
     sys.modules[name] = Straw(name)
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
 from deepseg_qgis.processing.styles import (
     PALETTE,
+    AnnotationStyle,
     by_category,
     by_class,
     categorised,
@@ -20,6 +22,7 @@ from deepseg_qgis.processing.styles import (
 from hypothesis import given
 from hypothesis import strategies as st
 from qgis.core import QgsRasterLayer, QgsVectorLayer
+from shapely import box
 
 NAMES = st.lists(st.text(max_size=5), unique=True, max_size=40)
 
@@ -71,3 +74,20 @@ def test_a_raster_of_classes_has_a_legend_of_its_classes_alone(tmp_path: Path) -
         found = [(each.value, each.label, each.color.name()) for each in layer.renderer().classes()]
         assert found == [(1, "<b>", "#aa0000"), (2, "road", "#00aa00")]
     assert by_class({}) is None
+
+
+def test_the_form_goes_into_the_geopackage_where_the_users_style_stands_beside_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.qml").write_text("the user's")
+    path = tmp_path / "a.gpkg"
+    geopandas.GeoDataFrame({"category": ["x"]}, geometry=[box(0, 0, 1, 1)], crs=32633).to_file(path)
+    save_style(str(path), AnnotationStyle({"x": "#123456", "y": "#654321"}))
+    assert (tmp_path / "a.qml").read_text() == "the user's"
+    (tmp_path / "a.qml").unlink()
+    layer = QgsVectorLayer(str(path), "a", "ogr")
+    assert [each.value() for each in layer.renderer().categories()] == ["x", "y"]
+    index = layer.fields().lookupField("category")
+    assert layer.editorWidgetSetup(index).config()["map"] == [{"x": "x"}, {"y": "y"}]
+    assert layer.editorWidgetSetup(layer.fields().lookupField("fid")).type() == "Hidden"
+    assert layer.featureCount() == 1
