@@ -23,6 +23,7 @@ from deepseg_qgis.processing.layer_files import files_being_edited
 from deepseg_qgis.processing.relay import Relay, tell_details
 from deepseg_qgis.processing.styles import Painter, Style, save_style
 from deepseg_qgis.processing.translation import tr
+from deepseg_qgis.processing.window_events import WindowEvents
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
@@ -219,8 +220,13 @@ class EngineAlgorithm(DeepSegAlgorithm):
         return self._outputs(result.values, destinations.paths)
 
     def _run(self, job: Job, feedback: QgsProcessingFeedback) -> Result:
-        relay = Relay(feedback)
-        listener = Listener(relay.take, relay.stop_wanted, self.STOP_GRACE_S)
+        relay, window = Relay(feedback), WindowEvents()
+        listener = Listener(
+            relay.take,
+            lambda: relay.stop_wanted() or window.application_ends,
+            self.STOP_GRACE_S,
+            window.let_through,
+        )
         try:
             return run_job(job, find_engine(), listener, self._folder)
         finally:

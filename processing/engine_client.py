@@ -10,7 +10,6 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -18,13 +17,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
+from deepseg_qgis.processing.process_tree import ProcessTree, nothing, read_lines, wait_until
 
 from deepseg_qgis import events, jobs
 from deepseg_qgis.errors import ContractError, EngineDied, EngineMissing, Stopped, by_name
 
-POLL_S = 0.1
-"""How often the wish to stop is looked at while the engine says nothing."""
+POLL_S = 0.02
+"""How often the wish to stop, and the window, are looked at while the engine says nothing."""
 
 FAREWELL_S = 5.0
 """How long an engine that has said its last word may take to end."""
@@ -58,14 +57,17 @@ class EngineProgram:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told of events, and says when to stop; both are called in `run_job`'s thread.
+    """Who is told of events, and says when to stop; all are called in `run_job`'s thread.
 
-    ``stop_grace_s`` is how long the engine may take to finish with what it has.
+    ``stop_grace_s`` is how long the engine may be silent while it finishes with what it has: each
+    event is a sign of life. ``meanwhile`` is called many times a second as long as an engine is
+    there, for a thread that has other duties.
     """
 
     on_event: Callable[[events.Event], None]
     stop_wanted: Callable[[], bool]
     stop_grace_s: float = 60.0
+    meanwhile: Callable[[], None] = nothing
 
 
 def make_private_folder(parent: str | None = None) -> str:
@@ -90,15 +92,15 @@ def run_job(
     job_file = os.path.join(folder, "job.json")
     with open(os.open(job_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(jobs.encode(job).encode("utf-8"))
-    with _started(program, job_file) as tree:
+    with _started(program, job_file, listener.meanwhile) as tree:
         return _Conversation(program, tree, listener).result()
 
 
-def _started(program: EngineProgram, job_file: str) -> ProcessTree:
+def _started(program: EngineProgram, job_file: str, meanwhile: Callable[[], None]) -> ProcessTree:
     # not in the job's folder, which an orphaned engine must be able to delete
     folder = os.path.dirname(os.path.dirname(job_file))
     try:
-        return ProcessTree(program.command(job_file), program.environment, folder)
+        return ProcessTree(program.command(job_file), program.environment, folder, meanwhile)
     except OSError as error:
         raise EngineMissing(
             f"The engine's Python {program.python} could not be started ({error.strerror}). Run "
@@ -127,6 +129,7 @@ class _Conversation:
     def result(self) -> events.Result:
         """Relay events until the last one; return it, or raise it as an error."""
         while True:
+            self._listener.meanwhile()
             self._stop_if_wanted()
             line = self._next_line()
             if line is None:
@@ -149,10 +152,10 @@ class _Conversation:
             return "" if self._process.poll() is None else self._last_line()
 
     def _last_line(self) -> str | None:
-        try:
-            return self._lines.get(timeout=FAREWELL_S)
-        except queue.Empty:
-            return None
+        self._until(lambda: not self._lines.empty(), FAREWELL_S)
+        with contextlib.suppress(queue.Empty):
+            return self._lines.get_nowait()
+        return None
 
     def _understood(self, line: str) -> events.Event | None:
         """Return the event of a line, or None where there is none for the listener."""
@@ -163,6 +166,8 @@ class _Conversation:
         except ContractError:
             self._remember(line)  # no event, so some library's chatter
             return None
+        if self._deadline is not None:
+            self._deadline = time.monotonic() + self._listener.stop_grace_s
         if not self._greeted:
             _check_contract(event.contract if isinstance(event, events.Hello) else None)
             self._greeted = True
@@ -175,7 +180,7 @@ class _Conversation:
                 self._say_stop()
         elif time.monotonic() > self._deadline:
             raise Stopped(
-                "Stopped. The engine did not finish within "
+                "Stopped. The engine gave no sign of life for "
                 f"{self._listener.stop_grace_s:.0f} s and was ended; nothing was kept."
             )
 
@@ -193,16 +198,18 @@ class _Conversation:
         self._wait()
 
     def _wait(self) -> int | None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(FAREWELL_S)
-        return None
+        self._until(lambda: self._process.poll() is not None, FAREWELL_S)
+        return self._process.poll()
+
+    def _until(self, done: Callable[[], bool], at_most_s: float) -> None:
+        wait_until(done, at_most_s, self._listener.meanwhile)
 
     def _remember(self, line: str) -> None:
         self._last_words.append(line[:LONGEST_KEPT])
 
     def _died(self) -> EngineDied:
         code = self._wait()
-        self._stderr_read.wait(1.0)
+        self._until(self._stderr_read.is_set, 1.0)
         words = [line.strip() for line in self._last_words if line.strip()]
         last = f" Its last words: {words[-1][:300]}" if words else ""
         error = EngineDied(_cause_of_death(code, self._greeted, self._program.python) + last)

@@ -20,13 +20,13 @@ from typing import Any
 
 from deepseg_qgis.processing.engine_environment import POINTER
 from deepseg_qgis.processing.pip_commands import PipProgress, failure, pip_commands
-from deepseg_qgis.processing.process_tree import ProcessTree, read_lines
+from deepseg_qgis.processing.process_tree import ProcessTree, nothing, read_lines
 from deepseg_qgis.processing.python_search import Interpreter, answer_among, find_interpreter
 
 from deepseg_qgis.errors import DeepSegError, EngineError, OutputError, Stopped
 
 PREFIX = "engine-"
-POLL_S = 0.2
+POLL_S = 0.02
 SIGN_OF_LIFE_S = 15.0
 LINES_KEPT = 40
 
@@ -67,11 +67,15 @@ class Wish:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told how it goes, and says when to stop."""
+    """Who is told how it goes, and says when to stop.
+
+    ``meanwhile`` is called many times a second while a program runs.
+    """
 
     log: Callable[[str], None]
     progress: Callable[[float, str], None]
     stop_wanted: Callable[[], bool]
+    meanwhile: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,7 @@ class EngineSetup:
         done = 0.0
         with self._started(command, purpose) as tree:
             for line, waited in _lines_of(tree, printed.append):
+                self._watcher.meanwhile()
                 if self._watcher.stop_wanted():
                     raise Stopped("Stopped. The engine that was there before is unchanged.")
                 if line is None:
@@ -213,7 +218,7 @@ class EngineSetup:
 
     def _started(self, command: Sequence[str], purpose: str) -> ProcessTree:
         try:
-            return ProcessTree(command, self._variables, self._home)
+            return ProcessTree(command, self._variables, self._home, self._watcher.meanwhile)
         except OSError as error:
             raise EngineError(
                 f"It was not possible to {purpose}: {command[0]} could not be started "

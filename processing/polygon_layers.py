@@ -14,6 +14,7 @@ from deepseg_qgis.processing.layer_files import files_of
 from deepseg_qgis.processing.raster_layers import wkt_of
 from deepseg_qgis.processing.raster_names import could_name_raster
 from deepseg_qgis.processing.styles import with_palette
+from deepseg_qgis.processing.window_events import WindowEvents
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateTransformContext,
@@ -90,11 +91,14 @@ class PolygonLayer:
         """
         tally = _Tally()
         self._raster_index = _raster_index(self._source)
+        # nobody may go on editing what is being read
+        window = WindowEvents(input_allowed=not self.being_edited)
         writer = _new_writer(path, self._crs)
         for feature in self._source.getFeatures(
             QgsFeatureRequest(), QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
         ):
-            if feedback.isCanceled():
+            window.let_through()
+            if feedback.isCanceled() or window.application_ends:
                 raise Stopped("Stopped. Nothing was written.")
             self._write(feature, writer, tally)
             if tally.features % SAID_EVERY == 0:

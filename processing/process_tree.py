@@ -12,26 +12,41 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 LONGEST_LINE = 1 << 20
 """Bytes; a longer line is handed on in pieces, so that a stream without line ends is no danger."""
 
+POLL_S = 0.01
+
 LAST_WAIT_S = 10.0
 """For a killed process to vanish; one that hangs in the kernel is left to it."""
+
+
+def nothing() -> None:
+    """Do nothing while something is waited for."""
 
 
 class ProcessTree:
     """A started program and its descendants; a context manager that leaves none of them behind.
 
-    Standard input, output and error are pipes of bytes.
+    Standard input, output and error are pipes of bytes. ``meanwhile`` is called again and again
+    while the killed program vanishes.
 
     Raises:
         OSError: the program cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
+        self._meanwhile = meanwhile
         self._job = _WindowsJob() if os.name == "nt" else None
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             list(command),
@@ -62,8 +77,7 @@ class ProcessTree:
 
     def __exit__(self, *error: object) -> None:
         self.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(LAST_WAIT_S)
+        wait_until(lambda: self.process.poll() is not None, LAST_WAIT_S, self._meanwhile)
         with contextlib.suppress(OSError):
             assert self.process.stdin is not None
             self.process.stdin.close()
@@ -81,6 +95,16 @@ def read_lines(pipe: IO[bytes], take: Callable[[str], None], at_end: Callable[[]
         at_end()
 
     threading.Thread(target=read, name="deepseg-reader", daemon=True).start()
+
+
+def wait_until(
+    done: Callable[[], bool], at_most_s: float, meanwhile: Callable[[], None] = nothing
+) -> None:
+    """Wait for something, but no longer than that, with ``meanwhile`` called again and again."""
+    deadline = time.monotonic() + at_most_s
+    while not done() and time.monotonic() < deadline:
+        meanwhile()
+        time.sleep(POLL_S)
 
 
 class _WindowsJob:

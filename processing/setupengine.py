@@ -13,6 +13,7 @@ from deepseg_qgis.processing.engine_environment import (
 )
 from deepseg_qgis.processing.engine_setup import Engine, EngineSetup, Watcher, Wish
 from deepseg_qgis.processing.parameters import advanced, choice
+from deepseg_qgis.processing.window_events import WindowEvents
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
@@ -110,7 +111,7 @@ class SetUpEngine(DeepSegAlgorithm):
 
 
 def _watcher(feedback: QgsProcessingFeedback) -> Watcher:
-    last = [""]
+    last, window = [""], WindowEvents()
 
     def progress(fraction: float, text: str) -> None:
         feedback.setProgress(100.0 * fraction)
@@ -118,7 +119,10 @@ def _watcher(feedback: QgsProcessingFeedback) -> Watcher:
             last[0] = text
             feedback.setProgressText(text)
 
-    return Watcher(feedback.pushInfo, progress, feedback.isCanceled)
+    def stop_wanted() -> bool:
+        return feedback.isCanceled() or window.application_ends
+
+    return Watcher(feedback.pushInfo, progress, stop_wanted, window.let_through)
 
 
 def described(engine: Engine) -> str:

@@ -207,6 +207,38 @@ def test_an_engine_that_has_nothing_to_keep_stops_with_an_error(ask: Ask, heard:
         )
 
 
+def test_signs_of_life_after_stop_renew_the_grace(ask: Ask, heard: Heard) -> None:
+    heard.stop_after = 0
+    result = ask(
+        """
+        sys.stdin.readline()
+        for step in range(20):
+            say("progress", fraction=step / 20, text="saving")
+            time.sleep(0.1)
+        result(partial=True, kept="model")
+        """,
+        grace=1.0,
+    )
+    assert result.values == {"kept": "model"}
+
+
+def test_chatter_is_no_sign_of_life(ask: Ask, heard: Heard) -> None:
+    heard.stop_after = 0
+    with pytest.raises(errors.Stopped, match="no sign of life"):
+        ask("while True: print('chatter', flush=True); time.sleep(0.05)", grace=0.5)
+
+
+def test_a_thread_with_other_duties_does_them(
+    program: Callable[..., EngineProgram], folder: Path
+) -> None:
+    done: list[float] = []
+    listener = Listener(
+        lambda event: None, lambda: False, meanwhile=lambda: done.append(time.monotonic())
+    )
+    run_job(JOB, program("time.sleep(0.5); result(); time.sleep(0.5)"), listener, str(folder))
+    assert len(done) > 10
+
+
 DEAF = """
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -222,7 +254,7 @@ def test_an_engine_that_does_not_listen_is_ended_with_all_it_started(
 ) -> None:
     heard.stop_after = 2
     started = time.monotonic()
-    with pytest.raises(errors.Stopped, match=r"did not finish within 0 s"):
+    with pytest.raises(errors.Stopped, match=r"no sign of life for 0 s"):
         ask(DEAF, grace=0.3)
     assert time.monotonic() - started < 5
     assert all(is_gone(int(pid)) for pid in heard.texts)
