@@ -2,11 +2,13 @@
 
     .venv/bin/python benchmarks/fuzz_files.py models --seed 1 --seconds 600
     .venv/bin/python benchmarks/fuzz_files.py rasters --seed 1 --seconds 600
+    .venv/bin/python benchmarks/fuzz_files.py layouts --seed 1 --seconds 600
     .venv/bin/python benchmarks/fuzz_files.py tags --seed 1 --seconds 600
     .venv/bin/python benchmarks/fuzz_files.py vectors --seed 1 --seconds 600
 
-Good files are damaged as in fuzz_coco.py and fuzz_vectors.py. Each must be read rightly or end in
-one of DeepSeg's own errors, soon and in little memory. Each 200 cases run in a process of their
+Good files are damaged as in fuzz_coco.py and fuzz_vectors.py; layouts are good files of every kind
+that GDAL writes (raster_layouts.py), which algorithms are run on. Each must be read rightly or end
+in one of DeepSeg's own errors, soon and in little memory. Each 200 cases run in a process of their
 own, so that a crash of a library counts too. At the end: cases, how they ended, and the peak of
 memory.
 """
@@ -14,32 +16,39 @@ memory.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import random
 import resource
+import shutil
 import struct
 import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from fuzz_coco import damaged_bytes, damaged_tree
 
+from deepseg_qgis import jobs
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import from_json, to_json
 from deepseg_qgis.engine.prediction import prediction_tags
+from deepseg_qgis.engine.run import VERBS
 from deepseg_qgis.errors import DeepSegError
 from deepseg_qgis.jobs import RasterSource
 
 CASES = 200
+TRAINED = 0.03
+"""Of the layouts so many are trained on, evaluated and predicted on."""
 MOST_PX = 4096
 MOST_SECONDS = 20.0
 MOST_MB = 1000.0
@@ -134,6 +143,67 @@ def rasters(folder: Path) -> Callable[[random.Random, Path], None]:
     return case
 
 
+def layouts(folder: Path) -> Callable[[random.Random, Path], None]:
+    """Return what makes a raster of any kind and runs algorithms on it."""
+    import raster_layouts
+
+    def case(rng: random.Random, path: Path) -> None:
+        shutil.rmtree(path.with_name("made"), ignore_errors=True)
+        place = path.with_name("made")
+        place.mkdir()
+        made = raster_layouts.make(rng, place)
+        if made is None:
+            return
+        try:
+            run_all(RasterSource(str(made[1]), "", "made"), folder, train=rng.random() < TRAINED)
+        except DeepSegError:
+            raise
+        except Exception as error:
+            raise RuntimeError(made[0]) from error
+
+    return case
+
+
+def run_all(raster: RasterSource, folder: Path, train: bool) -> None:
+    """Run algorithms on a raster; only what all of them refuse is an error of DeepSeg's."""
+    refused = []
+    for job in jobs_on(raster, folder, train):
+        verb = importlib.import_module(VERBS[job.verb])
+        try:
+            verb.run(job, Control())
+        except DeepSegError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+def jobs_on(raster: RasterSource, folder: Path, train: bool) -> Iterator[jobs.Job]:
+    """Yield jobs that take the raster, each after the one before it was done."""
+    tiles = folder / "tiles.gpkg"
+    yield jobs.TileJob(raster, 2, 2, 256, 0, None, None, str(tiles), None)
+    yield jobs.ImportAnnotationsJob(
+        (), "label_raster", raster.path, "auto", None, str(folder / "labels.geojson")
+    )
+    if not train or not tiles.exists():
+        return
+    layer = jobs.VectorSource(str(tiles), "tiles", "tiles", "", "row", {})
+    model = str(folder / "model.safetensors")
+    yield jobs.TrainJob(
+        (raster,), layer, None, None, 0.3, "semantic", (), "linknet", "mobilenet_v2", 1, 64, 2,
+        1e-3, None, 1, "cpu", model, None, str(folder / "training.html"), None,
+    )  # fmt: skip
+    if not Path(model).exists():
+        return
+    yield jobs.EvaluateJob(
+        (raster,), model, layer, None, None, 0.5, "cpu", None, str(folder / "scores.html")
+    )
+    yield jobs.PredictJob(
+        (raster,), model, None, None, False, None, None, None, 0.0, 1.0, "plain", None, "auto",
+        "cpu", False, str(folder / "found.geojson"), str(folder / "classes.tif"),
+        str(folder / "probabilities.tif"), str(folder / "found.json"), None,
+    )  # fmt: skip
+
+
 def tags(_folder: Path) -> Callable[[random.Random, Path], None]:
     """Return what damages and reads the tags of a raster of probabilities."""
     good = {"CARD": json.dumps(CARD), "THRESHOLDS": "[0.5, 0.4]", "SOURCE": "a", "AOI_M2": "1.5"}
@@ -189,7 +259,13 @@ def check_cost(seconds: float, more_mb: float) -> None:
         raise RuntimeError(f"took {seconds:.1f} s and {more_mb:.0f} MB")
 
 
-KINDS = {"models": models, "rasters": rasters, "tags": tags, "vectors": vectors}
+KINDS = {
+    "models": models,
+    "rasters": rasters,
+    "layouts": layouts,
+    "tags": tags,
+    "vectors": vectors,
+}
 
 
 def main() -> None:

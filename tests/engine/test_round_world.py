@@ -156,6 +156,13 @@ def test_geojson_of_a_raster_in_degrees_lies_within_180(tmp_path, west):
         ).area == pytest.approx(0.0, abs=1e-6)
 
 
+def test_what_lies_beyond_the_poles_has_no_geometry(tmp_path):
+    grid = Grid(10, 10, Affine(1, 0, 175, 0, -1, -85), WGS84)
+    shapes = [shapely.box(0, 6, 9, 9), shapely.box(0, 2, 9, 9), shapely.box(0, 5, 9, 9)]
+    texts = written(tmp_path / "a.geojson", grid, shapes)["features"]
+    assert [text["geometry"] is None for text in texts] == [True, False, True]
+
+
 def test_wide_polygons_have_their_area():
     grid = Grid(360, 180, Affine(1, 0, -180, 0, -1, 90), WGS84)
     areas, _ = Placing(grid, WGS84).placed(np.array([shapely.box(10, 0, 350, 180)])).sizes()

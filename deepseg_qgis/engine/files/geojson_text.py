@@ -61,7 +61,7 @@ def geometries(polygons: PolygonArrays) -> pa.Array:
         members = np.arange(len(polygons.parts))
     fine = np.max(np.abs(polygons.coordinates), axis=1) < LARGEST  # not where it is NaN
     whole = np.rint(np.where(fine[:, None], polygons.coordinates, 0.0) * _UNIT).astype(np.int64)
-    known = np.diff(members) > 0
+    known = np.diff(polygons.parts[members]) > 0
     if not fine.all():
         starts = polygons.rings[polygons.parts[members]]
         known[np.searchsorted(starts, np.flatnonzero(~fine), side="right") - 1] = False

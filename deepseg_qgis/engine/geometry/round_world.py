@@ -307,8 +307,9 @@ def _valid(geometry: shapely.Geometry) -> shapely.Geometry:
 
 
 def _areal(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return the polygons alone of what a cut left, which may be lines and points too."""
+    """Return the polygons alone of what a cut left, which may be lines, points and nothing too."""
     if geometry.geom_type in ("Polygon", "MultiPolygon"):
         return geometry
     parts = shapely.get_parts(geometry)
-    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    parts = parts[shapely.get_dimensions(parts) == 2]
+    return shapely.union_all(parts) if len(parts) else shapely.Polygon()

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from rasterio.io import DatasetReader
 
-from deepseg_qgis.errors import RasterError
+from deepseg_qgis.errors import RasterError, listed
 
 OPTIONS = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
 """For as long as a raster is open."""
@@ -38,6 +38,9 @@ SERVICE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(GDAL_WMS|WMT_MS|WCS_GDAL|WMTS|Cap
 VRT = re.compile(
     rb"\s*(\xef\xbb\xbf)?\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(VRTDataset|MRF_META)", re.S
 )
+
+REAL = re.compile(r"u?int\d+|float(32|64)")
+"""rasterio has names for types that numpy does not know, such as complex_int16."""
 
 SOURCES = ("SourceFilename", "SourceDataset", "Source")
 
@@ -73,11 +76,12 @@ def check_dataset(dataset: DatasetReader, path: str) -> None:
     """Check what an open dataset says of itself.
 
     Raises:
-        RasterError: it comes from the network, is too large to be true, or its blocks are too large
-            for memory.
+        RasterError: it comes from the network, has no bands of its own or of a type that is none of
+            numpy's real numbers, is too large to be true, or its blocks are too large for memory.
     """
     if dataset.driver in NETWORK_DRIVERS and not is_remote(path):
         raise _refused(path, f"a description of a service or of other files ({dataset.driver})")
+    _check_bands(dataset, path)
     if dataset.width * dataset.height > MOST_PIXELS:
         raise RasterError(
             f"{path} says that it has {dataset.width:,} × {dataset.height:,} pixels. Expected at "
@@ -94,6 +98,24 @@ def check_dataset(dataset: DatasetReader, path: str) -> None:
             f"{size / 1e9:.1f} GB of memory each. Expected at most "
             f"{LARGEST_BLOCK_BYTES / 1e9:.1f} GB: write it as a tiled GeoTIFF with QGIS's "
             "'Translate'."
+        )
+
+
+def _check_bands(dataset: DatasetReader, path: str) -> None:
+    if not dataset.count:
+        inside = [name.replace(path, "…") for name in dataset.subdatasets]
+        raise RasterError(
+            f"{path} has no bands of its own. "
+            + (f"It holds {len(inside)} rasters: {listed(inside)}. " if inside else "")
+            + "Add the one that you want to QGIS (Layer > Add Layer > Add Raster Layer) and choose "
+            "that layer."
+        )
+    odd = {kind for kind in dataset.dtypes if not REAL.fullmatch(kind)}
+    if odd:
+        raise RasterError(
+            f"{path} has bands of type {listed(sorted(odd))}. Expected whole or real numbers: make "
+            "a raster of one part of them, or of their magnitude, with QGIS's 'Translate' or "
+            "'Raster calculator', and choose that."
         )
 
 
