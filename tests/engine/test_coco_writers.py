@@ -429,3 +429,29 @@ def test_colours_of_categories_are_kept(coco: Any) -> None:
         {"name": "a", "colour": "#ff0010"},
         {"name": "b", "colour": "#00ff00"},
     ]
+
+
+@pytest.mark.parametrize("rows", [[], [{"segmentation": [RING], "image_id": 2}]])
+def test_rasters_without_annotations_are_an_empty_layer(coco: Any, rows: Any) -> None:
+    run = coco(rows, [IMAGE, {**IMAGE, "id": 2, "file_name": "other.tif"}])
+    assert run.result["count"] == len(run.frame) == 0
+    assert {"id", "category", "source", "iscrowd"} <= set(run.frame.columns)
+    assert "the layer is empty" in run.warnings
+    with pytest.raises(VectorError, match="No polygon was found"):
+        coco([*rows, {"segmentation": [[]]}])
+
+
+def test_words_around_a_name_are_a_guess_that_the_size_must_confirm(coco: Any) -> None:
+    images = [{**IMAGE, "id": i, "file_name": f"my-project-{n}.png"} for i, n in enumerate("abc")]
+    rows = [{"bbox": [1 + 20 * i, 1, 9, 9], "image_id": i} for i in range(3)]
+    run = coco(rows, images, rasters=["a.tif", "b.tif"])
+    assert sorted(run.frame["source"]) == ["a.tif", "b.tif"]
+    assert "my-project-a.png = a.tif" in run.warnings
+    with pytest.raises(VectorError, match="my-project-a"):
+        coco(rows, [{**each, "width": 299} for each in images], rasters=["a.tif"])
+    siblings = [{**IMAGE, "id": i, "file_name": f"{n}_scene.png"} for i, n in enumerate("xy")]
+    with pytest.raises(VectorError, match=r"x_scene\.png"):
+        coco(rows, siblings)
+    years = [{**IMAGE, "id": i, "file_name": f"{n}_scene.png"} for i, n in ((0, 2023), (1, "x9"))]
+    with pytest.raises(VectorError, match=r"2023_scene\.png"):
+        coco(rows, years)

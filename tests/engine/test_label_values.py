@@ -18,7 +18,6 @@ from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.label_values import void_codes
 from deepseg_qgis.engine.verbs import importannotations, tile
-from deepseg_qgis.errors import VectorError
 from deepseg_qgis.events import Log
 
 NAMES = ["Wald, Wiese", "a/b\\c", "Ba\u0308ume", "3", "<b>&amp;", "=1+1", "日本"]
@@ -95,6 +94,13 @@ def test_void_is_no_category(
     assert (f"The value {void} (10 pixels) is taken for void" in found.warnings) == bool(void)
 
 
+def test_a_label_raster_of_background_is_an_empty_layer(imported: Any, make_raster: Any) -> None:
+    found = imported("label_raster", make_raster(striped([0, 0], "uint8")).path)
+    assert found.result["count"] == 0
+    assert list(found.frame.columns) == ["id", "category", "source", "iscrowd", "geometry"]
+    assert "the layer is empty" in found.warnings
+
+
 def test_void_that_has_a_name_is_a_category(imported: Any, make_raster: Any) -> None:
     path = make_raster(striped([-1, 1, 255], "int16"), name="labels.tif").path
     rows = "".join(
@@ -117,8 +123,9 @@ def test_void_between_objects_and_in_binary_masks(imported: Any, make_raster: An
     assert imported("label_raster", source.path, values="binary").areas_px() == {"labels": 40.0}
     lone = make_raster(striped([0, -1], "int16"), name="lone.tif")
     assert imported("label_raster", lone.path, values="binary").areas_px() == {"lone": 10.0}
-    with pytest.raises(VectorError, match="No polygon"):
-        imported("label_raster", lone.path)
+    found = imported("label_raster", lone.path)
+    assert len(found.frame) == found.result["count"] == 0
+    assert "taken for void" in found.warnings
 
 
 @given(st.sets(st.integers(1, 254), min_size=1), st.booleans())

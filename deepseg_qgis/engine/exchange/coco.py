@@ -25,6 +25,7 @@ from deepseg_qgis.engine.files.json_stream import elements
 
 BATCH = 2000
 BATCH_VERTICES = 500_000
+ELSEWHERE = "of images that lie on no raster"
 
 Row = tuple[shapely.Geometry, int, str, int]
 
@@ -97,7 +98,7 @@ class _Reader:
         if key in self._tables.unclear_images:
             raise UnusableShape("of an image id that the file gives to several images")
         if key not in self._tables.images:
-            raise UnusableShape("of images that lie on no raster")
+            raise UnusableShape(ELSEWHERE)
         return self._tables.images[key]
 
     def _name(self, element: Mapping[str, Any], title: str) -> str:

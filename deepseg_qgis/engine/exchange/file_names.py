@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 LONGEST_NAME = 1000
 """Of longer names nothing is undone: no file system has them."""
 MOST_STEPS = 4
+MOST_WORDS = 20
 
 PICTURE = r"(?:tiff?|png|jpe?g|jp2|bmp|gif|webp|img|vrt|ecw|nef)"
 MASK = (
@@ -84,6 +85,22 @@ def loose(stem: str) -> str:
     ('my-scene-1', 'my-scene-1')
     """
     return SEPARATORS.sub("-", stem).strip("-")
+
+
+def without_words(stem: str) -> Iterator[str]:
+    """Yield what is left of a `loose` stem without its first or last words, the longest first.
+
+    Words with digits stay: they tell one picture from another.
+
+    >>> list(without_words("proj-x-scene-1"))
+    ['x-scene-1', 'scene-1', '1']
+    """
+    words = stem.split("-")[:MOST_WORDS]
+    for dropped in range(1, len(words)):
+        first, last = words[:dropped], words[-dropped:]
+        for gone, left in ((first, words[dropped:]), (last, words[:-dropped])):
+            if not any(character.isdigit() for word in gone for character in word):
+                yield "-".join(left)
 
 
 def _decoded(name: str) -> list[str]:

@@ -11,11 +11,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.file_names import folded, loose, spellings, trail_of
+from deepseg_qgis.engine.exchange.file_names import (
+    folded,
+    loose,
+    spellings,
+    trail_of,
+    without_words,
+)
 from deepseg_qgis.engine.exchange.samples import Sample
 
 LOOSE_STEPS = 10
 """What a match that only takes separators for alike costs, in steps of `file_names.spellings`."""
+GUESSED_STEPS = 100
+"""What a match costs where words are left before or behind the raster's name."""
 
 Score = tuple[int, int, bool]
 Fits = Callable[[int, int], int]
@@ -25,13 +33,15 @@ Fits = Callable[[int, int], int]
 class Pairs:
     """For each name the number of its raster; names that belong to none, or not to one alone.
 
-    ``changed`` are pairs of which the file's name is not the raster's as it stands.
+    ``changed`` are pairs of which the file's name is not the raster's as it stands, ``guessed``
+    those in which it has more words.
     """
 
     raster_of: dict[int, int] = field(default_factory=dict)
     without: Sample = field(default_factory=Sample)
     ambiguous: Sample = field(default_factory=Sample)
     changed: Sample = field(default_factory=Sample)
+    guessed: Sample = field(default_factory=Sample)
 
     def tell(self, control: Control, noun: str, whose: str) -> None:
         """Write into the log which names of pictures belong to no raster, or not clearly."""
@@ -44,6 +54,12 @@ class Pairs:
             control.log(
                 f"{noun.capitalize()}s matched with a raster by what their name was before a "
                 f"program changed it: {self.changed.count:,} ({self.changed})."
+            )
+        if self.guessed.count:
+            control.warn(
+                f"{noun.capitalize()}s whose name has more words than their raster's, of which "
+                f"none else is left: {self.guessed.count:,} ({self.guessed}). Check on the map "
+                "that the polygons fit."
             )
         if self.ambiguous.count:
             control.warn(
@@ -69,8 +85,9 @@ def paired(
 
     The name with the fewest changes undone wins, then the one that shares the most folders with a
     raster's path, then the one with the same extension. Where a name means several rasters, those
-    that it ``fits`` best count (the higher the better). ``others`` are further names of the same
-    picture. Several numbers of one name are one picture. Memory: the names that belong to a raster.
+    that it ``fits`` best count (0: not at all, 2: exactly); a name with more words than the
+    raster's must fit exactly. ``others`` are further names of the same picture. Several numbers of
+    one name are one picture. Memory: the names that belong to a raster.
     """
     known = _Rasters(rasters)
     claims: dict[int, list[_Claim]] = defaultdict(list)
@@ -79,9 +96,10 @@ def paired(
         scores: list[tuple[Score, int]] = []
         for spelled in (name, *(others or {}).get(number, ())):
             scores = scores or known.scores(spelled)
-        if fits is not None and len(scores) > 1:
+        if fits is not None and scores:
             well = max(fits(number, raster) for _, raster in scores)
-            scores = [each for each in scores if fits(number, each[1]) == well]
+            least = 2 if _is_guess(max(scores)[0]) else well
+            scores = [each for each in scores if fits(number, each[1]) >= max(well, least)]
         best = [raster for score, raster in scores if score == max(scores)[0]]
         if len(best) == 1:
             claims[best[0]].append(_Claim(max(scores)[0], number, name))
@@ -105,7 +123,12 @@ def _settle(pairs: Pairs, raster: int, path: str, claims: list[_Claim]) -> None:
         else:
             pairs.raster_of[claim.number] = raster
     if top[0] < 0:
-        pairs.changed.add(f"{first[0].name} = {os.path.basename(path)}")
+        told = pairs.guessed if _is_guess(top) else pairs.changed
+        told.add(f"{first[0].name} = {os.path.basename(path)}")
+
+
+def _is_guess(score: Score) -> bool:
+    return score[0] <= -GUESSED_STEPS
 
 
 class _Rasters:
@@ -131,6 +154,9 @@ class _Rasters:
             if loose(trail[0]) in self._loosely:
                 near = self._loosely[loose(trail[0])]
                 return self._scored(near, steps + LOOSE_STEPS, trail, extension)
+        for stem in without_words(loose(spelled[0][1][0])):
+            if stem in self._loosely:
+                return [((-GUESSED_STEPS, 1, False), i) for i in self._loosely[stem]]
         return []
 
     def _scored(

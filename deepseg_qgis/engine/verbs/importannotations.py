@@ -61,19 +61,19 @@ def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:
 
 
 def _tell_nothing(job: ImportAnnotationsJob, tally: Tally, control: Control) -> None:
-    """Warn of annotations that hold nothing; a picture without objects is a result as well.
+    """Warn that the layer is empty.
 
     Raises:
-        VectorError: there was something, and all of it was left out.
+        VectorError: there was something, and none of it could be used.
     """
-    if tally.left_out:
+    if tally.left_out.keys() - {coco.ELSEWHERE}:
         raise VectorError(
             f"No polygon was found in {job.annotations}. Check that the file, its format and "
             "the rasters belong together; the log says what was left out."
         )
     control.warn(
-        f"{job.annotations} holds no annotation, so the layer is empty. If it should hold some, "
-        "check the file and its format."
+        f"{job.annotations} has nothing annotated on these rasters: the layer is empty. Check that "
+        "the file, its format and the rasters belong together if you expected polygons."
     )
 
 
