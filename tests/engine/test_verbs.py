@@ -300,8 +300,8 @@ def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_pa
     scores = iter([0.2, 0.6, 0.3, 0.58, 0.5])
     measured = Trainer._validate
 
-    def told(self):
-        return replace(measured(self), category_iou=(next(scores),))
+    def told(self, number):
+        return replace(measured(self, number), category_iou=(next(scores),))
 
     monkeypatch.setattr(Trainer, "_validate", told)
     monkeypatch.setattr(Trainer, "_epoch", lambda *_: 0.5)

@@ -74,10 +74,11 @@ class Outputs:
                 if Path(each) in self._folders:
                     self._folders.pop(Path(each)).remove()
 
-    def place(self, destination: str) -> None:
+    def place(self, destination: str, *, finished: bool = True) -> None:
         """Move what was written for one destination into place now: no later error takes it away.
 
-        It may be written and placed again. An error that comes later says that it is there.
+        It may be written and placed again. If it is ``finished``, an error that comes later says
+        that it is there.
 
         Raises:
             OutputError: it could not be moved.
@@ -90,7 +91,8 @@ class Outputs:
             if failure:
                 del self._folders[final]
                 raise OutputError(failure)
-        self._placed[destination] = None
+        if finished:
+            self._placed[destination] = None
 
     def need(self, destination: str, size_bytes: int) -> None:
         """Check that the disk of ``destination`` has room for so many bytes.

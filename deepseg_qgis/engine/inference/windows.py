@@ -56,6 +56,12 @@ class Layout:
         """How many pixels the network is run on at most."""
         return int(self.wanted.sum()) * self.height * self.width
 
+    @property
+    def wanted_alone(self) -> Layout:
+        """The tiles that are wanted, without the rest of the grid."""
+        tiles = tuple(itertools.compress(self.tiles, self.wanted))
+        return Layout(self.height, self.width, tiles, np.ones(len(tiles), dtype=bool))
+
     def after(self, done: int) -> Layout:
         """Return what is left of it after the first tiles."""
         return Layout(self.height, self.width, self.tiles[done:], self.wanted[done:])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import Basins, by_class, instances_of
 from deepseg_qgis.engine.instances.overlaps import Overlaps
@@ -57,7 +58,10 @@ class Ground:
 
 
 def best_rule(
-    grounds: Sequence[Ground], thresholds: Sequence[float], countable: NDArray[np.bool_]
+    grounds: Sequence[Ground],
+    thresholds: Sequence[float],
+    countable: NDArray[np.bool_],
+    control: Control | None = None,
 ) -> Rule:
     """Return for each category the rule with the best objects, rightly counted.
 
@@ -71,6 +75,7 @@ def best_rule(
         grounds: pieces of ground.
         thresholds: of the categories, 0 to 1.
         countable: (k,), which categories are countable; one at least.
+        control: hears how far it is.
 
     Memory: some 40 bytes a pixel of one piece of ground, and 4 of the others.
     """
@@ -78,11 +83,15 @@ def best_rule(
     sizes = _least_sizes(grounds, references, len(countable))
     sums = [_Sums(len(countable)) for _ in itertools.product(DEPTHS, sizes)]
     levels = as_levels(tuple(thresholds))
-    for ground, reference in zip(grounds, references, strict=True):
+    for number, (ground, reference) in enumerate(zip(grounds, references, strict=True), start=1):
         found = _at_depths(ground, reference, levels, countable)
         overlaps = (each.without_small(by_class(least)) for each in found for least in sizes)
         for total, each in zip(sums, overlaps, strict=True):
             total.add(each)
+            if control is not None:
+                control.progress(
+                    number / len(grounds), f"Validation of objects, {number} of {len(grounds)}"
+                )
     merits = np.array([each.merits for each in sums])
     there = sums[0].there
     shape = len(DEPTHS), len(sizes), len(countable)

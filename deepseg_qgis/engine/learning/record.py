@@ -5,62 +5,101 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import shapely
 
 from deepseg_qgis import __version__
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.learning.footprint import footprint
 from deepseg_qgis.engine.learning.training import Trained
 from deepseg_qgis.engine.models import model_card
-from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.model_card import ModelCard, json_bytes
 from deepseg_qgis.engine.truth.countability import task_of
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.engine.truth.lesson import Lesson
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 
 FINGERPRINT_PX = 256
+MOST_DATA_BYTES = 60_000
+MOST_HISTORY_BYTES = 200_000
+SHORTEST_HISTORY = 16
+"""Epochs, before each category's scores are left out."""
+MOST_CARD_BYTES = 700_000
+"""The rest of a model file's header, `LARGEST_HEADER_BYTES`, is for the list of its tensors."""
 
 
-def card(job: TrainJob, lesson: Lesson, resolution_m: float | None, trained: Trained) -> ModelCard:
-    """Return the card of a trained network, for rasters of ``resolution_m`` metres a pixel."""
-    raster = lesson.truths[0].raster
-    rule, normalisation = trained.validation.rule, trained.normalisation
-    return ModelCard(
-        architecture=job.architecture,
-        encoder=job.encoder,
-        task=task_of(lesson.countable),
-        categories=lesson.categories,
-        countable=lesson.countable,
-        band_names=raster.band_names,
-        dtype=raster.dtype,
-        resolution_m=resolution_m,
-        mean=tuple(normalisation.mean.tolist()),
-        std=tuple(normalisation.std.tolist()),
-        tile_size_px=job.tile_size_px,
-        thresholds=trained.validation.thresholds,
-        depths=rule.depths if rule else (),
-        least_px=rule.least_px if rule else (),
-        smoothing_px=trained.smoothing_px,
-        validation_score=trained.validation.score,
-        validation_iou=trained.validation.category_iou,
-        footprint=tuple(_footprint(truth) for truth in lesson.truths),
-        data=tuple(_fingerprint(truth.raster) for truth in lesson.truths),
-        training={
-            "epochs": job.epochs,
-            "batch_size": job.batch_size,
-            "learning_rate": job.learning_rate,
-            "patience": job.patience,
-            "seed": job.seed,
-            "validation_fraction": job.validation_fraction,
-        },
-        history=tuple(_plain(epoch) for epoch in trained.history),
-        versions={"deepseg": __version__} | _versions(),
-        band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),
-    )
+@dataclass(frozen=True)
+class Record:
+    """What is known of a training before its first epoch.
+
+    ``resolution_m`` is the metres a pixel that all rasters are learned from at.
+    """
+
+    job: TrainJob
+    lesson: Lesson
+    resolution_m: float | None
+    footprint: tuple[Mapping[str, Any], ...]
+    data: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(
+        cls, job: TrainJob, lesson: Lesson, resolution_m: float | None, control: Control
+    ) -> Record:
+        """Return the record of a training; an overview of every raster is read for it.
+
+        Raises:
+            Stopped: the user asked to.
+        """
+        return cls(
+            job,
+            lesson,
+            resolution_m,
+            footprint(lesson.truths),
+            _data([truth.raster for truth in lesson.truths], control),
+        )
+
+    def card(self, trained: Trained) -> ModelCard:
+        """Return the card of a network; it fits into a model file whatever its history."""
+        job, lesson = self.job, self.lesson
+        raster = lesson.truths[0].raster
+        rule, normalisation = trained.validation.rule, trained.normalisation
+        card = ModelCard(
+            architecture=job.architecture,
+            encoder=job.encoder,
+            task=task_of(lesson.countable),
+            categories=lesson.categories,
+            countable=lesson.countable,
+            band_names=raster.band_names,
+            dtype=raster.dtype,
+            resolution_m=self.resolution_m,
+            mean=tuple(normalisation.mean.tolist()),
+            std=tuple(normalisation.std.tolist()),
+            tile_size_px=job.tile_size_px,
+            thresholds=trained.validation.thresholds,
+            depths=rule.depths if rule else (),
+            least_px=rule.least_px if rule else (),
+            smoothing_px=trained.smoothing_px,
+            validation_score=trained.validation.score,
+            validation_iou=trained.validation.category_iou,
+            footprint=self.footprint,
+            data=self.data,
+            training={
+                "epochs": job.epochs,
+                "batch_size": job.batch_size,
+                "learning_rate": job.learning_rate,
+                "patience": job.patience,
+                "seed": job.seed,
+                "validation_fraction": job.validation_fraction,
+            },
+            versions={"deepseg": __version__} | _versions(),
+            band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),
+        )
+        room = min(MOST_HISTORY_BYTES, MOST_CARD_BYTES - json_bytes(asdict(card)))
+        return replace(card, history=history([_plain(each) for each in trained.history], room))
 
 
 def row(epoch: Epoch) -> dict[str, Any]:
@@ -83,18 +122,43 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
-def _footprint(truth: GroundTruth) -> dict[str, Any]:
-    grid = truth.raster.grid
-    shape = np.array([truth.training.geometry], dtype=object)
-    return {
-        "raster": truth.raster.name,
-        "crs": grid.crs.to_wkt() if grid.crs else "",
-        "area": json.loads(shapely.to_geojson(grid.to_crs(shape, grid.crs)[0])),
-    }
+def history(epochs: Sequence[dict[str, Any]], most_bytes: int) -> tuple[dict[str, Any], ...]:
+    """Return as many of the epochs as fit: the last one, the last one that was kept, and others.
+
+    The others lie evenly over all. Where not even these fit, they do without each category's
+    scores, of which many categories with long names have much.
+    """
+    if not epochs or json_bytes(epochs) <= most_bytes:
+        return tuple(epochs)
+    largest = max(json_bytes(epoch) for epoch in epochs)
+    fit = most_bytes // largest
+    if fit < SHORTEST_HISTORY:
+        short = [{**epoch, "category_score": {}, "category_iou": {}} for epoch in epochs]
+        if epochs[0]["category_score"]:
+            return history(short, most_bytes)
+        return ()
+    kept = [number for number, epoch in enumerate(epochs) if epoch["kept"]][-1:]
+    evenly = np.linspace(0, len(epochs) - 1, fit - len(kept)).round().astype(int).tolist()
+    return tuple(epochs[number] for number in sorted({*kept, *evenly}))
+
+
+def _data(rasters: Sequence[Raster], control: Control) -> tuple[Mapping[str, Any], ...]:
+    """Return what tells the training data apart from other data, without a path.
+
+    Of so many rasters that each one would take too much room they are one entry together.
+    """
+    entries = []
+    for number, raster in enumerate(rasters):
+        control.check()
+        control.progress(0.0, f"Reading an overview of raster {number + 1} of {len(rasters)}")
+        entries.append(_fingerprint(raster))
+    if json_bytes(entries) <= MOST_DATA_BYTES:
+        return tuple(entries)
+    together = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+    return ({"raster": f"{len(entries)} rasters", "overview_sha256": together},)
 
 
 def _fingerprint(raster: Raster) -> dict[str, Any]:
-    """Return what tells the training data apart from other data, without a path."""
     overview = raster.overview(FINGERPRINT_PX)
     return {
         "raster": raster.name,

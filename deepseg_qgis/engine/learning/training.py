@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.inference.devices import choose_device
 from deepseg_qgis.engine.inference.torch_engine import TorchEngine
 from deepseg_qgis.engine.inference.windows import default_tile_size
-from deepseg_qgis.engine.learning import sampling
+from deepseg_qgis.engine.learning import sampling, validation
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.sampling import Batch, Normalisation, Sampler
 from deepseg_qgis.engine.learning.targets import smoothing_for
@@ -46,6 +46,16 @@ AS_GOOD = 0.95
 The learning rate falls to the end, and the weights settle; the highest of many scores on a small
 validation area is mostly luck, and came of weights that were still on the move.
 """
+
+
+class Checkpoint(Protocol):
+    """Where a training puts its model, see `checkpoint.Checkpoint`."""
+
+    def rehearse(self, trained: Trained) -> None:
+        """Find out before the first epoch whether the model can be saved."""
+
+    def save(self, trained: Trained) -> None:
+        """Put the model so far on the disk."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +95,15 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: Settings, lesson: Lesson, sampler: Sampler, control: Control
+        self,
+        settings: Settings,
+        lesson: Lesson,
+        sampler: Sampler,
+        checkpoint: Checkpoint,
+        control: Control,
     ) -> None:
         self._settings, self._lesson = settings, lesson
-        self._sampler, self._control = sampler, control
+        self._sampler, self._control, self._checkpoint = sampler, control, checkpoint
         self._countable = np.array(lesson.countable, dtype=bool)
         self._normalisation = sampling.measure(sampler)
         device = torch.device(choose_device(settings.device))
@@ -128,7 +143,8 @@ class Trainer:
     def train(self) -> Trained:
         """Train until all epochs are done, patience is over, or the user stops; keep one epoch.
 
-        The last one that is nearly as good as the best, see `AS_GOOD`.
+        The last one that is nearly as good as the best, see `AS_GOOD`. What is kept so far is on
+        the disk from then on; Stop in the first epoch puts the model there before its validation.
 
         Raises:
             ParameterError: the loss became infinite before there was anything to keep.
@@ -141,6 +157,8 @@ class Trainer:
             f"{'bfloat16' if self._bfloat16 else 'float32'}: {settings.epochs} epochs of "
             f"{self._steps * settings.batch_size} windows of {settings.tile_size_px} px."
         )
+        unproven = validation.unproven(self._countable)
+        self._checkpoint.rehearse(self._trained(unproven, []))
         kept: Trained | None = None
         history: list[Epoch] = []
         for number in range(settings.epochs):
@@ -154,13 +172,16 @@ class Trainer:
                     )
                 control.warn("The loss became infinite; the model from before is kept.")
                 break
-            found = self._validate()
+            if kept is None and control.stopped:
+                self._checkpoint.save(self._trained(unproven, []))
+            found = self._validate(number)
             highest = max([each.validation_score or 0.0 for each in history], default=0.0)
             good = (found.score or 0.0) >= AS_GOOD * highest
             seconds = time.monotonic() - started
             history.append(self._told(number, loss, found, good, seconds))
             if good or kept is None:
-                kept = self._trained(found)
+                kept = self._trained(found, history)
+                self._checkpoint.save(kept)
             if control.stopped or self._tired(history):
                 break
         assert kept is not None
@@ -211,7 +232,7 @@ class Trainer:
         for samples in ahead(read, BATCHES_WAITING, "reader"):
             yield sampling.batch(samples, self._normalisation)
 
-    def _validate(self) -> Validation:
+    def _validate(self, number: int) -> Validation:
         normalisation = self._normalisation
         engine = TorchEngine(
             self._module(),
@@ -221,8 +242,14 @@ class Trainer:
             self._validation_batch(),
             smoothing_px=self._smoothing_px if self._countable.any() else None,
         )
-        tile_size_px = self._settings.tile_size_px
-        return validate(engine, self._countable, self._lesson.truths, tile_size_px)
+        done = (number + 1) / self._settings.epochs
+        return validate(
+            engine,
+            self._countable,
+            self._lesson.truths,
+            self._settings.tile_size_px,
+            self._control.part(done, done),
+        )
 
     def _validation_batch(self) -> int:
         """Return how many of the larger tiles of validation make a batch like in training."""
@@ -233,10 +260,10 @@ class Trainer:
         module: nn.Module = self._network.module
         return module
 
-    def _trained(self, found: Validation) -> Trained:
+    def _trained(self, found: Validation, history: list[Epoch]) -> Trained:
         state = self._module().state_dict()
         weights = {name: each.detach().to("cpu", copy=True) for name, each in state.items()}
-        return Trained(weights, found, self._normalisation, self._smoothing_px)
+        return Trained(weights, found, self._normalisation, self._smoothing_px, history.copy())
 
     def _told(
         self, number: int, loss: float, found: Validation, kept: bool, seconds: float

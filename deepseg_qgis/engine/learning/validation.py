@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
@@ -57,21 +58,34 @@ def validate(
     countable: NDArray[np.bool_],
     truths: Sequence[GroundTruth],
     training_tile_px: int,
+    control: Control | None = None,
 ) -> Validation:
     """Return how good the network is on the validation areas, in tiles like those of training.
 
-    ``countable`` (categories,) says which categories consist of objects that are told apart.
+    ``countable`` (categories,) says which categories consist of objects that are told apart;
+    ``control`` hears how far it is.
     Memory: with objects, as many bytes for each pixel of the windows around the parts of the
     validation area as there are categories, and some ten more.
     """
     side = windows.default_tile_size(training_tile_px)
+    control = control or Control()
     sums = _Sums(countable)
     backend = engine.backend(side, side)
     for truth in truths:
-        layout = windows.square(truth.raster.grid.window, truth.validation, side)
-        for _ in pipeline.run(backend, truth.raster, layout, sums.adder(truth)):
-            pass
-    return sums.validation()
+        layout = windows.square(truth.raster.grid.window, truth.validation, side).wanted_alone
+        total = len(layout.tiles)
+        for number, _ in enumerate(
+            pipeline.run(backend, truth.raster, layout, sums.adder(truth)), start=1
+        ):
+            control.progress(
+                number / total, f"Validation on {truth.raster.name}, tile {number} of {total}"
+            )
+    return sums.validation(control)
+
+
+def unproven(countable: NDArray[np.bool_]) -> Validation:
+    """Return what suits a network that was never validated: plain thresholds, usual objects."""
+    return _Sums(countable).validation(Control())
 
 
 class _Sums:
@@ -105,13 +119,13 @@ class _Sums:
 
         return add
 
-    def validation(self) -> Validation:
+    def validation(self, control: Control) -> Validation:
         """Return the scores at each category's threshold, objects told apart as is best."""
         thresholds, scores = self._search.best()
         loss = self._entropy / max(self._count, 1)
         rule = None
         if self._countable.any():
-            rule = best_rule(self._grounds, thresholds, self._countable)
+            rule = best_rule(self._grounds, thresholds, self._countable, control)
         return Validation(loss, thresholds, scores, rule)
 
 

@@ -22,6 +22,7 @@ from deepseg_qgis.errors import ModelError
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
 LONGEST_NAME = 1000
+"""Of a category, in characters."""
 BAND_FIELDS = ("colour", "wavelength_um", "scale", "offset", "stored")
 TASKS = ("semantic", "instance", "panoptic")
 OBJECT_PLANES = ("height", "certainty")
@@ -109,6 +110,12 @@ def band_info(band: Band) -> dict[str, Any]:
 def to_json(card: ModelCard) -> str:
     """Return the card as JSON text."""
     return json.dumps(asdict(card), ensure_ascii=False, allow_nan=False)
+
+
+def json_bytes(value: object) -> int:
+    """Return how many bytes a part of a card takes in a model file, as JSON within JSON."""
+    text = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def from_json(text: str) -> ModelCard:

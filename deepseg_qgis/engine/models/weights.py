@@ -16,7 +16,7 @@ from torch import nn
 
 from deepseg_qgis.engine.models import model_file, networks
 from deepseg_qgis.engine.models.model_card import ModelCard, to_json
-from deepseg_qgis.engine.models.model_file import CARD_KEY, no_model
+from deepseg_qgis.engine.models.model_file import CARD_KEY, LARGEST_HEADER_BYTES, no_model
 from deepseg_qgis.errors import ModelError
 
 DTYPES = {"F32": torch.float32, "I64": torch.int64}
@@ -32,11 +32,24 @@ class Model:
 
 
 def save(path: str, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
-    """Write a model file; the weights are on the CPU."""
+    """Write a model file and read its card back; the weights are on the CPU.
+
+    Raises:
+        ModelError: no algorithm could open the file.
+        OSError: it cannot be written.
+    """
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
     content = safetensors.torch.save(tensors, metadata={CARD_KEY: to_json(card)})
+    header_bytes = int.from_bytes(content[:8], "little")
+    if header_bytes > LARGEST_HEADER_BYTES:
+        raise ModelError(
+            f"The names of the categories and bands make the model's description "
+            f"{header_bytes:,} bytes long; {LARGEST_HEADER_BYTES:,} are possible. Use shorter "
+            "names, or fewer categories or bands."
+        )
     with open(path, "wb") as file:  # not save_file, whose files only their owner may read
         file.write(content)
+    model_file.read(path)
 
 
 def load(path: str) -> Model:

@@ -16,20 +16,23 @@ from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.engine.pages import pictures, report
 from deepseg_qgis.engine.pages.report import Page
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.events import Event, Progress
 
 MOST_PICTURES = 3
 IOU = "IoU, the overlap of found and annotated ground"
 QUALITY = "panoptic quality, the F1 of the objects times the overlap of those that were found"
 
 
-def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundTruth]) -> None:
+def write(path: str, model: ModelFile, truths: Sequence[GroundTruth], control: Control) -> None:
     """Write the report; the pictures show the validation areas, predicted anew.
+
+    ``control`` hears of each tile; the wish to stop does not keep the report from being written.
 
     Raises:
         OutputError: it cannot be written.
     """
     card = model.card
-    page = Page("Training", f"Model {Path(model_path).name}")
+    page = Page("Training", f"Model {Path(model.path).name}")
     page.headlines(
         [
             (
@@ -46,9 +49,11 @@ def write(path: str, model_path: str, model: ModelFile, truths: Sequence[GroundT
     _categories(page, card)
     page.heading("The validation areas")
     page.error_legend()
-    inference = Inference(model, Settings(), Control())
+    working = _unstopped(control)
+    working.progress(0.0)
+    inference = Inference(model, Settings(), working)
     for truth in [each for each in truths if each.validation.size_px][:MOST_PICTURES]:
-        page.picture(_picture(inference, truth), truth.raster.name)
+        page.picture(_picture(inference, truth, working), truth.raster.name)
     page.heading("How it was trained")
     training = {name: _exact(value) for name, value in card.training.items()}
     page.facts(
@@ -123,8 +128,18 @@ def _curves(page: Page, card: ModelCard) -> None:
     page.picture(report.line_chart(epochs, losses, ("epoch", "loss")), "Loss")
 
 
-def _picture(inference: Inference, truth: GroundTruth) -> report.Rgb:
-    found = class_map(inference, truth.raster, truth.validation, Control())
+def _unstopped(control: Control) -> Control:
+    """Return a control that is never stopped and says no more than that the report is written."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Progress):
+            control.progress(1.0, f"Writing the report. {event.text}".strip())
+
+    return Control(tell)
+
+
+def _picture(inference: Inference, truth: GroundTruth, control: Control) -> report.Rgb:
+    found = class_map(inference, truth.raster, truth.validation, control)
     rgb = pictures.picture(truth.raster, found.region)
     shape = rgb.shape[:2]
     return report.overlay(

@@ -11,6 +11,7 @@ import shapely
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.models.model_card import LONGEST_NAME
 from deepseg_qgis.engine.truth import annotations as annotated
 from deepseg_qgis.engine.truth import countability, ground_truth
 from deepseg_qgis.engine.truth.annotations import Annotations, Category
@@ -45,10 +46,22 @@ def lesson(
         DeepSegError: layers or names of categories cannot be used.
     """
     layer = annotated.load(job.annotations, control)
+    _check_names([each.name for each in layer.categories], job.annotations.name)
     stuff = countability.named(job.stuff_categories, [each.name for each in layer.categories])
     categories, truths = _ground_truth(job, layer, rasters, control, rng)
     countable = _countable(job, stuff, truths, categories, control)
     return Lesson(categories, countable, tuple(truths))
+
+
+def _check_names(names: Sequence[str], layer: str) -> None:
+    """Check that the names of categories can stand in a model file."""
+    longest = max(names, key=len)
+    if len(longest) > LONGEST_NAME:
+        raise VectorError(
+            f"A category of '{layer}' has a name of {len(longest):,} characters "
+            f"({longest[:40]!r}…); DeepSeg takes up to {LONGEST_NAME:,}. Choose the field that "
+            "holds the category, not a description."
+        )
 
 
 def _ground_truth(

@@ -21,13 +21,16 @@ from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, model_ra
 from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
+from deepseg_qgis.engine.learning.checkpoint import Checkpoint
+from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.sampling import Sampler
 from deepseg_qgis.engine.learning.training import Settings, Trainer
-from deepseg_qgis.engine.models import model_file, weights
+from deepseg_qgis.engine.models import model_file
+from deepseg_qgis.engine.models.model_card import MOST_BANDS, TILE_SIZES_PX
 from deepseg_qgis.engine.pages import report_training
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.engine.truth.lesson import lesson
-from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.errors import ParameterError, RasterError
 from deepseg_qgis.jobs import TrainJob
 
 TASKS = ("auto", "semantic", "instance", "panoptic")
@@ -36,17 +39,21 @@ TASKS = ("auto", "semantic", "instance", "panoptic")
 def run(job: TrainJob, control: Control) -> dict[str, Any]:
     """Train a model; return its outputs, ``validation_score`` and ``epochs_run``.
 
+    The model is on the disk after each epoch that is kept, and stays whatever comes later.
+
     Raises:
-        DeepSegError: a parameter, raster or layer cannot be used; nothing is written then.
+        DeepSegError: a parameter, raster or layer cannot be used; nothing is written then. Or
+            training or a report failed; the log says where the model is.
     """
     _check(job)
     with Outputs(control, job) as outputs, opened(job.rasters, control) as rasters:
-        model_path = outputs.path(job.output)
+        outputs.path(job.output)
         validation_path = outputs.optional(job.output_validation)
         html_path = outputs.optional(job.output_html)
         log_path = outputs.optional(job.output_log)
         first = model_raster(rasters)
         rasters = alike(rasters, first.kind, f"Training on {first.name}", control)
+        _check_bands(first)
         resolution_m = _finest_m(rasters)
         rasters = for_model(rasters, resolution_m, False, control)
         validation_crs = None
@@ -57,15 +64,25 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         rng = np.random.default_rng(job.seed)
         learned = lesson(job, rasters, control, rng)
         sampler = Sampler(learned.truths, job.tile_size_px, rng)
-        trained = Trainer(_settings(job), learned, sampler, control).train()
-        weights.save(model_path, trained.weights, record.card(job, learned, resolution_m, trained))
-        if validation_path:
-            _write_validation(validation_path, validation_crs, learned.truths)
-        if log_path:
-            _write_log(log_path, [record.row(epoch) for epoch in trained.history])
-        if html_path:
-            model = model_file.read(model_path)
-            report_training.write(html_path, job.output, model, learned.truths)
+        checkpoint = Checkpoint(
+            outputs, job.output, Record.of(job, learned, resolution_m, control), control
+        )
+        try:
+            trained = Trainer(_settings(job), learned, sampler, checkpoint, control).train()
+        except Exception:
+            checkpoint.tell_of_error()
+            raise
+        checkpoint.finish(trained)
+        with outputs.saving(job.output_validation):
+            if validation_path:
+                _write_validation(validation_path, validation_crs, learned.truths)
+        with outputs.saving(job.output_log):
+            if log_path:
+                _write_log(log_path, [record.row(epoch) for epoch in trained.history])
+        with outputs.saving(job.output_html):
+            if html_path:
+                model = model_file.read(job.output)
+                report_training.write(html_path, model, learned.truths, control)
     return {
         "output": job.output,
         "output_validation": job.output_validation,
@@ -80,7 +97,9 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
 def _check(job: TrainJob) -> None:
     """Check what can be checked before any file is opened."""
     check_tile_size(job.tile_size_px)
+    largest = TILE_SIZES_PX[1]
     bounds = {
+        f"The tile size must be at most {largest} px": job.tile_size_px <= largest,
         "The number of epochs must be at least 1": job.epochs >= 1,
         "The batch size must be at least 2 (batch normalisation needs two tiles)": job.batch_size
         >= 2,
@@ -105,6 +124,15 @@ def _settings(job: TrainJob) -> Settings:
         patience=job.patience,
         device=job.device,
     )
+
+
+def _check_bands(raster: Raster) -> None:
+    """Check that a model file can describe all bands."""
+    if raster.bands > MOST_BANDS:
+        raise RasterError(
+            f"{raster.name} has {raster.bands:,} bands; DeepSeg trains on up to {MOST_BANDS:,}. "
+            "Write the bands you need to a file of their own with 'Rearrange bands'."
+        )
 
 
 def _finest_m(rasters: Sequence[Raster]) -> float | None:

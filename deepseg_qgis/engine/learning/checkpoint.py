@@ -1,0 +1,88 @@
+"""The model on the disk while training goes on: no kill, crash or error takes it away."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.learning.record import Record
+from deepseg_qgis.engine.learning.training import Trained
+from deepseg_qgis.engine.models import weights
+from deepseg_qgis.errors import ModelError, OutputError
+
+LONGEST_STEM = 50
+"""Of the model's name so much stands in the checkpoint's: file names have their limits."""
+
+
+class Checkpoint:
+    """The complete model after each epoch that was kept, at ``path``.
+
+    That is the destination, or, where an older model stands, a file beside it: the older one is
+    replaced by a finished training alone.
+
+    Raises:
+        OutputError: the model cannot be written there, found before any work is done.
+    """
+
+    def __init__(
+        self, outputs: Outputs, destination: str, record: Record, control: Control
+    ) -> None:
+        self._outputs, self._destination = outputs, destination
+        self._record, self._control = record, control
+        self.path = _free_name(Path(destination)) if os.path.exists(destination) else destination
+        self._saved: int | None = None
+        outputs.path(self.path)
+
+    def rehearse(self, trained: Trained) -> None:
+        """Find out before the first epoch whether the model can be saved.
+
+        Raises:
+            ModelError: no algorithm could open it.
+            OSError: it cannot be written.
+        """
+        place = self._outputs.path(self.path)
+        weights.save(place, trained.weights, self._record.card(trained))
+        os.remove(place)
+        self._control.log(f"After each epoch the model so far is saved as {self.path}.")
+
+    def save(self, trained: Trained) -> None:
+        """Put the model so far on the disk; where that fails, the last one stays, and a warning."""
+        try:
+            self._write(self.path, trained, finished=False)
+        except (OSError, ModelError, OutputError) as error:
+            self._control.warn(f"The model so far could not be saved ({error}). Training goes on.")
+        else:
+            self._saved = len(trained.history)
+
+    def finish(self, trained: Trained) -> None:
+        """Put the model at its destination, where it stays.
+
+        Raises:
+            OutputError: it cannot be put there; the message says where it is.
+        """
+        self._write(self._destination, trained, finished=True)
+        if self.path != self._destination:
+            os.remove(self.path)
+            self.path = self._destination
+
+    def tell_of_error(self) -> None:
+        """Say where the model is, after an error that ended the training."""
+        if self._saved is not None:
+            self._control.warn(
+                f"The model as it was after epoch {self._saved} is kept: {self.path}"
+            )
+
+    def _write(self, destination: str, trained: Trained, *, finished: bool) -> None:
+        weights.save(self._outputs.path(destination), trained.weights, self._record.card(trained))
+        self._outputs.place(destination, finished=finished)
+
+
+def _free_name(final: Path) -> str:
+    """Return a name beside a file that says what it is, and that no other file has."""
+    stem = f"{final.stem[:LONGEST_STEM]}.unfinished"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    places = (final.with_name(f"{name}{final.suffix}") for name in names)
+    return str(next(place for place in places if not place.exists()))
