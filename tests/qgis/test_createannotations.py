@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fiona
+import geopandas
 import pytest
 from deepseg_qgis.processing.createannotations import split_names
 from deepseg_qgis.processing.raster_layers import wkt_of
@@ -56,6 +58,20 @@ def test_it_opens_ready_to_draw(made: Callable[..., QgsVectorLayer], name: str) 
     assert widget.type() == "ValueMap"
     assert widget.config()["map"] == [{each: each} for each in NAMES]
     assert layer.editFormConfig().reuseLastValue(index)
+
+
+@pytest.mark.parametrize("name", ["annotations.gpkg", "annotations.shp"])
+def test_it_opens_in_users_scripts(
+    made: Callable[..., QgsVectorLayer], name: str, tmp_path: Path
+) -> None:
+    made(name)
+    with fiona.open(tmp_path / name) as layer:
+        assert list(layer.schema["properties"]) == ["category"]
+        assert layer.schema["properties"]["category"].startswith("str")
+        assert layer.schema["geometry"] in ("Polygon", "MultiPolygon")
+        assert (layer.crs.to_epsg(), len(layer)) == (32645, 0)
+    frame = geopandas.read_file(tmp_path / name)
+    assert (list(frame.columns), frame.crs.to_epsg()) == (["category", "geometry"], 32645)
 
 
 def test_the_form_asks_for_the_category_and_hides_the_id(

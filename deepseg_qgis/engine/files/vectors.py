@@ -279,6 +279,8 @@ def write_table(
     Raises:
         OutputError: the format is unknown or the disk is full.
     """
+    if _driver(path) in WORKBOOKS and not any(map(len, columns.values())):
+        columns = {name: [None] for name in fields}  # the names are written with the first row
     text = {name for name, kind in fields.items() if kind == pa.string()}
     plain = Path(path).suffix.lower() == ".csv"
     arrays = [
