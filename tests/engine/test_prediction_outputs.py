@@ -329,18 +329,22 @@ def test_a_full_disk_leaves_nothing(predict_job, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kilobytes", [30, 60, 120])
-def test_a_disk_that_fills_up_leaves_nothing(predict_job, model_of, tmp_path, kilobytes):
+def test_a_disk_that_fills_up_leaves_what_is_whole_alone(predict_job, model_of, tmp_path, kilobytes):
     given = replace(predict_job, model=model_of(4), threshold=1.0)
     given = replace(given, output=str(tmp_path / "found.geojson"))
-    before = set(os.listdir(tmp_path))
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1000, usual[1]))
     try:
-        with pytest.raises(DeepSegError, match="could not be written"):
+        with pytest.raises(DeepSegError, match="could not be written") as told:
             predict.run(given, Control())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
-    assert set(os.listdir(tmp_path)) == before
+    left = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    assert {"classes.tif", "probabilities.tif"}.isdisjoint(left)
+    predict.run(given, Control())
+    assert all((tmp_path / name).read_bytes() == content for name, content in left.items())
+    saved = set(left) - {"scene.tif"}
+    assert all(f"{tmp_path / name}" in str(told.value).partition("saved:")[2] for name in saved)
 
 
 class StopsAfter(Control):
@@ -453,3 +457,40 @@ def test_foreign_rasters_are_refused(predict_job, raster, model_of, make_raster,
         polygonize.run(replace(job, simplify_px=5.0), Control())
     with pytest.raises(ParameterError, match="right_angles"):
         polygonize.run(replace(job, outlines="round"), Control())
+
+
+@pytest.mark.parametrize("lost", ["statistics.csv", "coco.json", "classes.tif", "*"])
+def test_whatever_fails_later_takes_no_polygon_with_it(predict_job, tmp_path, lost):
+    """The place of an output vanishes in the middle of a run."""
+    every = {"statistics.csv", "coco.json", "classes.tif", "probabilities.tif"}
+    vanished = every if lost == "*" else {lost}
+
+    def vanish(_control):
+        for name in vanished:
+            (folder,) = tmp_path.glob(f".{name}.*.part")
+            shutil.rmtree(folder)
+
+    with pytest.raises(OutputError, match=r"could not be written.*Finished and saved") as told:
+        predict.run(predict_job, example_jobs.Watched(2, vanish))
+    assert all(str(tmp_path / name) in str(told.value) for name in vanished)
+    with_rasters = vanished | ({"probabilities.tif"} if lost == "classes.tif" else set())
+    left = {name for name in every if (tmp_path / name).exists()}
+    assert left == every - with_rasters
+    found = geopandas.read_file(predict_job.output)
+    predict.run(predict_job, Control())
+    assert len(found) > 10
+    assert found.equals(geopandas.read_file(predict_job.output))
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_table_that_cannot_be_written_leaves_the_polygons_of_polygonize(predict_job, tmp_path):
+    predict.run(predict_job, Control())
+
+    def vanish(_control):
+        (folder,) = tmp_path.glob(".again.csv.*.part")
+        shutil.rmtree(folder)
+
+    with pytest.raises(OutputError, match=r"again\.csv.*Finished and saved: .*again\.gpkg"):
+        polygonize.run(polygonize_job(predict_job, tmp_path), example_jobs.Watched(1, vanish))
+    again = geopandas.read_file(tmp_path / "again.gpkg")
+    assert len(again) == len(geopandas.read_file(predict_job.output))

@@ -107,6 +107,11 @@ class CocoOutput:
         separator = "\n" if self._count == len(lines) else ",\n"
         self._file.write((separator + ",\n".join(lines)).encode())
 
+    def finish(self) -> None:
+        """Write the end of the file."""
+        with self._file:
+            self._file.write(b"\n]}\n")
+
     def __enter__(self) -> CocoOutput:
         return self
 
@@ -116,6 +121,6 @@ class CocoOutput:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._file:
-            if error is None:
-                self._file.write(b"\n]}\n")
+        if error is None and not self._file.closed:
+            self.finish()
+        self._file.close()

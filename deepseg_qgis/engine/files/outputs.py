@@ -69,7 +69,9 @@ class Outputs:
                 self.place(each)
         except (DeepSegError, OSError) as error:
             tell_as_asked(error, self._asked)
-            self._failures.append(str(error))
+            said = str(error if isinstance(error, DeepSegError) else _unwritten(asked[0], error))
+            unsaid = [each for each in asked if each not in said]
+            self._failures += [said, *(f"Nor was {each} written." for each in unsaid)]
             for each in asked:
                 if Path(each) in self._folders:
                     self._folders.pop(Path(each)).remove()
@@ -209,12 +211,12 @@ def _all_onto_disk(folder: PartFolder) -> None:
                 with open(path, "r+b") as file:
                     os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritten(path, error) from error
+            raise _unwritten(path.name, error) from error
 
 
-def _unwritten(path: Path, error: OSError) -> OutputError:
+def _unwritten(path: str, error: OSError) -> OutputError:
     return OutputError(
-        f"{path.name} could not be written ({error.strerror}). Check that its disk has room and is "
+        f"{path} could not be written ({error.strerror}). Check that its disk has room and is "
         "still there, and run it again."
     )
 

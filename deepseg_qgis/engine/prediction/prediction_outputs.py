@@ -1,9 +1,11 @@
-"""What a prediction writes beside its polygons: classes, probabilities and COCO."""
+"""What a prediction writes beside its polygons: classes, probabilities and COCO.
+
+The polygons come first: what cannot be written of these is given up, and told in the end.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from deepseg_qgis.engine.prediction.prediction_rasters import (
 )
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
 from deepseg_qgis.engine.vectorising.objects import Components
-from deepseg_qgis.errors import OutputError, ParameterError
+from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
 from deepseg_qgis.jobs import PredictJob
 
 TIFF = (".tif", ".tiff")
@@ -45,7 +47,8 @@ class PredictionOutputs:
         card: ModelCard,
         control: Control,
     ) -> None:
-        self._outputs = outputs
+        self._outputs, self._job = outputs, job
+        self._lost: dict[object, Exception] = {}
         self._wanted = Destinations(job.output_classes, job.output_probabilities)
         self._files: PredictionRasters | None = None
         self._coco: CocoOutput | None = None
@@ -68,7 +71,16 @@ class PredictionOutputs:
 
     def told(self, raster: int) -> Callable[[Components], None] | None:
         """Return what is to be told of the objects of the raster with that place in the list."""
-        return functools.partial(self._coco.add, raster) if self._coco else None
+        coco = self._coco
+        return (lambda objects: self._try(coco, coco.add, raster, objects)) if coco else None
+
+    def _try(self, file: object, write: Callable[..., None], *what: object) -> None:
+        """Write something into a file, unless that failed before."""
+        if file not in self._lost:
+            try:
+                write(*what)
+            except (DeepSegError, OSError) as error:
+                self._lost[file] = error
 
     def recorded(
         self, cores: Generator[Decided, None, None], grid: Grid, area: Area, about: PredictionTags
@@ -85,18 +97,40 @@ class PredictionOutputs:
         check_room(self._wanted, self._outputs, pixels, len(about.card.planes))
         files = PredictionRasters(self._wanted, self._outputs, grid, about)
         self._files = self._stack.enter_context(files)
-        return self._files.recorded(cores)
+        return self._recorded(cores, files)
+
+    def _recorded(
+        self, cores: Generator[Decided, None, None], files: PredictionRasters
+    ) -> Generator[Decided, None, None]:
+        """Yield cores as they come, after they were written."""
+        with contextlib.closing(cores):
+            for core in cores:
+                self._try(files, files.add, core)
+                yield core
 
     def finish(self, aoi_m2: float | None, control: Control) -> None:
-        """Write the rasters as they are to appear, once all cores have come.
+        """Write the files as they are to appear, once all cores have come.
 
-        ``aoi_m2`` is the size of what was predicted on, None where it is unknown.
-
-        Raises:
-            OutputError: the disk is full.
+        ``aoi_m2`` is the size of what was predicted on, None where it is unknown. What fails is
+        told when all else is saved (`Outputs.saving`).
         """
-        if self._files:
-            self._files.finish(aoi_m2, control)
+        files, coco = self._files, self._coco
+        with self._outputs.saving(self._job.output_coco):
+            if coco:
+                self._try(coco, coco.finish)
+                self._check(coco)
+        with self._outputs.saving(self._wanted.classes, self._wanted.probabilities):
+            if files:
+                self._try(files, files.finish, aoi_m2, control)
+                self._check(files)
+
+    def _check(self, file: CocoOutput | PredictionRasters) -> None:
+        """Raise the error that something could not be written with, after closing it."""
+        error = self._lost.get(file)
+        if error is not None:
+            with contextlib.suppress(DeepSegError, OSError):
+                file.__exit__(type(error), error, None)
+            raise error
 
     def __enter__(self) -> PredictionOutputs:
         return self
@@ -107,7 +141,8 @@ class PredictionOutputs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        with contextlib.suppress(DeepSegError, OSError):
+            self._stack.__exit__(kind, error, trace)
 
 
 def _tell_of_large_images(rasters: Sequence[Raster], control: Control) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -82,13 +81,6 @@ class PredictionRasters:
                 self._probabilities.name_bands(list(about.card.planes))
                 self._probabilities.write_mask(Window(0, 0, 1, 1), np.zeros((1, 1), dtype=bool))
             on_error.pop_all()
-
-    def recorded(self, cores: Generator[Decided, None, None]) -> Generator[Decided, None, None]:
-        """Yield cores as they come, after they were written."""
-        with contextlib.closing(cores):
-            for core in cores:
-                self.add(core)
-                yield core
 
     def add(self, core: Decided) -> None:
         """Write a core; ``every`` must be there if probabilities were asked for."""

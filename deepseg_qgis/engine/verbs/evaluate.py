@@ -64,6 +64,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         notes = _notes(result, comparison, control)
         if json_path:
             _write_json(json_path, result)
+            outputs.place(str(job.output_json))
         if html_path:
             report_evaluation.write(
                 html_path,

@@ -72,8 +72,11 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
         found = _counted(cores, raster, wanted, summary, control)
         with contextlib.closing(found):
             count = vectors.write_features(path, found, FIELDS, crs)
-        if table:
-            vectors.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
+        raster.check_read()
+        outputs.place(job.output)
+        with outputs.saving(job.output_statistics):
+            if table:
+                vectors.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
     control.log(f"{count:,} polygons.")
     better = vectors.better_format(path, count)
     if better:

@@ -43,7 +43,8 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
 
     Raises:
         DeepSegError: something cannot be used, or the user stopped before anything was predicted;
-            nothing is written then.
+            nothing is written then. Or something else than the polygons could not be written: then
+            all that could is there.
     """
     check_shaping(job.simplify_px, job.outlines)
     with (
@@ -66,9 +67,13 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
             found = _Found(job, interruptible, rasters, crs, others, control)
             with contextlib.closing(found.features()) as features:
                 count = vectors.write_features(path, features, FIELDS, crs, anywhere=mixed)
+            for raster in given:
+                raster.check_read()
+            outputs.place(job.output)
+            with outputs.saving(job.output_statistics):
+                if table:
+                    vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
             others.finish(found.aoi_m2, control)
-        if table:
-            vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
         if interruptible.complete:
             journals.finished()
     control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")

@@ -54,6 +54,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         control.progress(0.4, "Measuring")
         table = _table(job.polygons, features, shapes, usable, crs, aoi, control)
         vectors.write_table(path, table, FIELDS)
+        outputs.place(job.output)
         if html:
             report_statistics.write(html, table, job.polygons, job.aoi)
     areas = [value for value in table["area_m2"] if isinstance(value, float)]
