@@ -192,23 +192,37 @@ def test_a_data_set_replaces_one_and_nothing_else(job, tmp_path):
     folder.mkdir(parents=True)
     tile.run(job, Control())
     before = sorted(path.name for path in folder.rglob("*"))
-    (folder / "train" / "images" / "old.tif").write_text("old")
+    chip = next((folder / "train" / "images").iterdir())
+    chip.with_name(f"{chip.name.rpartition('_r')[0]}_r99_c99.tif").write_text("old")
+    chip.with_name(f"{chip.name}.aux.xml").write_text("statistics that QGIS kept")
     tile.run(job, Control())
     assert sorted(path.name for path in folder.rglob("*")) == before
     assert [path.name for path in folder.parent.iterdir()] == ["set"]
-    (folder / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="not empty, and not"):
-        tile.run(job, Control())
-    assert (folder / "mine.txt").read_text() == "mine"
     with pytest.raises(OutputError, match="is a file"):
-        tile.run(replace(job, output_folder=str(folder / "mine.txt")), Control())
+        tile.run(replace(job, output_folder=str(folder / dataset.MARKER)), Control())
+
+
+@pytest.mark.parametrize(
+    "name", ["mine.txt", "train/notes.txt", "train/images/my.tif", "test/masks/sub/a.tif", "new/"]
+)
+def test_a_strangers_file_anywhere_in_a_data_set_survives(job, name):
+    folder = Path(job.output_folder)
+    folder.mkdir(parents=True)
+    tile.run(job, Control())
+    mine = folder / name
+    (mine if name.endswith("/") else mine.parent).mkdir(exist_ok=True)
+    if not name.endswith("/"):
+        mine.write_text("mine")
+    with pytest.raises(OutputError, match=name.rstrip("/")):
+        tile.run(job, Control())
+    assert mine.exists()
 
 
 def test_a_foreign_folder_is_left_alone(job, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "holiday.jpg").write_text("sun")
-    with pytest.raises(OutputError, match="Choose an empty folder"):
+    with pytest.raises(OutputError, match=r"holiday\.jpg.*Choose an empty folder"):
         tile.run(replace(job, output_folder=str(folder)), Control())
     assert [path.name for path in folder.iterdir()] == ["holiday.jpg"]
     assert not Path(job.output).exists()

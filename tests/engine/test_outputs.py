@@ -78,7 +78,7 @@ def test_an_error_in_a_folder_names_the_folder_that_was_asked_for(tmp_path):
     final = tmp_path / "chips"
     with (
         pytest.raises(OutputError) as told,
-        FolderOutput(str(final), "marker.json", (), Control()) as folder,
+        FolderOutput(str(final), os.listdir, Control()) as folder,
     ):
         raise OutputError(f"{folder.path / 'a.tif'} could not be written.")
     assert str(told.value) == f"{final / 'a.tif'} could not be written."

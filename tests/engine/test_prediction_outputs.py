@@ -329,7 +329,7 @@ def test_a_full_disk_leaves_nothing(predict_job, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kilobytes", [30, 60, 120])
-def test_a_disk_that_fills_up_leaves_what_is_whole_alone(predict_job, model_of, tmp_path, kilobytes):
+def test_a_disk_that_fills_up_leaves_what_is_whole(predict_job, model_of, tmp_path, kilobytes):
     given = replace(predict_job, model=model_of(4), threshold=1.0)
     given = replace(given, output=str(tmp_path / "found.geojson"))
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)

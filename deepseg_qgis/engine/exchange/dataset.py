@@ -91,6 +91,24 @@ def write(
     return written.part_of
 
 
+def strangers(folder: Path) -> list[str]:
+    """Return what lies in a folder and is not of a data set that was written into it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        stem = re.escape(plain_stem(marker["raster"]))
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        own = re.compile("(?!)")
+    else:
+        chip = rf"(images|masks)(/{stem}_r\d+_c\d+\.tif(\.aux\.xml|\.ovr|\.msk)?)?"
+        own = re.compile(rf"{MARKER}|({'|'.join(PARTS)})(/({chip}|annotations\.json))?")
+    found = (each.relative_to(folder).as_posix() for each in folder.rglob("*"))
+    return sorted(name for name in found if not own.fullmatch(name))
+
+
 class _Writer:
     """Writes chip after chip, and keeps account."""
 

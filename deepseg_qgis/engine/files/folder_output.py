@@ -6,30 +6,30 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.part_folders import tell_as_asked
-from deepseg_qgis.errors import OutputError
+from deepseg_qgis.errors import OutputError, listed
 
 
 class FolderOutput:
     """A folder that is written beside its destination and renamed at the end; a context manager.
 
-    ``marker`` is the name of a file that such folders hold, and ``members`` what else may lie in
-    them: a folder without it, or with anything more, is not replaced.
+    ``strangers`` returns what in a folder is not known to be of an earlier run: a folder that has
+    any is not replaced.
 
     Raises:
         OutputError: the destination cannot be made or replaced, found before any work is done.
     """
 
     def __init__(
-        self, destination: str, marker: str, members: Collection[str], control: Control
+        self, destination: str, strangers: Callable[[Path], list[str]], control: Control
     ) -> None:
-        self._final = Path(os.path.realpath(destination))
-        _check_replaceable(self._final, marker, members)
+        self._final, self._strangers = Path(os.path.realpath(destination)), strangers
+        _check_replaceable(self._final, strangers)
         self.path = _folder_beside(self._final)
         control.when_abandoned(self.discard)
 
@@ -55,6 +55,11 @@ class FolderOutput:
     def _commit(self) -> None:
         before = None
         try:
+            _check_replaceable(self._final, self._strangers)  # hours may have passed
+        except OutputError as error:
+            kept = f"The finished result was kept at {self.path}."
+            raise OutputError(f"{error} {kept}") from error
+        try:
             if self._final.exists():  # a folder is not replaced while it holds something
                 before = _folder_beside(self._final)
                 os.replace(self._final, before / "before")
@@ -72,23 +77,22 @@ class FolderOutput:
             shutil.rmtree(before, ignore_errors=True)
 
 
-def _check_replaceable(final: Path, marker: str, members: Collection[str]) -> None:
+def _check_replaceable(final: Path, strangers: Callable[[Path], list[str]]) -> None:
     if not final.exists():
         return
     if not final.is_dir():
         raise OutputError(f"{final} is a file. Choose a folder, or a name that is free.")
     try:
-        found = set(os.listdir(final))
+        found = strangers(final)
     except OSError as error:
         raise OutputError(
             f"The folder {final} cannot be read ({error.strerror}). Choose another one."
         ) from error
-    if not found or (marker in found and found <= {marker, *members}):
-        return
-    raise OutputError(
-        f"The folder {final} is not empty, and not (only) a data set that DeepSeg made. Choose an "
-        "empty folder or a name that is free."
-    )
+    if found:
+        raise OutputError(
+            f"The folder {final} holds what DeepSeg did not write: {listed(found)}. Choose an "
+            "empty folder or a name that is free."
+        )
 
 
 def _folder_beside(final: Path) -> Path:

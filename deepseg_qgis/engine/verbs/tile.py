@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyproj
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import chips, dataset
+from deepseg_qgis.engine.exchange import dataset
 from deepseg_qgis.engine.exchange.dataset import Labelled
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.folder_output import FolderOutput
@@ -86,7 +86,7 @@ def _folder(job: TileJob, control: Control) -> FolderOutput | None:
             "A data set needs annotations, found none. Choose a layer of polygons, or leave the "
             "folder empty."
         )
-    return FolderOutput(job.output_folder, dataset.MARKER, chips.PARTS, control)
+    return FolderOutput(job.output_folder, dataset.strangers, control)
 
 
 def _labelled(job: TileJob, raster: Raster, control: Control) -> Labelled:
