@@ -8,9 +8,9 @@ from typing import Any
 from deepseg_qgis.processing.attribute_texts import composed
 from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
 from deepseg_qgis.processing.destinations import Destinations
-from deepseg_qgis.processing.drawable_output import DRIVERS, DrawableOutput, wrong_ending
 from deepseg_qgis.processing.style_files import save_beside
 from deepseg_qgis.processing.styles import AnnotationStyle, Painter, with_palette
+from deepseg_qgis.processing.vector_outputs import DRIVERS, DrawableOutput, wrong_ending
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,

@@ -8,8 +8,9 @@ from typing import Any
 from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
-from deepseg_qgis.processing.parameters import vector_output, whole_number
+from deepseg_qgis.processing.parameters import whole_number
 from deepseg_qgis.processing.styles import TEST_COLOUR, TRAINING_COLOUR, annotated, outlined
+from deepseg_qgis.processing.vector_outputs import GeoPackageOutput
 from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterRasterDestination,
@@ -45,9 +46,9 @@ class DemoScene(EngineAlgorithm):
             whole_number("SEED", "Seed: each number is another scene", 1, bounds=(0, 2**31 - 1)),
             QgsProcessingParameterBoolean("TOUCHING", "Some buildings touch, in rows", True),
             QgsProcessingParameterRasterDestination("OUTPUT", "Scene"),
-            vector_output("ANNOTATIONS", "Annotations"),
-            vector_output("TRAINING_AOI", "Training area"),
-            vector_output("TEST_AOI", "Test area"),
+            GeoPackageOutput("ANNOTATIONS", "Annotations"),
+            GeoPackageOutput("TRAINING_AOI", "Training area"),
+            GeoPackageOutput("TEST_AOI", "Test area"),
         ]
 
     def job(self, inputs: Inputs, destinations: Destinations) -> DemoSceneJob:
@@ -57,9 +58,9 @@ class DemoScene(EngineAlgorithm):
             seed=inputs.whole("SEED"),
             touching=inputs.flag("TOUCHING"),
             output=destinations.path("OUTPUT"),
-            annotations=destinations.path("ANNOTATIONS", "gpkg"),
-            training_aoi=destinations.path("TRAINING_AOI", "gpkg"),
-            test_aoi=destinations.path("TEST_AOI", "gpkg"),
+            annotations=destinations.path("ANNOTATIONS"),
+            training_aoi=destinations.path("TRAINING_AOI"),
+            test_aoi=destinations.path("TEST_AOI"),
         )
 
     def styles(self, values: Mapping[str, Any]) -> Styles:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
-from deepseg_qgis.processing.parameters import choice, file, folder, rasters, text, vector_output
+from deepseg_qgis.processing.parameters import choice, file, folder, rasters, text
 from deepseg_qgis.processing.styles import AnnotationStyle, with_palette
+from deepseg_qgis.processing.vector_outputs import GeoPackageOutput
 
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import ImportAnnotationsJob
@@ -65,7 +66,7 @@ class ImportAnnotations(EngineAlgorithm):
             rasters("Rasters that were annotated (a georeferenced label raster needs none)", True),
             choice("VALUES", "Values of label rasters and masks", VALUES, "auto"),
             text("CATEGORY", "Category of binary masks and of objects (empty: the file's name)"),
-            vector_output("OUTPUT", "Annotations"),
+            GeoPackageOutput("OUTPUT", "Annotations"),
         ]
 
     def job(self, inputs: Inputs, destinations: Destinations) -> ImportAnnotationsJob:
@@ -77,7 +78,7 @@ class ImportAnnotations(EngineAlgorithm):
             annotations=_annotations(chosen, inputs),
             values=inputs.choice("VALUES"),
             category=inputs.optional_text("CATEGORY"),
-            output=destinations.path("OUTPUT", "gpkg"),
+            output=destinations.path("OUTPUT"),
         )
 
     def styles(self, values: Mapping[str, Any]) -> Styles:

@@ -14,10 +14,10 @@ from deepseg_qgis.processing.parameters import (
     folder_output,
     polygons,
     raster,
-    vector_output,
     whole_number,
 )
 from deepseg_qgis.processing.styles import GRID_COLOUR, outlined
+from deepseg_qgis.processing.vector_outputs import GeoPackageOutput
 
 from deepseg_qgis.jobs import TileJob
 
@@ -62,7 +62,7 @@ class Tile(EngineAlgorithm):
             polygons("ANNOTATIONS", "Annotations, for a data set", optional=True),
             category_field("ANNOTATIONS"),
             area_of_interest("keep the tiles that touch it (empty: all)"),
-            vector_output("OUTPUT", "Tiles"),
+            GeoPackageOutput("OUTPUT", "Tiles"),
             folder_output("OUTPUT_FOLDER", "Folder for a data set of image chips and masks"),
         ]
 
@@ -76,7 +76,7 @@ class Tile(EngineAlgorithm):
             overlap_px=inputs.whole("OVERLAP"),
             annotations=inputs.optional_polygons("ANNOTATIONS"),
             aoi=inputs.optional_polygons("AOI"),
-            output=destinations.path("OUTPUT", "gpkg"),
+            output=destinations.path("OUTPUT"),
             output_folder=destinations.optional_path("OUTPUT_FOLDER"),
         )
 

@@ -22,10 +22,10 @@ from deepseg_qgis.processing.parameters import (
     polygons,
     rasters,
     text,
-    vector_output,
     whole_number,
 )
 from deepseg_qgis.processing.styles import VALIDATION_COLOUR, outlined
+from deepseg_qgis.processing.vector_outputs import GeoPackageOutput
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.jobs import TrainJob
@@ -118,7 +118,7 @@ class Train(EngineAlgorithm):
             advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds=(0, 2**31 - 1))),
             device(),
             file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
-            vector_output("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
+            GeoPackageOutput("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
             file_output("OUTPUT_HTML", "Report", WEB_PAGES),
             file_output("OUTPUT_LOG", "Learning curve", TABLES, created=False),
         ]
@@ -143,7 +143,7 @@ class Train(EngineAlgorithm):
             seed=inputs.whole("SEED"),
             device=inputs.choice("DEVICE"),
             output=destinations.path("OUTPUT"),
-            output_validation=destinations.optional_path("OUTPUT_VALIDATION", "gpkg"),
+            output_validation=destinations.optional_path("OUTPUT_VALIDATION"),
             output_html=destinations.optional_path("OUTPUT_HTML"),
             output_log=destinations.optional_path("OUTPUT_LOG"),
         )

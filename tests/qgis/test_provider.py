@@ -205,6 +205,10 @@ def test_each_helps_in_plain_words(name: str) -> None:
         ("train", "OUTPUT_LOG", "csv"),
         ("evaluate", "OUTPUT_JSON", "json"),
         ("demoscene", "OUTPUT", "tif"),
+        ("demoscene", "ANNOTATIONS", "gpkg"),
+        ("importannotations", "OUTPUT", "gpkg"),
+        ("tile", "OUTPUT", "gpkg"),
+        ("train", "OUTPUT_VALIDATION", "gpkg"),
     ],
 )
 def test_files_get_the_right_ending(name: str, parameter: str, extension: str) -> None:
@@ -215,6 +219,21 @@ def test_geojson_is_offered_first() -> None:
     output = algorithm("predict").parameterDefinition("OUTPUT")
     assert output.supportedOutputVectorLayerExtensions()[:3] == ["geojson", "gpkg", "fgb"]
     assert not output.supportsNonFileBasedOutput()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("importannotations", "OUTPUT"), ("demoscene", "ANNOTATIONS"), ("demoscene", "TEST_AOI")],
+)
+def test_geopackage_is_offered_first_for_what_will_be_edited(name: str, parameter: str) -> None:
+    output = algorithm(name).parameterDefinition(parameter)
+    for each in (output, output.clone()):
+        offered = each.supportedOutputVectorLayerExtensions()
+        assert offered[0] == "gpkg"
+        assert each.generateTemporaryDestination().endswith(".gpkg")
+        assert "geojson" in offered or each is not output, "a copy has no provider yet"
+        assert each.description() == output.description()
+        assert each.createByDefault() == output.createByDefault()
 
 
 def test_the_icon_is_drawn() -> None:

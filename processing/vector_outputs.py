@@ -1,6 +1,6 @@
-"""The output of an algorithm that makes a layer to draw in: fewer formats than polygons have.
+"""Outputs of polygons that are not GeoJSON by default, as the provider's are.
 
-GeoJSON loses the field of an empty layer, and others cannot be edited in QGIS.
+QGIS asks the provider for formats, which knows nothing of a single output; so these ask themselves.
 """
 
 from __future__ import annotations
@@ -16,33 +16,46 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile"}
-"""GDAL's name of each format, by the ending of the file; the first is proposed."""
+GEOPACKAGE = "gpkg"
+DRIVERS = {f".{GEOPACKAGE}": "GPKG", ".shp": "ESRI Shapefile"}
+"""Formats to draw in, by the ending of the file: GDAL's names of them."""
 
 
-class DrawableOutput(QgsProcessingParameterVectorDestination):
-    """A destination for polygons whose Save dialog offers `DRIVERS` alone.
+class GeoPackageOutput(QgsProcessingParameterVectorDestination):
+    """A destination for polygons that somebody will edit: GeoPackage first.
 
-    QGIS asks the provider for formats, which knows nothing of a single output. Models hold copies
-    of parameters, so `clone` makes one of this kind.
+    Models hold copies of parameters, so `clone` makes one of this kind.
     """
 
-    def __init__(self, name: str, label: str) -> None:
-        super().__init__(name, label, QgsProcessing.SourceType.TypeVectorPolygon)
+    def __init__(self, name: str, label: str, optional: bool = False) -> None:
+        polygons = QgsProcessing.SourceType.TypeVectorPolygon
+        super().__init__(name, label, polygons, None, optional, True)
 
     def clone(self) -> QgsProcessingParameterDefinition:
         """Return a copy."""
-        copy = DrawableOutput(self.name(), self.description())
+        copy = type(self)(self.name(), self.description())
         copy.fromVariantMap(self.toVariantMap())
         return copy
 
     def supportedOutputVectorLayerExtensions(self) -> list[str]:
         """Return the endings that the Save dialog offers."""
-        return [ending[1:] for ending in DRIVERS]
+        others = super().supportedOutputVectorLayerExtensions()
+        return [GEOPACKAGE, *(each for each in others if each != GEOPACKAGE)]
 
     def defaultFileExtension(self) -> str:
         """Return the ending of a temporary file, and of a name without one."""
-        return next(iter(DRIVERS))[1:]
+        return GEOPACKAGE
+
+
+class DrawableOutput(GeoPackageOutput):
+    """A destination for an empty layer to draw in: `DRIVERS` alone.
+
+    GeoJSON loses the field of an empty layer, and others cannot be edited in QGIS.
+    """
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """Return the endings that the Save dialog offers."""
+        return [ending[1:] for ending in DRIVERS]
 
     def isSupportedOutputValue(self, value: Any, context: QgsProcessingContext) -> tuple[bool, str]:
         """Return whether a layer to draw in can be written there, and else why not."""
