@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
@@ -28,7 +29,7 @@ from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.models import model_card, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.engine.verbs import predict, tile, train
+from deepseg_qgis.engine.verbs import polygonize, predict, tile, train
 from deepseg_qgis.errors import RasterError, VectorError
 from deepseg_qgis.jobs import RasterSource
 from tests.engine.conftest import NORTH_UP, UTM
@@ -49,7 +50,8 @@ def make(tmp_path):
         options = {key: about.pop(key) for key in list(about) if key in ("nodata", "photometric")}
         profile = {"count": len(array), "height": array.shape[1], "width": array.shape[2]}
         driver = {".png": "PNG", ".gif": "GIF", ".bmp": "BMP"}.get(path.suffix, "GTiff")
-        place = {"crs": UTM, "transform": NORTH_UP}
+        moved = Affine.translation(about.pop("moved", 0), 0)
+        place = {"crs": UTM, "transform": NORTH_UP @ moved}
         with rasterio.open(
             path, "w", driver=driver, dtype=array.dtype, **profile, **place, **options
         ) as dataset:
@@ -465,3 +467,49 @@ def test_chips_mean_the_same_in_every_program(make, make_layer, tmp_path):
         kinds = [values_of(each)[0] for each in (source, RasterSource(str(path), "", "chip"))]
         names = [[(band.name, band.colour) for band in kind.bands] for kind in kinds]
         assert names[0] == names[1]
+
+
+def test_a_mosaic_of_two_palettes_is_one_picture(make, said):
+    west = make(INDEX[None, :, :50], "west.tif", TABLE)
+    order = RNG.permutation(60)
+    permuted = np.empty_like(TABLE)
+    permuted[order] = TABLE
+    east = make(order[INDEX[None, :, 50:]].astype(np.uint8), "east.tif", permuted, moved=50)
+    with opened([west, east], said[0]) as rasters:
+        mosaic = as_mosaic(alike(rasters, rasters[0].kind, "Training", said[0]))
+        assert np.array_equal(mosaic.read(mosaic.grid.window).values, RGB)
+
+
+def test_a_scale_that_is_set_later_is_another_meaning(make):
+    """What is beside the raster is none of its files, but an interrupted run must not go on."""
+    source = make(RGB)
+    with Raster(source) as raster:
+        before = raster.meaning
+    aux(source, "<Offset>-40</Offset>")
+    with Raster(source) as raster:
+        assert raster.meaning != before
+        assert raster.kind.dtype == "float32"
+
+
+def aux(source, inside):
+    text = f'<PAMDataset><PAMRasterBand band="1">{inside}</PAMRasterBand></PAMDataset>'
+    Path(f"{source.path}.aux.xml").write_text(text)
+
+
+def test_probabilities_are_their_stored_numbers(make, model, tmp_path):
+    plain = make(RGB, "plain.tif", photometric="RGB")
+    path = model(values_of(plain)[0])
+    probabilities = str(tmp_path / "p.tif")
+    found, again = tmp_path / "found.gpkg", tmp_path / "again.gpkg"
+    predict.run(
+        example_jobs.predict_job(
+            plain, path, found, tile_size_px=96, output_probabilities=probabilities
+        ),
+        Control(),
+    )
+    source = RasterSource(probabilities, "", "p.tif")
+    aux(source, "<Scale>0.00392156862745098</Scale>")  # as somebody may set it to see shares
+    job = jobs.PolygonizeJob(source, None, 0.0, 0.0, "plain", str(again), None)
+    polygonize.run(job, Control())
+    shapes = [geopandas.read_file(each).sort_values("id").geometry for each in (found, again)]
+    assert shapes[0].to_wkb().tolist() == shapes[1].to_wkb().tolist()

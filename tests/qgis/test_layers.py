@@ -399,6 +399,26 @@ def test_a_raster_travels_with_the_crs_of_its_layer(
     assert "UTM zone 44N" in engine.job["raster"]["crs_wkt"]
 
 
+LOCAL = 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize(
+    ("wkt", "epsg", "georeferenced"), [(LOCAL, None, False), ("", None, False), ("", 32645, True)]
+)
+def test_a_local_crs_travels_and_is_no_place_for_a_geojson(
+    run: Run, raster: Callable[..., str], wkt: str, epsg: int | None, georeferenced: bool
+) -> None:
+    from osgeo import gdal
+    from qgis.core import QgsRasterLayer
+
+    path = raster(epsg=epsg)
+    if wkt:
+        gdal.Open(path, gdal.GA_Update).SetProjection(wkt)
+    scene = QgsRasterLayer(path, "scene")
+    assert raster_layers.is_georeferenced(scene) == georeferenced
+    assert ("Local Coordinates (m)" in raster_layers.raster_source(scene).crs_wkt) == bool(wkt)
+
+
 def test_relative_paths_become_absolute(
     run: Run,
     engine: Any,
