@@ -61,10 +61,22 @@ def good_files(rng: random.Random) -> list[dict]:
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": packed}, "iscrowd": 1},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": plain}},
         {"bbox": [3, 4, 5.5, 6.5]},
+        {"segmentation": [[[1, 1], [20, 1], [20, 20]], [[3, 3]], {"x": 1}], "bbox": [1, 1, 9, 9]},
+        {"segmentation": [{"size": [HEIGHT, WIDTH], "counts": packed}, [0, 0, 5, 0, 5, 5]]},
+        {"segmentation": {"size": [WIDTH, HEIGHT], "counts": packed}, "bbox": [3, 5, 57, 35]},
+        {"segmentation": {"size": [HEIGHT // 2, WIDTH // 2], "counts": [0, HEIGHT * WIDTH // 4]}},
+        {"segmentation": [[0.1, 0.1, 0.5, 0.1, 0.5, 0.5]], "bbox": [0.1, 0.1, 0.4, 0.4]},
+        {"segmentation": str([[1, 1, 20, 1, 20, 20]]), "area": 180.5},
+        {"bbox": [20, 20, 9, 5, 0.7]},
+        {"bbox": [20, 20, 9, -5], "attributes": {"rotation": 30}},
+        {"bbox": [1, 1, 9, 1, 9, 9, 1, 9], "category_id": None},
     ]
-    image = {"id": 1, "file_name": "scene.png", "width": WIDTH, "height": HEIGHT}
+    side = rng.choice([1, 1, 2, 0.5])
+    size = {"width": int(WIDTH * side), "height": int(HEIGHT * side)}
+    name = rng.choice(["scene.png", "cb0618f6-scene.tif", "x%20scene.png", "a-scene_mask.tif.png"])
+    image = {"id": 1, "file_name": name, **size}
     rows = [{"id": i, "image_id": 1, "category_id": 2, **each} for i, each in enumerate(shapes)]
-    names = [{"id": 2, "name": "house"}]
+    names = [{"id": 2, "name": "house", "color": [1, 2, 3]}]
     whole = {"info": {"x": [1]}, "images": [image], "annotations": rows, "categories": names}
     return [whole, *({**whole, "annotations": [row]} for row in rows)]
 

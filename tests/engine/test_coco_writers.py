@@ -271,7 +271,9 @@ def test_boxes_of_every_kind(coco: Any) -> None:
 
 
 def test_small_angles_of_a_file_are_radians(coco: Any) -> None:
-    run = coco([{"bbox": [120, 60, 40, 20, np.pi / 2]}, {"bbox": [120, 60, 40, 20, -0.1]}])
+    turned = [np.pi / 2, -0.1, float("nan"), float("inf"), None]
+    run = coco([{"bbox": [120, 60, 40, 20, angle]} for angle in turned])
+    assert len(run.frame) == 2
     assert run.boxes()[0] == pytest.approx([110, 40, 130, 80])
     assert "in radians" in run.warnings
 

@@ -140,8 +140,9 @@ class Survey:
         )
 
     def _add_angle(self, angle: float) -> None:
-        self._angles[0] = max(self._angles[0], abs(angle))
-        self._angles[1] = max(self._angles[1], float(angle != round(angle)))
+        if math.isfinite(angle):
+            self._angles[0] = max(self._angles[0], abs(angle))
+            self._angles[1] = max(self._angles[1], float(angle != round(angle)))
 
     def _add_area(self, annotation: Mapping[str, Any], segmentation: list[Any]) -> None:
         """Note how many times the area of its outline an annotation states."""
