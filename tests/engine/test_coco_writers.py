@@ -340,6 +340,13 @@ def test_names_that_are_no_text(coco: Any, name: Any, expected: str) -> None:
     assert run.frame["category"].tolist() == [expected]
 
 
+def test_names_read_in_a_wrong_encoding_are_mended(coco: Any) -> None:
+    broken = "Gebäude – alt".encode().decode("cp1252")
+    run = coco([{"segmentation": [RING]}], categories=[{"id": 1, "name": broken}])
+    assert run.frame["category"].tolist() == ["Gebäude – alt"]
+    assert "wrong encoding" in run.warnings
+
+
 def test_annotations_without_a_category_are_kept(coco: Any) -> None:
     rows = [
         {"segmentation": [RING], "category_id": None},

@@ -19,6 +19,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.coco_images import CocoImage, ImageEntry, on_rasters
 from deepseg_qgis.engine.exchange.coco_reading import Reading, Survey
 from deepseg_qgis.engine.exchange.coco_values import Key, key_of, whole
+from deepseg_qgis.engine.exchange.file_names import mended_letters
 from deepseg_qgis.engine.exchange.imported import Place, clean_name, is_colour
 from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.exchange.scales import Size
@@ -110,6 +111,7 @@ class _Found:
         self.categories: dict[Key, list[str]] = {}
         self.colours: dict[str, str] = {}
         self.images: list[ImageEntry] = []
+        self.mended = Sample()
         self.ids = array("q")
         self.survey = Survey()
 
@@ -140,6 +142,11 @@ class _Found:
         """Write what cannot be used into the log."""
         for what, sample in self.useless.items():
             control.warn(f"Left out: {what}: {sample.count:,} ({sample}).")
+        if self.mended.count:
+            control.warn(
+                "Category names of which letters were read in a wrong encoding, mended: "
+                f"{self.mended.count:,} ({self.mended})."
+            )
         for key, names in self.categories.items():
             if len(names) > 1:
                 control.warn(
@@ -155,6 +162,10 @@ class _Found:
             self.useless["categories without an id"].add(name or element)
             return
         names = self.categories.setdefault(key, [])
+        mended = mended_letters(name)
+        if mended is not None:
+            self.mended.add(f"{name} = {mended}")
+            name = clean_name(mended)
         name = name or clean_name(str(key)) or "unnamed"
         if name not in names:
             names.append(name)

@@ -113,13 +113,24 @@ def _decoded(name: str) -> list[str]:
         texts += [unquote(text) for text in texts] + [unquote(unquote(name))]
     if ESCAPED.search(name):
         texts.append(ESCAPED.sub(lambda match: chr(int(match[1], 16)), name))
-    if not name.isascii():
-        for encoding in MISREAD_AS:
-            try:
-                texts.append(name.encode(encoding).decode("utf-8"))
-            except UnicodeError:
-                continue
-    return texts
+    mended = mended_letters(name)
+    return texts if mended is None else [*texts, mended]
+
+
+def mended_letters(text: str) -> str | None:
+    """Return a text that was UTF-8 and read as something else; None if it was not.
+
+    >>> mended_letters("Stra\u00c3\u0178e") == "Stra\u00dfe", mended_letters("Stra\u00dfe")
+    (True, None)
+    """
+    if text.isascii():
+        return None
+    for encoding in MISREAD_AS:
+        try:
+            return text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return None
 
 
 def _stripping(pattern: re.Pattern[str]) -> Callable[[str], str]:
