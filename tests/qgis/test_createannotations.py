@@ -70,7 +70,7 @@ def test_it_opens_in_users_scripts(
         assert layer.schema["properties"]["category"].startswith("str")
         assert layer.schema["geometry"] in ("Polygon", "MultiPolygon")
         assert (layer.crs.to_epsg(), len(layer)) == (32645, 0)
-    frame = geopandas.read_file(tmp_path / name)
+    frame = geopandas.read_file(tmp_path / name, layer="annotations")
     assert (list(frame.columns), frame.crs.to_epsg()) == (["category", "geometry"], 32645)
 
 

@@ -17,6 +17,8 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.antimeridian import near_grid
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.geometry.local_crs import are_one_plane
+from deepseg_qgis.engine.geometry.neighbourhood import near
 from deepseg_qgis.engine.geometry.projections import Geometries, World
 from deepseg_qgis.engine.geometry.repair import hulls, repair
 from deepseg_qgis.errors import VectorError, counted
@@ -153,7 +155,18 @@ def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
 
 
 def placed(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
-    """Return valid polygons in pixel coordinates; those the projection cannot take are empty."""
+    """Return valid polygons in pixel coordinates, without what lies continents away.
+
+    Those that the projection cannot take are empty.
+    """
+    if crs is None or grid.crs is None or are_one_plane(crs, grid.crs) or World.of(grid.crs):
+        return _in_pixels(geometries, crs, grid)
+    square = np.array([box(grid.window)], dtype=object)
+    place = shapely.total_bounds(grid.to_crs(square, grid.crs))
+    return _in_pixels(near(geometries, crs, place, grid.crs), crs, grid)
+
+
+def _in_pixels(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
     world = None if grid.crs is None else World.of(grid.crs)
     if world is not None:
         moved = near_grid(geometries, crs, grid, world)
@@ -172,7 +185,7 @@ def require_touching(annotations: Annotations, rasters: list[Raster]) -> None:
     if any(len(annotations.on(raster)[1]) for raster in rasters):
         return
     raster = rasters[0]
-    there = shapely.total_bounds(placed(annotations.geometries, annotations.crs, raster.grid))
+    there = shapely.total_bounds(_in_pixels(annotations.geometries, annotations.crs, raster.grid))
     raise VectorError(
         f"No polygon of '{annotations.layer.name}' lies on {raster.name}: counted in the raster's "
         f"pixels the polygons span columns {there[0]:.0f} to {there[2]:.0f} and rows "

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pyproj
 import shapely
+from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import layers, vectors
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane, is_local
 from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.neighbourhood import near
 from deepseg_qgis.engine.geometry.projections import (
     Geometries,
     World,
@@ -48,11 +50,13 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
                 f"Layer '{job.polygons.name}': {counted(repaired, 'invalid feature')} repaired, "
                 f"{counted(int((~usable).sum()), 'feature')} without a usable polygon left out."
             )
-        aoi = _aoi(job.aoi, crs) if job.aoi else None
-        if aoi is not None:
+        whole = None
+        if job.aoi is not None:
+            place = shapely.total_bounds(shapes[usable]) if usable.any() else np.full(4, np.nan)
+            aoi, whole = _aoi(job.aoi, crs, place)
             shapes, usable = _cut(shapes, usable, aoi, job.polygons, control)
         control.progress(0.4, "Measuring")
-        table = _table(job.polygons, features, shapes, usable, crs, aoi, control)
+        table = _table(job.polygons, features, shapes, usable, crs, whole, control)
         vectors.write_table(path, table, FIELDS)
         outputs.place(job.output)
         if html:
@@ -90,22 +94,19 @@ def _table(
     shapes: Geometries,
     usable: np.ndarray,
     crs: pyproj.CRS | None,
-    aoi: shapely.Geometry | None,
+    aoi_m2: float | None,
     control: Control,
 ) -> Table:
     areas, perimeters = area_and_perimeter_m(shapes[usable], crs)
     if np.isnan(areas).any():
         control.warn(f"Areas in square metres are not known: {_no_areas(layer.name, crs)}")
-    whole = None
-    if aoi is not None:
-        whole = float(area_and_perimeter_m(np.array([aoi], dtype=object), crs)[0][0])
     categories = np.array(features.columns["category"], dtype=object)[usable].tolist()
     if layer.category_field is None:
         categories = [layer.name] * len(categories)
     sources = np.array(features.columns["source"], dtype=object)[usable].tolist()
     summary = Summary()
     summary.add(sources, categories, areas, perimeters)
-    return summary.table(whole)
+    return summary.table(aoi_m2)
 
 
 def _no_areas(name: str, crs: pyproj.CRS | None) -> str:
@@ -120,23 +121,38 @@ def _no_areas(name: str, crs: pyproj.CRS | None) -> str:
     )
 
 
-def _aoi(source: VectorSource, crs: pyproj.CRS | None) -> shapely.Geometry:
-    """Return the AOI as one geometry in the polygons' CRS."""
+def _aoi(
+    source: VectorSource, crs: pyproj.CRS | None, place: NDArray[np.float64]
+) -> tuple[shapely.Geometry, float]:
+    """Return the AOI as one geometry in the polygons' CRS, and its size in m² (NaN if unknown).
+
+    ``place`` is where the polygons lie; of an AOI that reaches far around it only that matters.
+    """
     geometries, usable, _ = repair(layers.read_features(source).geometries)
     if not usable.any():
         raise VectorError(
             f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
             "one, or leave the area empty."
         )
-    area = geometries[usable]
+    whole = geometries[usable]
     own = layers.crs_of(source)
-    if own is not None and crs is not None and not are_one_plane(own, crs):
-        project, world = projection(own, crs), World.of(crs)
-        tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
-        if world is None:
-            moved = reprojected(area, project, tolerance)
-        else:
-            moved = in_world(area, project, tolerance, Poles(project, projection(crs, own), world))
-        area, usable, _ = repair(moved)
-        area = area[usable]
-    return shapely.union_all(area)
+    if own is None or crs is None or are_one_plane(own, crs):
+        area = shapely.union_all(whole)
+        return area, _size_m2(area, crs)
+    project, world = projection(own, crs), World.of(crs)
+    tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
+    reached = whole
+    if world is None:
+        reached = near(whole, own, place, crs)
+        moved = reprojected(reached, project, tolerance)
+    else:
+        moved = in_world(whole, project, tolerance, Poles(project, projection(crs, own), world))
+    parts, usable, _ = repair(moved)
+    area = shapely.union_all(parts[usable])
+    if reached is whole:
+        return area, _size_m2(area, crs)
+    return area, _size_m2(shapely.union_all(whole), own)
+
+
+def _size_m2(area: shapely.Geometry, crs: pyproj.CRS | None) -> float:
+    return float(area_and_perimeter_m(np.array([area], dtype=object), crs)[0][0])
