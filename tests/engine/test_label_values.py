@@ -191,6 +191,50 @@ def test_masks_whose_names_disagree_keep_their_own(
     assert found.areas_px() == {"roof": 100.0, "lawn": 100.0, "tree": 200.0}
 
 
+def write_masks(folder: Path, squares: dict[str, tuple[int, int]], value: int = 255) -> Path:
+    """Write a mask of 30 × 40 px for each name, set in 5 px from a row and a column on."""
+    folder.mkdir()
+    for name, (row, column) in squares.items():
+        mask = np.zeros((30, 40), np.uint8)
+        mask[row : row + 5, column : column + 5] = value
+        Image.fromarray(mask).save(folder / name)
+    return folder
+
+
+def test_a_mask_for_each_category_of_a_raster(
+    imported: Any, make_raster: Any, tmp_path: Path
+) -> None:
+    rasters = [make_raster(np.zeros((1, 30, 40), np.uint8), name=f"Scene_{n}.tif") for n in (1, 2)]
+    squares = {
+        "scene-1_Flat Roof.png": (0, 0),
+        "scene-1_road_mask.png": (0, 0),
+        "road_scene-2.png": (9, 9),
+    }
+    found = imported("mask_folder", write_masks(tmp_path / "masks", squares), rasters)
+    rows = zip(found.frame["source"], found.frame["category"], strict=True)
+    assert sorted(rows) == [
+        ("Scene_1.tif", "Flat Roof"),
+        ("Scene_1.tif", "road"),
+        ("Scene_2.tif", "road"),
+    ]
+    assert found.frame.groupby("source")["id"].agg(lambda ids: ids.is_unique).all()
+    assert "3 masks" in found.warnings
+
+
+def test_a_mask_for_each_object_of_a_raster(
+    imported: Any, make_raster: Any, tmp_path: Path
+) -> None:
+    rasters = [make_raster(np.zeros((1, 30, 40), np.uint8), name="scene.tif")]
+    squares = {f"scene_mask_{i}.png": (3 * i, 3 * i) for i in range(4)}
+    folder = write_masks(tmp_path / "masks", squares)
+    found = imported("mask_folder", folder, rasters)
+    assert sorted(found.frame["id"]) == [0, 1, 2, 3]
+    assert set(found.frame["category"]) == {"masks"}
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(folder / "scene.png")
+    found = imported("mask_folder", folder, rasters)
+    assert found.areas_px() == {"masks": 1200.0}, "a mask of the raster's own name is the mask"
+
+
 @pytest.mark.parametrize("form", ["coco", "mask_folder"])
 def test_a_data_set_comes_back_with_names_colours_and_ground(
     imported: Any, make_raster: Any, make_layer: Any, tmp_path: Path, form: str

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +102,13 @@ class Piece:
     ids: Sequence[int | None]
     categories: Sequence[str]
     iscrowd: Sequence[int | None]
+
+    def renumbered(self, first_id: int, number: int | None) -> Piece:
+        """Return the polygons with other ids: ``number``, or counted from ``first_id``."""
+        if number is None and first_id == 0:
+            return self
+        ids = [number if i is None or number is not None else i + first_id for i in self.ids]
+        return replace(self, ids=ids)
 
     def features(self, crs: pyproj.CRS | None) -> Features:
         """Return the polygons in ``crs``, or where their raster has none in its coordinates."""

@@ -57,11 +57,12 @@ class LabelNaming:
 
 
 def named(
-    surveyed: Sequence[Surveyed], values: str, category: str, control: Control
+    surveyed: Sequence[Surveyed], values: str, categories: Sequence[str], control: Control
 ) -> LabelNaming:
     """Return what all values mean; what was not said is told.
 
-    ``values`` are as in `ImportAnnotationsJob`, ``category`` is that of masks and objects.
+    ``values`` are as in `ImportAnnotationsJob`, ``categories`` those of masks and objects, one for
+    each label raster.
 
     Raises:
         ParameterError: ``values`` is unknown.
@@ -76,10 +77,10 @@ def named(
     found = [each.found.without(every.voids) for each in surveyed]
     meaning = _meaning(values, every.codes, surveyed, legend, control)
     if meaning == "objects":
-        return LabelNaming(found, [Naming(None, category)] * len(found), {})
+        return LabelNaming(found, [Naming(None, each) for each in categories], {})
     if meaning == "binary":
-        names = dict.fromkeys(every.codes.tolist(), category)
-        return LabelNaming(found, [Naming(names)] * len(found), {})
+        codes = every.codes.tolist()
+        return LabelNaming(found, [Naming(dict.fromkeys(codes, c)) for c in categories], {})
     if meaning != "categories":
         raise ParameterError(f"Expected what the values mean, got {values!r}.")
     return _categories(surveyed, found, legend, numbers)

@@ -42,6 +42,7 @@ class Pairs:
     ambiguous: Sample = field(default_factory=Sample)
     changed: Sample = field(default_factory=Sample)
     guessed: Sample = field(default_factory=Sample)
+    guesses: set[int] = field(default_factory=set)
 
     def tell(self, control: Control, noun: str, whose: str) -> None:
         """Write into the log which names of pictures belong to no raster, or not clearly."""
@@ -122,6 +123,8 @@ def _settle(pairs: Pairs, raster: int, path: str, claims: list[_Claim]) -> None:
             pairs.without.add(claim.name)
         else:
             pairs.raster_of[claim.number] = raster
+            if _is_guess(top):
+                pairs.guesses.add(claim.number)
     if top[0] < 0:
         told = pairs.guessed if _is_guess(top) else pairs.changed
         told.add(f"{first[0].name} = {os.path.basename(path)}")
