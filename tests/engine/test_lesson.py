@@ -57,8 +57,16 @@ def test_features_in_several_parts_are_warned_of(taught):
     two = shapely.MultiPolygon([ground(10, 40, 20, 50), ground(40, 40, 50, 50)])
     _, texts = taught([*ROW, two], ["house"] * 8)
     (warning,) = [text for text in texts if "several parts" in text]
-    assert warning.startswith("1 feature(s) of 'house'")
+    assert warning.startswith("Polygons of 'house' in several parts: 1. Each")
     assert "Multipart to singleparts" in warning
+
+
+def test_polygons_smaller_than_a_pixel_are_warned_of(taught):
+    _, texts = taught([*ROW, ground(10, 40, 10.4, 40.9)], ["house"] * 8)
+    (warning,) = [text for text in texts if "smaller than a pixel" in text]
+    assert warning.startswith("Polygons of 'house' smaller than a pixel: 1 of 8.")
+    _, texts = taught(ROW, ["house"] * 7)
+    assert not any("smaller than a pixel" in text for text in texts)
 
 
 def test_what_lies_in_the_validation_area_alone_is_named(taught):

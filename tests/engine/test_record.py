@@ -90,6 +90,17 @@ def test_hundreds_of_rasters_fit_with_and_without_crs(truth, monkeypatch):
         assert data["raster"] == "40 rasters"
 
 
+@pytest.mark.parametrize(
+    ("name", "known"), [("2024/a.tif", True), ("a.tif", True), ("ba.tif", False)]
+)
+def test_a_raster_without_crs_is_known_with_and_without_its_folder(name, known, truth):
+    then = truth(coast(100), crs=None, transform=None)
+    entries = [{**entry, "raster": "x/2024/a.tif"} for entry in footprint([then])]
+    raster = SimpleNamespace(name=name, grid=then.raster.grid)
+    share = trained_share(card_of(entries), raster, then.training)
+    assert share == pytest.approx(1.0 if known else 0.0)
+
+
 def epochs(count, categories, length=10):
     scores = {f"{number:0{length}}": 0.123456789 for number in range(categories)}
     return [

@@ -19,12 +19,14 @@ from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsFeature,
+    QgsField,
     QgsFillSymbol,
     QgsGeometry,
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
     QgsRendererCategory,
     QgsVectorLayer,
+    QgsVectorLayerJoinInfo,
 )
 from qgis.PyQt.QtCore import QByteArray, QDate, QDateTime, QVariant
 
@@ -146,6 +148,33 @@ def test_only_selected_features_arrive_if_so_asked(sent: Callable[..., Any], pro
     selected = QgsProcessingFeatureSourceDefinition(polygons.id(), True)
     assert list(sent(selected, CATEGORY_FIELD="kind")["category"]) == ["b"]
     assert len(sent(polygons)) == 3
+
+
+def test_filters_joins_and_virtual_fields_arrive(
+    sent: Callable[..., Any], project: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "parcels.gpkg"
+    frame = geopandas.GeoDataFrame(
+        {"code": [1, 2, 3]}, geometry=[shapely.box(i, 0, i + 1, 1) for i in range(3)], crs=32645
+    )
+    frame.to_file(path)
+    parcels = QgsVectorLayer(str(path), "parcels", "ogr")
+    uses = QgsVectorLayer("NoGeometry?field=key:integer&field=use:string", "uses", "memory")
+    uses.dataProvider().addFeatures(
+        [feature(uses, None, 1, "field"), feature(uses, None, 2, "pond")]
+    )
+    project.addMapLayers([parcels, uses])
+    join = QgsVectorLayerJoinInfo()
+    join.setJoinFieldName("key")
+    join.setTargetFieldName("code")
+    join.setJoinLayer(uses)
+    parcels.addJoin(join)
+    parcels.addExpressionField("'no ' || code", QgsField("label", QVariant.String))
+    joined = sent(parcels, CATEGORY_FIELD="uses_use")["category"]
+    assert joined[:2].tolist() == ["field", "pond"]
+    assert joined.isna().tolist() == [False, False, True]
+    assert parcels.setSubsetString("code > 1")
+    assert list(sent(parcels, CATEGORY_FIELD="label")["category"]) == ["no 2", "no 3"]
 
 
 def test_the_crs_that_a_layer_was_assigned_arrives(sent: Callable[..., Any], engine: Any) -> None:

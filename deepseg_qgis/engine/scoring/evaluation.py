@@ -146,6 +146,13 @@ def _trained_part(entry: Mapping[str, Any], raster: Raster) -> shapely.Geometry 
         crs = pyproj.CRS.from_wkt(entry["crs"]) if entry["crs"] else None
     except (KeyError, TypeError, ValueError, shapely.GEOSException, pyproj.exceptions.CRSError):
         return None
-    if not are_comparable(crs, raster.grid.crs) and entry.get("raster") != raster.name:
+    if not are_comparable(crs, raster.grid.crs) and not _may_be(entry.get("raster"), raster.name):
         return None
     return placed(np.array([shape], dtype=object), crs, raster.grid)[0]
+
+
+def _may_be(name: object, other: str) -> bool:
+    """Whether two names may be of one raster: beside its namesakes it gets folders in front."""
+    return isinstance(name, str) and (
+        f"/{name}".endswith(f"/{other}") or other.endswith(f"/{name}")
+    )

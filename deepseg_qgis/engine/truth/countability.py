@@ -28,7 +28,8 @@ TELL_ALL = "the task 'instance' tells apart all but what you name as not counted
 class Judged:
     """What was found of one category: how many objects, the share near another, the median size.
 
-    ``in_parts`` is how many of the objects are in several parts.
+    ``in_parts`` is how many of the objects are in several parts, ``tiny`` how many are smaller than
+    a pixel.
     """
 
     category: Category
@@ -36,6 +37,7 @@ class Judged:
     near_share: float
     median_px: float
     in_parts: int = 0
+    tiny: int = 0
 
     def countable(self, tile_size_px: int) -> bool:
         """Whether its objects are to be told apart, unless the user says otherwise."""
@@ -163,7 +165,8 @@ def _judged(truths: Sequence[GroundTruth], category: Category, number: int) -> J
     count = len(sizes)
     median = float(np.median(sizes)) if count else 0.0
     in_parts = sum(int((shapely.get_num_geometries(part) > 1).sum()) for part in parts)
-    return Judged(category, count, near / count if count else 0.0, median, in_parts)
+    tiny = int((sizes < 1.0).sum())
+    return Judged(category, count, near / count if count else 0.0, median, in_parts, tiny)
 
 
 def _on_labelled_ground(truth: GroundTruth, number: int) -> Geometries:

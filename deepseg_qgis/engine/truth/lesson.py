@@ -171,9 +171,15 @@ def _countable(
         control.log(f"{each.text}: {kept} ({why}).")
         if is_counted and each.in_parts:
             control.warn(
-                f"{each.in_parts} feature(s) of '{each.category.name}' have several parts. Each "
+                f"Polygons of '{each.category.name}' in several parts: {each.in_parts:,}. Each "
                 "counts as one object, and none will ever be found as one: run 'Multipart to "
                 "singleparts' if the parts are objects of their own."
+            )
+        if each.tiny:
+            control.warn(
+                f"Polygons of '{each.category.name}' smaller than a pixel: {each.tiny:,} of "
+                f"{each.objects:,}. Their ground counts mostly as background. Train on a raster of "
+                "higher resolution, or check the CRS of the layer."
             )
     asked = "chosen from the annotations" if by_annotations else "as asked for"
     control.log(f"Task: {countability.task_of(result)}, {asked}.")
