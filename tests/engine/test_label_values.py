@@ -191,6 +191,37 @@ def test_masks_whose_names_disagree_keep_their_own(
     assert found.areas_px() == {"roof": 100.0, "lawn": 100.0, "tree": 200.0}
 
 
+@pytest.mark.parametrize(
+    ("file_name", "text", "palette"),
+    [
+        (
+            "labelmap.txt",
+            "# label:color_rgb:parts:actions\nbackground:0,0,0::\nDach:255,0,0::\n",
+            0,
+        ),
+        ("labelmap.txt", "Dach:255,0,0::\n", 1),
+        ("../class_dict.csv", "name,r,g,b\nDach,255,0,0\n", 0),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, Dach\n2, lawn\n", 1),
+    ],
+)
+def test_lists_beside_the_masks_name_their_values(
+    imported: Any, make_raster: Any, tmp_path: Path, file_name: str, text: str, palette: int
+) -> None:
+    scene = make_raster(np.zeros((1, 20, 20), np.uint8), name="scene.tif")
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    values = np.zeros((20, 20), np.uint8)
+    values[:5], values[10:] = 1, 2
+    mask = Image.fromarray(values)
+    mask.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
+    (mask if palette else mask.convert("RGB")).save(folder / "scene.png")
+    (folder / file_name).write_text(text)
+    found = imported("mask_folder", folder, [scene])
+    assert found.areas_px()["Dach"] == 100.0
+    assert len(found.areas_px()) == 2
+    assert {"name": "Dach", "colour": "#ff0000"} in found.result["categories"]
+
+
 def write_masks(folder: Path, squares: dict[str, tuple[int, int]], value: int = 255) -> Path:
     """Write a mask of 30 × 40 px for each name, set in 5 px from a row and a column on."""
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import label_rasters
+from deepseg_qgis.engine.exchange.label_lists import label_list_near
 from deepseg_qgis.engine.exchange.label_names import (
     NAMESPACE,
     Legend,
@@ -26,12 +28,13 @@ Numbers = Mapping[int, int | None]
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What one label raster holds and says about itself."""
+    """What one label raster holds and says about itself; ``list_path`` names its values."""
 
     found: Found
     legend: Legend
     lossy: bool
     in_colours: bool
+    list_path: str = ""
 
 
 def survey(label: Raster, control: Control) -> Surveyed:
@@ -40,11 +43,15 @@ def survey(label: Raster, control: Control) -> Surveyed:
     Raises:
         RasterError: it holds no labels.
     """
-    legend = Legend(colours=dict(label.colours))
+    listed = label_list_near(os.path.dirname(label.source.path))
+    in_colours = label.bands == 3
+    names = listed.names(label.colours, in_colours)
+    legend = Legend(dict(names), dict(label.colours))
     legend.add(legend_of_tags(label.tags(NAMESPACE)))
     legend.add(legend_beside(label.source.path))
     found = label_rasters.survey(label, control)
-    return Surveyed(found, legend, label_rasters.is_lossy(label), label.bands == 3)
+    list_path = listed.path if names else ""
+    return Surveyed(found, legend, label_rasters.is_lossy(label), in_colours, list_path)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ def named(
         ParameterError: ``values`` is unknown.
         VectorError: there are too many categories.
     """
+    for path in sorted({each.list_path for each in surveyed} - {""}):
+        control.log(f"Names of categories come from {path}.")
     every = NOTHING
     for each in surveyed:
         every = every.joined(each.found)
