@@ -298,6 +298,15 @@ def test_per_cent_is_told_by_the_areas_only(coco: Any) -> None:
     assert run.boxes()[0] == [10, 10, 20, 20]
 
 
+def test_boxes_of_two_corners_are_told_by_the_areas(coco: Any) -> None:
+    corners = [{"bbox": [100, 50, 140, 70], "area": 800}, {"bbox": [10, 10, 30, 40], "area": 600}]
+    run = coco(corners)
+    assert run.boxes() == [[100, 50, 140, 70], [10, 10, 30, 40]]
+    assert "two corners" in run.warnings
+    run = coco([{**each, "area": each["bbox"][2] * each["bbox"][3]} for each in corners])
+    assert run.boxes()[1] == [10, 10, 40, 50]
+
+
 def test_ids_of_merged_files(coco: Any) -> None:
     images = [
         IMAGE,

@@ -66,7 +66,7 @@ class _Reader:
     def __init__(self, tables: CocoTables, tally: Tally, category: str) -> None:
         self._tables, self._tally, self._category = tables, tally, category
         self._next_id = tables.next_id
-        self._met: dict[int, set[bytes]] = {}
+        self._met: set[int | bytes] = set()
 
     def read(self, element: object, title: str) -> tuple[Place, Row]:
         """Return where an annotation lies, and what it holds.
@@ -128,12 +128,13 @@ class _Reader:
             if number not in self._tables.repeated_ids:
                 return number
             place, geometry, category = content
-            same = hashlib.sha256(f"{place}\n{category}\n".encode() + geometry.wkb).digest()
-            met = self._met.setdefault(number, set())
-            if same in met:
+            text = f"{number}\n{place}\n{category}\n".encode()
+            same = hashlib.blake2b(text + geometry.wkb, digest_size=16).digest()
+            if same in self._met:
                 raise UnusableShape("that the file holds twice")
-            met.add(same)
-            if len(met) == 1:
+            is_first = number not in self._met
+            self._met |= {same, number}
+            if is_first:
                 return number
             self._tally.doubt(["with an id that another one has, which get a new one"], title)
         self._next_id += 1

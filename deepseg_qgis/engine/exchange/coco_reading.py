@@ -35,11 +35,15 @@ ImageSize = Callable[[Key], tuple[int, int] | None]
 
 @dataclass(frozen=True)
 class Reading:
-    """What coordinates count: pixels (None), or so many to the whole image; and an angle's unit."""
+    """What coordinates count: pixels (None), or so many to the whole image; and an angle's unit.
+
+    With ``corners`` boxes are two corners, x and y by turns, not one and a size.
+    """
 
     outlines: float | None = None
     boxes: float | None = None
     radians: bool = False
+    corners: bool = False
 
     def outline_scale(self, height: int, width: int) -> tuple[float, float]:
         """Return what takes x and y of outlines to pixels."""
@@ -62,7 +66,11 @@ class Reading:
     def guesses(self) -> list[str]:
         """Return what was concluded, for the log."""
         units = {SHARES: "0 to 1", PERCENT: "0 to 100 (per cent)"}
-        return [
+        corners = (
+            "The areas that the file states say that its boxes are two corners (x, y, x, y), not a "
+            "corner and a size as COCO has them: they are read so. Check on the map that they fit."
+        )
+        return [corners] * self.corners + [
             f"All {what} of the file count from {units[unit]}: they are read as shares of their "
             "image, not as pixels. Check on the map that they lie where they should."
             for what, unit in (("outlines", self.outlines), ("boxes", self.boxes))
@@ -116,6 +124,8 @@ class Survey:
     _boxes: _Extent = field(default_factory=_Extent)
     _areas: list[tuple[Key, float]] = field(default_factory=list)
     _angles: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    _sizes: int = 0
+    _corners: int = 0
 
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Look at an annotation."""
@@ -128,6 +138,8 @@ class Survey:
                 self._boxes.add(box[:4] if len(box) == 5 else box)
             if len(box) == 5:
                 self._add_angle(number_of(box[4]) or 0.0)
+            elif len(box) == 4 and not segmentation:
+                self._add_box_area(box, number_of(annotation.get("area")))
 
     def reading(self, size_of: ImageSize) -> Reading:
         """Return how the numbers are meant; ``size_of`` gives an image's width and height."""
@@ -137,12 +149,23 @@ class Survey:
             self._outlines.unit(percent),
             self._boxes.unit(percent),
             radians=bool(odd) and largest <= 2.0 * math.pi + 1e-6,
+            corners=self._corners > self._sizes,
         )
 
     def _add_angle(self, angle: float) -> None:
         if math.isfinite(angle):
             self._angles[0] = max(self._angles[0], abs(angle))
             self._angles[1] = max(self._angles[1], float(angle != round(angle)))
+
+    def _add_box_area(self, box: list[Any], area: float | None) -> None:
+        """Count whether a stated area is that of a corner and a size, or of two corners."""
+        a, b, c, d = (number_of(value) for value in box)
+        if not area or a is None or b is None or c is None or d is None:
+            return
+        as_size = math.isclose(c * d, area, rel_tol=AREAS_AGREE)
+        as_corners = c > a and d > b and math.isclose((c - a) * (d - b), area, rel_tol=AREAS_AGREE)
+        self._sizes += as_size and not as_corners
+        self._corners += as_corners and not as_size
 
     def _add_area(self, annotation: Mapping[str, Any], segmentation: list[Any]) -> None:
         """Note how many times the area of its outline an annotation states."""

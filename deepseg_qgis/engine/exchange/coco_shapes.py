@@ -103,6 +103,8 @@ def _of_box(box: object, rotation: float, reading: Reading, scale: tuple[float, 
     values[:4] *= (*scale, *scale)
     x, y, width, height = values[:4].tolist()
     doubts: tuple[str, ...] = ()
+    if reading.corners and len(values) == 4:
+        width, height = width - x, height - y
     if len(values) == 5:
         x, y = x - width / 2.0, y - height / 2.0
         rotation = reading.clockwise_degrees(float(values[4]))
