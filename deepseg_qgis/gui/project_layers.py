@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
 
@@ -25,13 +26,15 @@ def rasters_alike(project: QgsProject) -> list[QgsRasterLayer]:
     ]
     chosen = [layer for layer in files if _is_shown(layer, project)] or files
     kinds = Counter(map(_kind, chosen))
-    usual = max(kinds, key=lambda kind: (kind[0] >= PICTURE_BANDS, kinds[kind], kind), default=None)
+    usual = max(
+        kinds, key=lambda kind: (kind[0] >= PICTURE_BANDS, kinds[kind], kind[0]), default=None
+    )
     return [layer for layer in chosen if _kind(layer) == usual]
 
 
-def _kind(layer: QgsRasterLayer) -> tuple[int, int]:
+def _kind(layer: QgsRasterLayer) -> tuple[int, Any]:
     """Return the number of bands and their type."""
-    return layer.bandCount(), int(layer.dataProvider().dataType(1))
+    return layer.bandCount(), layer.dataProvider().dataType(1)
 
 
 def annotation_layer(project: QgsProject, active: QgsMapLayer | None) -> QgsVectorLayer | None:
