@@ -62,6 +62,7 @@ class Destinations:
         """
         asked = self._asked(name)
         if not asked:
+            self.expect_no_layer(asked)
             return None
         if "dbname=" in asked or asked.startswith("memory:"):
             raise OutputError(
@@ -103,6 +104,15 @@ class Destinations:
         waiting = self._context.layersToLoadOnCompletion()
         if asked != path and asked in waiting:
             waiting[path] = waiting.pop(asked)
+            self._context.setLayersToLoadOnCompletion(waiting)
+
+    def expect_no_layer(self, path: str) -> None:
+        """Have QGIS not load a layer that is not made, which it would call an error.
+
+        Batch runs have it wait for every output of the table, also for those that are left empty.
+        """
+        waiting = self._context.layersToLoadOnCompletion()
+        if waiting.pop(path, None) is not None:
             self._context.setLayersToLoadOnCompletion(waiting)
 
 

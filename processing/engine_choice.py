@@ -6,6 +6,7 @@ import os
 
 from deepseg_qgis.processing.engine_client import EngineProgram
 from deepseg_qgis.processing.engine_environment import chosen_python, engine_variables
+from qgis import utils
 from qgis.core import QgsSettings
 
 import deepseg_qgis
@@ -21,7 +22,7 @@ NO_ENGINE = (
 
 
 def find_engine() -> EngineProgram:
-    """Return the engine that the user has.
+    """Return the engine that the user has; in the desktop it yields to QGIS's window.
 
     Raises:
         EngineMissing: there is none.
@@ -37,4 +38,5 @@ def find_engine() -> EngineProgram:
             "in Settings > Options > Processing > Providers > DeepSeg."
         )
     launch = os.path.join(os.path.dirname(os.path.abspath(deepseg_qgis.__file__)), "launch.py")
-    return EngineProgram(python, launch, engine_variables(os.environ))
+    in_desktop = utils.iface is not None
+    return EngineProgram(python, launch, engine_variables(os.environ), yielding=in_desktop)

@@ -44,11 +44,15 @@ class EngineDetails(Exception):  # noqa: N818 - the cause of an error, never rai
 
 @dataclass(frozen=True)
 class EngineProgram:
-    """Which Python runs the engine, the script that is its door, and its environment."""
+    """Which Python runs the engine, the script that is its door, and its environment.
+
+    A ``yielding`` one lets other programs go first, such as the desktop that waits for it.
+    """
 
     python: str
     launch: str
     environment: Mapping[str, str]
+    yielding: bool = False
 
     def command(self, job_file: str) -> list[str]:
         """Return the command line: isolated, UTF-8 everywhere, nothing kept in buffers."""
@@ -100,7 +104,13 @@ def _started(program: EngineProgram, job_file: str, meanwhile: Callable[[], None
     # not in the job's folder, which an orphaned engine must be able to delete
     folder = os.path.dirname(os.path.dirname(job_file))
     try:
-        return ProcessTree(program.command(job_file), program.environment, folder, meanwhile)
+        return ProcessTree(
+            program.command(job_file),
+            program.environment,
+            folder,
+            meanwhile,
+            yielding=program.yielding,
+        )
     except OSError as error:
         raise EngineMissing(
             f"The engine's Python {program.python} could not be started ({error.strerror}). Run "

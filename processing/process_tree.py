@@ -21,6 +21,9 @@ LONGEST_LINE = 1 << 20
 
 POLL_S = 0.01
 
+NICENESS = 10
+"""Of a program that yields: beside one of 0 it gets a tenth of the processor."""
+
 LAST_WAIT_S = 10.0
 """For a killed process to vanish; one that hangs in the kernel is left to it."""
 
@@ -33,7 +36,7 @@ class ProcessTree:
     """A started program and its descendants; a context manager that leaves none of them behind.
 
     Standard input, output and error are pipes of bytes. ``meanwhile`` is called again and again
-    while the killed program vanishes.
+    while the killed program vanishes. With ``yielding`` the processor serves other programs first.
 
     Raises:
         OSError: the program cannot be started.
@@ -45,8 +48,11 @@ class ProcessTree:
         environment: Mapping[str, str],
         folder: str,
         meanwhile: Callable[[], None] = nothing,
+        *,
+        yielding: bool = False,
     ) -> None:
         self._meanwhile = meanwhile
+        priority = "BELOW_NORMAL_PRIORITY_CLASS" if yielding else "NORMAL_PRIORITY_CLASS"
         self._job = _WindowsJob() if os.name == "nt" else None
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             list(command),
@@ -56,8 +62,11 @@ class ProcessTree:
             env=dict(environment),
             cwd=folder,
             start_new_session=os.name != "nt",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
+            | getattr(subprocess, priority, 0),
         )
+        if yielding and os.name != "nt":
+            _make_nice(self.process.pid)
         if self._job:
             self._job.add(self.process)
 
@@ -95,6 +104,15 @@ def read_lines(pipe: IO[bytes], take: Callable[[str], None], at_end: Callable[[]
         at_end()
 
     threading.Thread(target=read, name="deepseg-reader", daemon=True).start()
+
+
+def _make_nice(session: int) -> None:
+    """Have a program that leads its session, and all that it will start, yield to others."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PGRP, session, NICENESS)
+    # Linux may share the processor among sessions, and weighs them by a niceness of their own
+    with contextlib.suppress(OSError), open(f"/proc/{session}/autogroup", "w") as autogroup:
+        autogroup.write(str(NICENESS))
 
 
 def wait_until(

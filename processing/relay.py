@@ -14,10 +14,11 @@ from deepseg_qgis.events import Epoch, Event, Log, Progress
 LOG_TAB = "DeepSeg"
 """The tab of QGIS's message log that takes what is too long for the dialog."""
 
-NEXT_AFTER_S = 2.0
-REPEATED_AFTER_S = 20.0
-"""QGIS writes every progress text into its log, so those of one stage of the work, which differ in
-their numbers alone, come rarely."""
+TEXT_EVERY_S = 2.0
+RARELY_S = 20.0
+RARER = 300.0
+"""QGIS writes every progress text into its log. So the texts of one stage of the work, which differ
+in their numbers alone, become rarer after so many of them: at most every 20 s in a long run."""
 
 NUMBERS = re.compile(r"[\d.,]+")
 
@@ -31,7 +32,9 @@ class Relay:
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
         self._stage = ""
+        self._started = time.monotonic()
         self._said = float("-inf")
+        self._best_score = 0.0
         self._second = 0
         self._lines = 0
         self._left_out = 0
@@ -50,7 +53,8 @@ class Relay:
         if isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, Epoch):
-            self._feedback.pushInfo(epoch_line(event))
+            self._feedback.pushInfo(epoch_line(event, self._best_score))
+            self._best_score = max(self._best_score, event.validation_score or 0.0)
         elif isinstance(event, Log) and self._has_room():
             warning = event.level == "warning"
             (self._feedback.pushWarning if warning else self._feedback.pushInfo)(event.text)
@@ -64,7 +68,8 @@ class Relay:
     def _progress(self, event: Progress) -> None:
         self._feedback.setProgress(100.0 * event.fraction)
         now, stage = time.monotonic(), NUMBERS.sub("0", event.text)
-        wait = NEXT_AFTER_S if stage != self._stage else REPEATED_AFTER_S
+        rarely = min(RARELY_S, max(TEXT_EVERY_S, (now - self._started) / RARER))
+        wait = rarely if stage == self._stage else TEXT_EVERY_S
         if event.text and now - self._said >= wait:
             self._stage, self._said = stage, now
             self._feedback.setProgressText(event.text + time_left(event.seconds_left))
@@ -81,19 +86,25 @@ class Relay:
 
 def time_left(seconds: float | None) -> str:
     """Return the time left as people say it, in brackets; '' while it is unknown."""
-    if seconds is None:
-        return ""
-    if seconds < 50:
-        return f" (about {max(5, 5 * round(seconds / 5))} s left)"
+    return "" if seconds is None else f" (about {duration(seconds)} left)"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in as few digits as a forecast deserves."""
     minutes = round(seconds / 60)
+    if seconds < 50:
+        return f"{max(5, 5 * round(seconds / 5))} s"
     if minutes < 60:
-        return f" (about {max(1, minutes)} min left)"
-    hours, rest = divmod(minutes, 60)
-    return f" (about {hours} h {rest} min left)" if rest else f" (about {hours} h left)"
+        return f"{max(1, minutes)} min"
+    hours, tens = divmod(round(seconds / 600), 6)
+    if hours < 10:
+        return f"{hours} h {10 * tens} min" if tens else f"{hours} h"
+    hours = round(seconds / 3600)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} days"
 
 
-def epoch_line(epoch: Epoch) -> str:
-    """Return one line about a finished epoch."""
+def epoch_line(epoch: Epoch, best_before: float = 0.0) -> str:
+    """Return one line about a finished epoch; ``best_before`` is the best score before it."""
     parts = [f"loss {epoch.train_loss:.3f}"] if epoch.train_loss is not None else []
     if epoch.validation_loss is not None:
         parts.append(f"validation loss {epoch.validation_loss:.3f}")
@@ -105,8 +116,15 @@ def epoch_line(epoch: Epoch) -> str:
             + (f" ({each})" if len(known) > 1 else "")
         )
     parts.append(f"{epoch.seconds:.0f} s")
-    kept = " - kept so far" if epoch.kept else ""
-    return f"Epoch {epoch.epoch} of {epoch.epochs}: {', '.join(parts)}{kept}"
+    return f"Epoch {epoch.epoch} of {epoch.epochs}: {', '.join(parts)}{_kept(epoch, best_before)}"
+
+
+def _kept(epoch: Epoch, best_before: float) -> str:
+    if not epoch.kept:
+        return ""
+    if epoch.validation_score is None or epoch.validation_score >= best_before:
+        return " - kept so far"
+    return f" - kept: close to the best score ({best_before:.3f}), and trained for longer"
 
 
 def tell_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:

@@ -120,19 +120,24 @@ class _TimeLeft:
 
     SETTLED_S = 2.0
     MEMORY_S = 30.0
+    FORESIGHT = 100.0
+    """No forecast reaches further than so many times what was seen: the first steps are slow."""
 
     def __init__(self) -> None:
         self._marks: list[tuple[float, float]] = []
+        self._started: float | None = None
 
     def seconds_left(self, now: float, fraction: float) -> float | None:
         """Return the seconds left, or None while it is too early to tell."""
+        self._started = now if self._started is None else self._started
         self._marks.append((now, fraction))
         while len(self._marks) > 2 and now - self._marks[1][0] > self.MEMORY_S:
             self._marks.pop(0)
         start, done = self._marks[0]
         if now - start < self.SETTLED_S or fraction <= done:
             return None
-        return (1.0 - fraction) * (now - start) / (fraction - done)
+        left = (1.0 - fraction) * (now - start) / (fraction - done)
+        return left if left <= self.FORESIGHT * (now - self._started) else None
 
 
 class _Budget:
