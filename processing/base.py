@@ -45,6 +45,12 @@ GROUPS = ("Prepare", "Train", "Evaluate", "Predict", "Analyse", "Models")
 TAGS = "segmentation,deep learning,machine learning,AI,neural network,orthophoto,aerial,satellite"
 """What people type into the toolbox's search field for any of the algorithms."""
 
+THINGS = (
+    "building,house,roof,tree,crown,forest,vegetation,crop,field,road,water,land cover,vehicle,"
+    "solar panel,instance,object"
+)
+"""What people look for in pictures: tags of the algorithms that learn it and find it."""
+
 Definitions = list[QgsProcessingParameterDefinition]
 Styles = dict[str, Optional[Style]]
 

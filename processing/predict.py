@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.base import THINGS, Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import (
@@ -42,9 +42,8 @@ class Predict(EngineAlgorithm):
     GROUP = "Predict"
     SUMMARY = "Find polygons on rasters with a trained model"
     TAGS = (
-        "detect,detection,extract,classify,classification,find,recognise,"
-        "inference,apply model,model,count,building,tree,house,roof,crown,"
-        "field,road,land cover,instance,object"
+        "detect,detection,extract,classify,classification,find,recognise,inference,apply model,"
+        f"model,count,{THINGS}"
     )
     HELP = """
     Applies a model to rasters and writes what it finds as polygons.

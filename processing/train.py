@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.base import THINGS, Definitions, EngineAlgorithm, Styles
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.inputs import Inputs
 from deepseg_qgis.processing.parameters import (
@@ -40,10 +40,7 @@ class Train(EngineAlgorithm):
     TITLE = "Train a model"
     GROUP = "Train"
     SUMMARY = "Learn to find what your polygons show"
-    TAGS = (
-        "learn,model,fit,detect,classify,classification,U-Net,supervised,"
-        "building,tree,house,roof,crown,field,road,land cover,instance,object"
-    )
+    TAGS = f"learn,model,fit,detect,classify,classification,U-Net,supervised,{THINGS}"
     HELP = """
     Learns from polygons that you drew over one or more rasters, and writes a model file that
     'Predict' can apply to other ground.
