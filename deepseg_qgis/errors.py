@@ -23,10 +23,21 @@ CONTRACT: standard library only; runs on Python 3.9.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 MOST_LISTED = 20
 """So many names a message lists."""
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, getattr(errno, "ETXTBSY", 26))
+MISSING = (errno.ENOENT, errno.ENOTDIR)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+UNREACHABLE = (
+    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.ENETUNREACH),
+    *(getattr(errno, name, errno.EIO) for name in ("ESTALE", "EHOSTDOWN", "EREMOTEIO")),
+)
+"""What the operating system calls a full disk, and so on, on one system or another."""
 
 
 class DeepSegError(Exception):
@@ -89,6 +100,32 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ``plural`` is for nouns that do not form it with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def os_message(error: OSError) -> str:
+    """Return which file the operating system could not use, why, and what to do now."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    file, reason = " or ".join(names) or "A file", error.strerror or str(error)
+    if error.errno in NO_ROOM:
+        disk = f"for {file}" if names else "on the disk"
+        return f"There is no room {disk} ({reason}). Free some space and run it again."
+    if error.errno in DENIED:
+        return (
+            f"{file} cannot be read or written ({reason}). Check its permissions, and whether "
+            "another program has it open."
+        )
+    if error.errno in MISSING:
+        return f"{file} is not there ({reason}). Check the path, and that its drive is connected."
+    if error.errno in TOO_MANY:
+        return (
+            f"Too many files are open ({reason}). Choose fewer layers, or close other programs, "
+            "and run it again."
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{file} has too long a name ({reason}). Choose a shorter one."
+    if error.errno in UNREACHABLE:
+        return f"{file} cannot be reached ({reason}). Check its drive or network connection."
+    return f"{file} cannot be used ({reason}). Check the file and its drive, and run it again."
 
 
 def by_name(kind: str, message: str) -> DeepSegError:

@@ -35,7 +35,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped
+from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped, os_message
 from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
 
@@ -249,11 +249,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             raise QgsProcessingException(str(error)) from error
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise QgsProcessingException(
-                f"The temporary folder {QgsProcessingUtils.tempFolder()} cannot be used "
-                f"({error.strerror or error}). Make room on its disk, or choose another one under "
-                "Settings > Options > Processing > General."
-            ) from error
+            raise QgsProcessingException(_about_file(error)) from error
 
     def _paint(
         self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
@@ -275,3 +271,14 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if isinstance(value, (int, float)) and math.isfinite(value):
                 results[name] = value
         return results
+
+
+def _about_file(error: OSError) -> str:
+    """Return what to tell the user: the temporary folder's files have names that nobody knows."""
+    folder = QgsProcessingUtils.tempFolder()
+    if not str(error.filename or "").startswith(folder):
+        return os_message(error)
+    return (
+        f"The temporary folder {folder} cannot be used ({error.strerror or error}). Make room on "
+        "its disk, or choose another one under Settings > Options > Processing > General."
+    )

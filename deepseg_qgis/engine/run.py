@@ -7,7 +7,6 @@ means that the parent is gone), and whatever threads a verb starts.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import platform
@@ -20,7 +19,8 @@ from typing import Any, TextIO
 
 from deepseg_qgis import __version__, events, jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.errors import DeepSegError
+from deepseg_qgis.engine.faults import is_memory, is_systems
+from deepseg_qgis.errors import NO_ROOM, TOO_MANY, DeepSegError, os_message
 
 VERBS = {
     "demoscene": "deepseg_qgis.engine.verbs.demoscene",
@@ -93,17 +93,17 @@ def _explained(error: Exception) -> events.Error:
             "(deepseg:setupengine) with 'Make it anew' switched on.",
             details,
         )
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_memory(error):
         return events.Error(
             "ResourceError",
             "The memory was not enough. Use a smaller batch or tile size, or a smaller AOI, or "
             "close other programs, and run it again.",
             details,
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return events.Error(
-            "ResourceError", f"The disk is full ({error}). Make room and run it again.", details
-        )
+    if isinstance(error, OSError) and is_systems(error):
+        scarce = error.errno in NO_ROOM + TOO_MANY
+        kind = "ResourceError" if scarce else "DeepSegError"
+        return events.Error(kind, os_message(error), details)
     return events.Error(
         "DeepSegError",
         f"DeepSeg met something it did not expect: {type(error).__name__}: {error}. Please report "

@@ -15,7 +15,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference import conversion, devices, pipeline, windows
-from deepseg_qgis.engine.inference.backend import probabilities
+from deepseg_qgis.engine.inference.backend import CompilationError, probabilities
 from deepseg_qgis.engine.inference.choosing import Choice
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.decided import decided
@@ -149,6 +149,36 @@ def test_what_does_not_convert_is_run_by_torch_and_said(model, raster, monkeypat
     assert isinstance(engine, TorchEngine)
     assert "no such step" in told.texts[0]
     assert "torch runs it" in told.texts[0]
+
+
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_openvino(model, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    place = str(tmp_path / "cache" / "networks")
+    monkeypatch.setattr("deepseg_qgis.engine.inference.cache.cache_folder", lambda: place)
+    control = Told()
+    assert isinstance(engine_of(model, "float32", control), TorchEngine)
+    (text,) = [text for text in control.texts if "torch runs it" in text]
+    assert str(tmp_path / "cache") in text
+    assert "cannot be run with OpenVINO" not in text
+
+
+def test_only_what_openvino_cannot_compile_falls_back(model, raster, monkeypatch):
+    control = Told()
+    inference = Inference(model, Settings("cpu", "float32"), control)
+
+    def failing(error):
+        def fail(_height, _width):
+            raise error
+
+        return fail
+
+    for error in (RuntimeError("bad_alloc"), RuntimeError("of something else")):
+        monkeypatch.setattr(inference._plain, "backend", failing(error))
+        with pytest.raises(RuntimeError, match=str(error)):
+            inference.prepared(raster, whole(raster))
+    monkeypatch.setattr(inference._plain, "backend", failing(CompilationError("no word for it")))
+    inference.prepared(raster, whole(raster))
+    assert any("cannot be run with OpenVINO (no word for it)" in text for text in control.texts)
 
 
 def test_a_broken_cache_entry_is_made_again(model, tmp_path, monkeypatch):

@@ -437,3 +437,21 @@ def test_a_prediction_is_painted_in_the_models_colours(
     details.postProcessor().postProcessLayer(layer, context, QgsProcessingFeedback())
     assert [each.symbol().color().name() for each in layer.renderer().categories()] == ["#ff0000"]
     assert 'value="house"' in (tmp_path / "p.qml").read_text()
+
+
+def test_a_file_that_cannot_be_used_is_not_blamed_on_the_temporary_folder(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from deepseg_qgis.processing import base
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/share/houses.gpkg")
+
+    monkeypatch.setattr(base, "run_job", denied)
+    words = r"^/share/houses.gpkg cannot be read or written \(Permission denied\)\. Check its"
+    with pytest.raises(QgsProcessingException, match=words):
+        run("predict", INPUT=[raster()], MODEL=model)

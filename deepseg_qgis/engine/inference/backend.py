@@ -15,6 +15,10 @@ Result = Callable[[], NDArray[np.uint8]]
 until `Backend.in_flight` more batches were started."""
 
 
+class CompilationError(Exception):
+    """OpenVINO cannot run a network on this computer."""
+
+
 class Backend(Protocol):
     """Runs windows of one size, ``batch_size`` at a time, ``in_flight`` batches at once."""
 

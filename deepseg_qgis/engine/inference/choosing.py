@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.faults import is_memory, is_systems, reason
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import cache, converting, devices
@@ -21,7 +22,7 @@ from deepseg_qgis.engine.inference.cache import Entry, NetworkCache
 from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.instances.finder import Telling
 from deepseg_qgis.engine.models.model_file import ModelFile
-from deepseg_qgis.errors import DeepSegError, ParameterError
+from deepseg_qgis.errors import DeepSegError, ParameterError, os_message
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 LEAST_AGREEMENT = 0.99
@@ -86,16 +87,19 @@ class Choice:
             return self._openvino("auto" if self._precision == "int8" else self._precision)
         except DeepSegError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a converter says, torch can run it
-            return self.fallen_back(error)
+        except Exception as error:
+            if is_memory(error):
+                raise
+            return self.fallen_back(error)  # whatever a converter says, torch can run it
 
     def fallen_back(self, error: Exception) -> Engine:
         """Return torch's engine, saying in the log why."""
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        self._control.warn(
-            f"This network cannot be run with OpenVINO ({reason}), so torch runs it: slower, with "
-            "the same result."
+        why = (
+            f"The network cannot be prepared for OpenVINO. {os_message(error)} Until then torch"
+            if isinstance(error, OSError) and is_systems(error)
+            else f"This network cannot be run with OpenVINO ({reason(error)}), so torch"
         )
+        self._control.warn(f"{why} runs it: slower, with the same result.")
         return self.torch_engine()
 
     def torch_engine(self) -> Engine:
@@ -126,9 +130,14 @@ class Choice:
             entry = self._quantised(raster, area)
         except DeepSegError:
             raise
-        except Exception as error:  # noqa: BLE001 - as above
-            self._control.warn(f"int8 does not work for this network ({error}).")
-            entry = None
+        except Exception as error:
+            if is_memory(error):
+                raise
+            if isinstance(error, OSError) and is_systems(error):
+                self._control.warn(f"int8 cannot be prepared. {os_message(error)}")
+            else:
+                self._control.warn(f"int8 does not work for this network ({reason(error)}).")
+            return plain
         agreement = float(entry.about["agreement"]) if entry else 0.0
         objects = self._model.card.objects
         least = LEAST_OBJECT_AGREEMENT if objects else LEAST_AGREEMENT

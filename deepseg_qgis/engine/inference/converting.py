@@ -24,6 +24,7 @@ def convert(path: str, control: Control) -> None:
 
     Raises:
         DeepSegError: what is wrong with the model.
+        OSError: the cache cannot be written.
         RuntimeError: the network cannot be converted.
         Stopped: the user asked to.
     """
@@ -60,17 +61,22 @@ def run(path: str) -> int:
         Choice(model_file.read(path), "cpu", "float32", None, Control()).convert()
     except Exception as error:  # noqa: BLE001 - it is raised again in the parent
         kind = type(error).__name__ if isinstance(error, DeepSegError) else ""
-        sys.stderr.write("\n" + json.dumps({"kind": kind, "message": str(error)}) + "\n")
+        told: dict[str, object] = {"kind": kind, "message": str(error)}
+        if isinstance(error, OSError):
+            told["system"] = [error.errno, error.strerror, error.filename]
+        sys.stderr.write("\n" + json.dumps(told) + "\n")
         return 1
     return 0
 
 
 def _what_went_wrong(said: str) -> Exception:
     """Return the error that the last line of a child tells; else the line itself."""
-    last = (said.strip().splitlines() or ["the converter died"])[-1]
+    last = (said.strip().splitlines() or ["the converter died, perhaps for want of memory"])[-1]
     try:
         told = json.loads(last)
         kind, message = str(told["kind"]), str(told["message"])
+        if "system" in told:
+            return OSError(*told["system"])
     except (ValueError, KeyError, TypeError):
         return RuntimeError(last)
     return by_name(kind, message) if kind else RuntimeError(message)

@@ -8,13 +8,13 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import windows
-from deepseg_qgis.engine.inference.backend import Backend, Engine
+from deepseg_qgis.engine.inference.backend import Backend, CompilationError, Engine
 from deepseg_qgis.engine.inference.choosing import Choice
 from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.inference.windows import Layout
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.model_file import ModelFile
-from deepseg_qgis.errors import DeepSegError, ParameterError
+from deepseg_qgis.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Inference:
         layout = self._layout(engine, raster, area)
         try:
             backend = engine.backend(layout.height, layout.width)
-        except DeepSegError:
-            raise
-        except RuntimeError as error:  # OpenVINO compiles a network only now
+        except CompilationError as error:  # OpenVINO compiles a network only now
             engine = self._plain = self._choice.fallen_back(error)
             layout = self._layout(engine, raster, area)
             backend = engine.backend(layout.height, layout.width)

@@ -10,8 +10,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.faults import is_memory, reason
 from deepseg_qgis.engine.files.rasters import Pixels
-from deepseg_qgis.engine.inference.backend import Result
+from deepseg_qgis.engine.inference.backend import CompilationError, Result
 
 STREAMS = {"float32": 1, "bfloat16": 2, "int8": 2}
 """So many windows are computed side by side, each on its share of the processor: threads that wait
@@ -63,10 +64,20 @@ class OpenVinoEngine:
         self._last: OpenVinoBackend | None = None
 
     def backend(self, height: int, width: int) -> OpenVinoBackend:
-        """Return what runs windows of this size; asked again for the same, the same."""
+        """Return what runs windows of this size; asked again for the same, the same.
+
+        Raises:
+            CompilationError: OpenVINO cannot run the network on this computer.
+            RuntimeError: the memory is not enough.
+        """
         if self._last is None or self._last.size != (height, width):
             self._last = None  # its memory is given back first
-            self._last = self._compiled(height, width)
+            try:
+                self._last = self._compiled(height, width)
+            except RuntimeError as error:
+                if is_memory(error):
+                    raise
+                raise CompilationError(reason(error)) from error
         return self._last
 
     def _compiled(self, height: int, width: int) -> OpenVinoBackend:
