@@ -370,6 +370,10 @@ EDGES = tuple(named(f"B{i}", 0.001 * wave) for i, wave in ((5, 705), (6, 740), (
         ((named("near infrared"), R), (R, named("NIR band")), (1, 0)),
         ((named("x"), named("y")), (named("y"), named("z")), None),
         ((R, G, B), (R, G), None),
+        ((R, G, B), tuple(map(named, ("B04", "B03", "B02"))), (0, 1, 2)),
+        ((R, G, B), tuple(map(named, ("r", "G", "b"))), (0, 1, 2)),
+        (tuple(map(named, ("VV", "VH"))), tuple(map(named, ("VH", "VV"))), (1, 0)),
+        (tuple(map(named, ("SR_B2", "SR_B3"))), tuple(map(named, ("B03", "Band 2"))), (1, 0)),
         (
             tuple(map(named, ("Band 1 - red", "Band 2 - green", "Band 3 - blue"))),
             tuple(map(named, ("Band 1 - blue", "Band 2 - green", "Band 3 - red"))),

@@ -144,9 +144,9 @@ def _colour_of(wavelength: float | None) -> str:
 def _colour_in(name: str) -> str:
     """Return the one colour that a name tells; '' where there is none, or more than one."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    if text.strip() in SINGLE_LETTERS:
+        return SINGLE_LETTERS[text.strip()]
     words = re.findall(r"[^\W\d_]+", text)
-    if len(words) == 1 and words[0] in SINGLE_LETTERS:
-        return SINGLE_LETTERS[words[0]]
     colours = _colours_of(words)
     return colours.pop() if len(colours) == 1 else ""
 
