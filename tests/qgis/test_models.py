@@ -39,12 +39,24 @@ CHAIN: dict[str, dict[str, Any]] = {
         "AOI": ("demoscene", "TEST_AOI"),
     },
     "statistics": {"INPUT": ("predict", "OUTPUT"), "AOI": ("demoscene", "TEST_AOI")},
+    "predict_nothing": {
+        "INPUT": ("demoscene", "OUTPUT"),
+        "MODEL": ("train", "OUTPUT"),
+        "THRESHOLD": 1.0,
+    },
+    "statistics_nothing": {
+        "INPUT": ("predict_nothing", "OUTPUT"),
+        "CATEGORY_FIELD": "category",
+        "AOI": ("demoscene", "TEST_AOI"),
+    },
 }
+"""By the id of the algorithm, and what tells two of one apart."""
 FINAL = {
     "train": ("OUTPUT", "OUTPUT_VALIDATION"),
     "evaluate": ("OUTPUT_HTML",),
     "predict": ("OUTPUT",),
     "statistics": ("OUTPUT",),
+    "statistics_nothing": ("OUTPUT",),
 }
 """Which outputs are the model's own."""
 
@@ -61,7 +73,7 @@ def defaults(algorithm: Any) -> dict[str, Any]:
 def built() -> QgsProcessingModelAlgorithm:
     model = QgsProcessingModelAlgorithm("chain", "tests")
     for name, values in CHAIN.items():
-        child = QgsProcessingModelChildAlgorithm(f"deepseg:{name}")
+        child = QgsProcessingModelChildAlgorithm(f"deepseg:{name.partition('_')[0]}")
         child.setChildId(name)
         for parameter, value in (defaults(child.algorithm()) | values).items():
             source = (
@@ -126,3 +138,7 @@ def test_the_chain_runs_from_its_file(
     assert 0.0 <= children["evaluate"]["PQ"] <= 1.0
     assert children["evaluate"]["COUNT_ERROR"] >= -1.0
     assert children["statistics"]["COUNT"] <= children["predict"]["COUNT"]
+    assert children["predict_nothing"]["COUNT"] == 0
+    assert children["statistics_nothing"]["COUNT"] == children["statistics_nothing"]["AREA_M2"] == 0
+    head = Path(files["statistics:OUTPUT"]).read_text().splitlines()[0]
+    assert Path(files["statistics_nothing:OUTPUT"]).read_text().splitlines() == [head]
