@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Optional
@@ -15,11 +14,11 @@ from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.engine_choice import find_engine
 from deepseg_qgis.processing.engine_client import (
     Listener,
-    make_private_folder,
     run_job,
 )
 from deepseg_qgis.processing.inputs import ChosenLayers, Inputs
 from deepseg_qgis.processing.layer_files import files_being_edited
+from deepseg_qgis.processing.private_folders import PrivateFolder, parent_folder
 from deepseg_qgis.processing.relay import Relay, tell_details
 from deepseg_qgis.processing.styles import Painter, Style, save_style
 from deepseg_qgis.processing.translation import tr
@@ -32,6 +31,7 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingParameterDefinition,
     QgsProcessingUtils,
+    QgsSettings,
     QgsVectorLayer,
 )
 
@@ -160,7 +160,8 @@ class EngineAlgorithm(DeepSegAlgorithm):
     """How long the engine may take to end after Stop."""
 
     _folder = ""
-    """Private to a run, in QGIS's temporary folder; holds the job and the streamed layers."""
+    """Private to a run; holds the job, the streamed layers, and the engine's large files."""
+    _private: PrivateFolder | None = None
 
     def job(self, inputs: Inputs, destinations: Destinations) -> Job:
         """Return what the engine is asked to do."""
@@ -203,7 +204,8 @@ class EngineAlgorithm(DeepSegAlgorithm):
         """Open the layers; QGIS calls this in its main thread."""
         super().prepareAlgorithm(parameters, context, feedback)
         with self._explaining(feedback):
-            self._folder = make_private_folder(QgsProcessingUtils.tempFolder())
+            self._private = PrivateFolder(_parent_folder())
+            self._folder = self._private.path
             self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
         return True
 
@@ -221,7 +223,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             result = self._run(job, feedback)
             if result.partial:
                 feedback.pushWarning(self.kept_on_stop(destinations.paths, result.values))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
         self._paint(result.values, destinations.paths, context)
         return self._outputs(result.values, destinations.paths)
 
@@ -238,17 +240,21 @@ class EngineAlgorithm(DeepSegAlgorithm):
         finally:
             relay.finish()
 
+    def _remove_folder(self) -> None:
+        if self._private is not None:
+            self._private.remove()
+
     @contextlib.contextmanager
     def _explaining(self, feedback: QgsProcessingFeedback) -> Iterator[None]:
         """Turn an error into QGIS's own, its message alone, and leave nothing behind."""
         try:
             yield
         except DeepSegError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove_folder()
             tell_details(error, feedback)
             raise QgsProcessingException(str(error)) from error
         except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove_folder()
             raise QgsProcessingException(_about_file(error)) from error
 
     def _paint(
@@ -273,9 +279,15 @@ class EngineAlgorithm(DeepSegAlgorithm):
         return results
 
 
+def _parent_folder() -> str:
+    """Return where runs have their folders; a folder that was chosen in QGIS is taken."""
+    chosen = QgsSettings().value("Processing/Configuration/TEMP_PATH2", "", type=str)
+    return parent_folder(QgsProcessingUtils.tempFolder(), bool(chosen))
+
+
 def _about_file(error: OSError) -> str:
     """Return what to tell the user: the temporary folder's files have names that nobody knows."""
-    folder = QgsProcessingUtils.tempFolder()
+    folder = _parent_folder()
     if not str(error.filename or "").startswith(folder):
         return os_message(error)
     return (

@@ -10,7 +10,6 @@ import contextlib
 import os
 import queue
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
@@ -72,11 +71,6 @@ class Listener:
     stop_wanted: Callable[[], bool]
     stop_grace_s: float = 60.0
     meanwhile: Callable[[], None] = nothing
-
-
-def make_private_folder(parent: str | None = None) -> str:
-    """Return a new folder that nobody else can read, for a job and its layers."""
-    return tempfile.mkdtemp(prefix="deepseg-", dir=parent)
 
 
 def run_job(

@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -40,6 +41,7 @@ ORPHANED = 3
 
 def run(job_file: str, stream: TextIO) -> int:
     """Do the job in ``job_file``, with events to ``stream``; return the exit code."""
+    _use_folder(os.path.dirname(os.path.abspath(job_file)))
     emit = _emitter(stream)
     control = Control(emit)
     _listen(control, job_file)
@@ -54,6 +56,13 @@ def run(job_file: str, stream: TextIO) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where every error is caught
         emit(_explained(error))
         return 1
+
+
+def _use_folder(folder: str) -> None:
+    """Have temporary files written beside the job: that folder lies on a disk, and goes with it."""
+    tempfile.tempdir = folder
+    for name in ("TMPDIR", "CPL_TMPDIR", "SQLITE_TMPDIR"):  # of children, GDAL and SQLite
+        os.environ[name] = folder
 
 
 def _emitter(stream: TextIO) -> Callable[[events.Event], None]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTRACT = ("errors", "events", "jobs", "catalogue")
+CONTRACT = ("errors", "events", "jobs", "catalogue", "locks")
 WITHOUT_QGIS = (
     "engine_client",
     "engine_environment",
     "engine_setup",
     "pip_commands",
+    "private_folders",
     "process_tree",
     "python_search",
 )

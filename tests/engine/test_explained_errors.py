@@ -3,6 +3,8 @@
 import errno
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,3 +95,16 @@ def test_the_converter_tells_what_the_system_refused():
     error = converting._what_went_wrong(f"noise\n{said}\n")
     assert isinstance(error, OSError)
     assert error.filename == "/cache/a"
+
+
+def test_temporary_files_of_an_engine_lie_beside_its_job(tmp_path):
+    program = (
+        "import sys, tempfile, deepseg_qgis.engine.run as run\n"
+        "run._listen = lambda *_: None\n"
+        f"run.run({str(tmp_path / 'job.json')!r}, sys.stderr)\n"
+        "print(tempfile.gettempdir())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path)

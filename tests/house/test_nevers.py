@@ -13,7 +13,7 @@ import pytest
 
 Ran = subprocess.CompletedProcess[str]
 
-CONTRACT = ("errors.py", "events.py", "jobs.py")
+CONTRACT = ("errors.py", "events.py", "jobs.py", "locks.py")
 ENGINE_NEVERS = (
     "import qgis.core",
     "from qgis.core import QgsProject",

@@ -57,12 +57,6 @@ def test_the_job_arrives_in_a_file_of_ones_own(ask: Ask, folder: Path) -> None:
         assert stat.S_IMODE(result.values["mode"]) == 0o600
 
 
-def test_a_private_folder_is_private() -> None:
-    folder = Path(engine_client.make_private_folder())
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 or os.name != "posix"
-    folder.rmdir()
-
-
 def test_paths_may_hold_anything(heard: Heard, tmp_path: Path) -> None:
     place = tmp_path / "größe 日本 'a b' $HOME"
     place.mkdir()

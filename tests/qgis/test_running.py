@@ -401,10 +401,10 @@ def test_a_temporary_folder_without_room_is_explained(
 ) -> None:
     from deepseg_qgis.processing import base
 
-    def full(parent: str) -> str:
+    def full(parent: str) -> None:
         raise OSError(28, "No space left on device", parent)
 
-    monkeypatch.setattr(base, "make_private_folder", full)
+    monkeypatch.setattr(base, "PrivateFolder", full)
     with pytest.raises(QgsProcessingException):
         run("predict", INPUT=[raster()], MODEL=model)
     assert any("No space left on device). Make room" in text for text in feedback.all("error"))

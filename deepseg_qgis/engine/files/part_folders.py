@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from deepseg_qgis.engine.files.locks import lock
 from deepseg_qgis.errors import OutputError
+from deepseg_qgis.locks import lock
 
 OWNER = ".owner"
 OLD = ".old"

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.files.locks import open_locked
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.locks import open_locked
 
 HEAD = b"DeepSeg journal 2\n"
 RECORD = struct.Struct("<IIQI")

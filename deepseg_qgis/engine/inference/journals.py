@@ -10,10 +10,10 @@ import time
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.locks import open_locked
 from deepseg_qgis.engine.inference.cache import cache_folder
 from deepseg_qgis.engine.inference.journal import Journal
 from deepseg_qgis.errors import ResourceError
+from deepseg_qgis.locks import open_locked
 
 MOST_AGE_S = 14 * 24 * 3600
 MOST_BYTES = 5 * 10**9

@@ -78,7 +78,7 @@ Place = tuple[Segment, int, int]
 class Spool:
     """Counts what waits in memory, and moves the oldest into a file beyond a bound.
 
-    The file lies in the temporary folder, has no name there where the system allows that, and
+    The file lies in the job's folder, has no name there where the system allows that, and
     vanishes with the process. It is a few files in truth, the segments: each goes when all of it
     was read, so that the disk holds little more than what waits. Raises OSError when the disk is
     full.
