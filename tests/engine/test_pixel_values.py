@@ -343,10 +343,10 @@ def test_names_that_nobody_can_compare_are_told(make, model, tmp_path, said):
     path = model(values_of(make(RGB, "plain.tif", photometric="RGB"))[0])
     source = make(RGB, "named.tif", descriptions=("first", "second", "third"))
     predicted(source, path, tmp_path, said[0])
-    assert "called first, second, third" in " ".join(said[1])
+    assert "found first, second, third" in " ".join(said[1])
     said[1].clear()
     predicted(make(RGB, "unnamed.tif", photometric="minisblack"), path, tmp_path, said[0])
-    assert "called" not in " ".join(said[1])
+    assert "expected the bands" not in " ".join(said[1])
 
 
 R, G, B, N = (named(name) for name in ("Red", "Green", "Blue", "NIR"))

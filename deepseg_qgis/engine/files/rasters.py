@@ -54,6 +54,7 @@ class Raster:
     ``files`` are the paths that its pixels come from (none for pictures that are no file), ``grid``
     is where they lie, ``notices`` what the user should know about that. Values are what the stored
     numbers mean, by palette, scale and offset; ``stored`` asks for the numbers themselves (labels).
+    ``meaning`` is a hash of what they mean, which may change in a file beside the raster.
     ``pixels`` is given for pictures that are no file; whoever gives it closes it.
 
     Raises:
@@ -201,7 +202,6 @@ class Raster:
             self.files = tuple(each for each in dataset.files if not each.endswith(".aux.xml"))
             grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
             pixels = self._read_from(dataset, grid, control)
-        # of the stored numbers: it may change in a file beside the raster
         self.meaning = hashlib.sha256(repr(pixels.band_info).encode()).hexdigest()
         if self._stored or is_physical(pixels):
             return pixels

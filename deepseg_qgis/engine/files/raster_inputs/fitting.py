@@ -34,7 +34,7 @@ def fit(wanted: Kind, found: Kind, owner: str, name: str) -> Fit:
         raise _other_bands(wanted, found, owner, name)
     taken = Kind(tuple(found.bands[i] for i in chosen), found.dtype)
     _check_unit(wanted, taken, owner, name)
-    notices = _old_model(wanted, taken, name) + _order(wanted, found, chosen, owner, name)
+    notices = _old_model(wanted, taken, name) + _order(wanted, found, chosen, name)
     return Fit(chosen, tuple(notices))
 
 
@@ -48,7 +48,7 @@ def _old_model(wanted: Kind, taken: Kind, name: str) -> list[str]:
     ]
 
 
-def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], owner: str, name: str) -> list[str]:
+def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], name: str) -> list[str]:
     """Return notices of bands that are put in order, and of names that cannot be compared."""
     bands = [found.bands[i] for i in chosen]
     names = ", ".join(band.name for band in bands)
@@ -59,8 +59,8 @@ def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], owner: str, name:
     if len(chosen) == len(found.bands) and band_order.differ_in_name(wanted.bands, bands):
         expected = ", ".join(band.name for band in wanted.bands)
         return [
-            f"{name}: its bands are called {names}, {owner} expects {expected}. They are used in "
-            "the order of the file. Check that they show the same."
+            f"{name}: expected the bands {expected}, found {names}. They are used in the order of "
+            "the file. Check that they show the same."
         ]
     return []
 
