@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import geopandas
 import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools import mask as reference
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.exchange.pairing import paired
 from deepseg_qgis.engine.files.json_stream import elements
 from deepseg_qgis.engine.verbs import importannotations
 from deepseg_qgis.errors import VectorError
@@ -108,6 +113,42 @@ def test_a_name_that_a_program_changed_is_known_again(coco: Any, file_name: str)
     run = coco([{"segmentation": [RING]}], images, rasters=["Straße 1.tif", "Straße 2.tif"])
     assert set(run.frame["source"]) == {"Straße 1.tif"}
     assert "other.png" in run.log
+
+
+CHANGES: list[Callable[[str], str]] = [
+    lambda name: f"cb0618f6-{name}",
+    lambda name: f"{'0a' * 16}_{name}",
+    lambda name: f"images/{quote(name)}",
+    lambda name: f"{name.replace('.', '_')}.rf.{'3f' * 16}.jpg",
+    lambda name: unicodedata.normalize("NFD", name),
+    lambda name: name.upper(),
+    lambda name: f"{name}.png",
+    lambda name: f"{name.rpartition('.')[0]}_mask.png",
+    lambda name: f"C:\\maps\\{name}",
+    lambda name: name.replace(" ", "_"),
+]
+
+
+@given(
+    st.sampled_from(["scene.tif", "Straße 1.tif", "Bäume (2).png", "a-b_c.jp2", "2024-05-01.tif"]),
+    st.lists(st.sampled_from(CHANGES), max_size=3, unique=True),
+)
+def test_a_changed_name_is_never_taken_for_another(name: str, changes: list[Any]) -> None:
+    rasters = ["/x/Straße 1.tif", "/x/scene.tif", "/x/Bäume (2).png", "/x/a-b_c.jp2", "/x/s.tif"]
+    changed = name
+    for change in changes:
+        changed = change(changed)
+    found = [rasters[i] for i in paired([(0, changed)], rasters).raster_of.values()]
+    expected = [f"/x/{name}"] if f"/x/{name}" in rasters else []
+    assert found in ([], expected)
+    assert found == expected or len(changes) > 2
+
+
+def test_a_raster_may_have_the_changed_name(coco: Any) -> None:
+    names = ["my%20scene.tif", "cb0618f6-town.tif"]
+    images = [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(["my scene", "town"])]
+    run = coco([{"segmentation": [RING], "image_id": i} for i in range(2)], images, rasters=names)
+    assert run.frame["source"].tolist() == names
 
 
 def test_names_in_another_unicode_form_are_the_same(coco: Any) -> None:

@@ -24,7 +24,7 @@ MASK = (
 SUFFIX_OF_MASK = re.compile(rf"(.+?)[-_. ]{MASK}")
 PREFIX_OF_MASK = re.compile(rf"{MASK}[-_. ](.+)")
 INNER_EXTENSION = re.compile(rf"(.+)\.{PICTURE}")
-ROBOFLOW = re.compile(rf"(.+?)(?:_{PICTURE})?\.rf\.[0-9a-z]{{8,}}")
+ROBOFLOW = re.compile(rf"(.+?)(?:_{PICTURE})*\.rf\.[0-9a-z]{{8,}}")
 LONG_HASH = r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64})"
 DATE = r"(?:19|20)[0-9]{6}"
 """Eight digits that are a date are no hash: the same place in another year is another picture."""

@@ -135,14 +135,17 @@ def _is_guess(score: Score) -> bool:
 
 
 class _Rasters:
-    """The rasters by stem, as it stands and with separators alike."""
+    """The rasters by stem: as it stands, with changes undone, and with separators alike."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._trails = [trail_of(path) for path in paths]
         self._by_stem: dict[str, list[int]] = defaultdict(list)
+        self._undone: dict[str, list[int]] = defaultdict(list)
         self._loosely: dict[str, list[int]] = defaultdict(list)
         for number, (trail, _) in enumerate(self._trails):
             self._by_stem[trail[0]].append(number)
+            for stem in {other[0] for steps, other, _ in spellings(paths[number]) if steps}:
+                self._undone[stem].append(number)
             if loose(trail[0]):
                 self._loosely[loose(trail[0])].append(number)
 
@@ -153,6 +156,9 @@ class _Rasters:
             if trail[0] in self._by_stem:
                 return self._scored(self._by_stem[trail[0]], steps, trail, extension)
             spelled.append((steps, trail, extension))
+        for steps, trail, extension in spelled:
+            if trail[0] in self._undone:
+                return self._scored(self._undone[trail[0]], steps + 1, trail, extension)
         for steps, trail, extension in spelled:
             if loose(trail[0]) in self._loosely:
                 near = self._loosely[loose(trail[0])]
