@@ -41,6 +41,14 @@ def test_a_layer_without_usable_polygons_is_refused(make_layer):
         annotations.load(make_layer([None, None], ["a", "b"]), Control())
 
 
+def test_names_that_differ_in_case_alone_are_warned_of(make_layer):
+    shapes = [shapely.box(i, 0, i + 1, 1) for i in range(4)]
+    control, said = listening()
+    annotations.load(make_layer(shapes, ["House", "house", "road", "house"]), control)
+    (warning,) = said
+    assert warning.text.startswith("'House', 'house' differ in upper and lower case alone")
+
+
 COMPOSED, DECOMPOSED = "b\u00e4ume", "ba\u0308ume"
 
 

@@ -153,7 +153,7 @@ def test_an_empty_area_of_interest_is_told(verb, trained, make_layer, tmp_path):
             jobs.StatisticsJob(layer, area, str(tmp_path / "s.csv"), None), Control()
         ),
     }[verb]
-    with pytest.raises(VectorError, match="'none' is to give an area of interest"):
+    with pytest.raises(VectorError, match="The area of interest 'none' has no polygon"):
         run()
 
 

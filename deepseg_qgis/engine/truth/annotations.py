@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from unicodedata import normalize
 
@@ -21,13 +21,21 @@ from deepseg_qgis.engine.geometry.local_crs import are_one_plane
 from deepseg_qgis.engine.geometry.neighbourhood import near
 from deepseg_qgis.engine.geometry.projections import Geometries, World
 from deepseg_qgis.engine.geometry.repair import hulls, repair
-from deepseg_qgis.errors import VectorError, counted
+from deepseg_qgis.errors import VectorError, counted, listed
 from deepseg_qgis.jobs import VectorSource
 
 MOST_CATEGORIES = 254
 """Classes are stored in a byte, and 0 is background."""
 
 PLAIN_COLOUR = "#808080"
+
+REPAIRED = "with an invalid geometry repaired"
+LEFT_OUT = "without a usable geometry left out"
+UNUSABLE = (
+    f"{LEFT_OUT}; the ground around counts as unknown, neither annotated nor background. Draw "
+    "the polygons again"
+)
+"""What became of features, for the log."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,8 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
     else:
         names = np.array(features.columns["category"], dtype=object)
     named = np.array([name is not None for name in names], dtype=bool)
-    _tell(source, control, repaired, int((~usable).sum()), int((usable & ~named).sum()))
+    skipped, unnamed = int((~usable).sum()), int((usable & ~named).sum())
+    _tell(source, control, {REPAIRED: repaired, UNUSABLE: skipped, _unnamed(source): unnamed})
     keep = usable & named
     if not len(keep) and not may_be_empty:
         raise VectorError(
@@ -134,7 +143,9 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
             "category, not an identifier."
         )
     unknown = hulls(features.geometries[~usable])
-    return Annotations(source, geometries[keep], names[keep], layers.crs_of(source), unknown)
+    found = Annotations(source, geometries[keep], names[keep], layers.crs_of(source), unknown)
+    _warn_of_case(found.categories, control)
+    return found
 
 
 def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
@@ -144,14 +155,18 @@ def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:
         VectorError: the layer holds no polygon.
     """
     geometries, usable, repaired = repair(layers.read_features(source).geometries)
-    _tell(source, control, repaired, int((~usable).sum()), 0)
+    _tell(source, control, {REPAIRED: repaired, LEFT_OUT: int((~usable).sum())})
     if not usable.any():
-        raise VectorError(
-            f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
-            "one, or leave the area empty."
-        )
+        raise no_area(source)
     placed_areas = placed(geometries[usable], layers.crs_of(source), raster.grid)
     return Area.of(placed_areas).within(Area(box(raster.grid.window)))
+
+
+def no_area(source: VectorSource) -> VectorError:
+    """Return the error of a layer of areas that holds no polygon."""
+    return VectorError(
+        f"The area of interest '{source.name}' has no polygon. Draw one, or choose no area."
+    )
 
 
 def placed(geometries: Geometries, crs: pyproj.CRS | None, grid: Grid) -> Geometries:
@@ -194,16 +209,27 @@ def require_touching(annotations: Annotations, rasters: list[Raster]) -> None:
     )
 
 
-def _tell(
-    source: VectorSource, control: Control, repaired: int, skipped: int, unnamed: int
-) -> None:
-    counts = {
-        "with an invalid geometry repaired": repaired,
-        "without a usable geometry left out; the ground around it counts as unknown, neither "
-        "annotated nor background. Draw it again": skipped,
-        f"without a value in '{source.category_field}' left out; in the area of interest their "
-        "ground counts as background": unnamed,
-    }
+def _tell(source: VectorSource, control: Control, counts: Mapping[str, int]) -> None:
     for what, count in counts.items():
         if count:
             control.warn(f"Layer '{source.name}': {counted(count, 'feature')} {what}.")
+
+
+def _unnamed(source: VectorSource) -> str:
+    return (
+        f"without a value in '{source.category_field}' left out; in the area of interest their "
+        "ground counts as background"
+    )
+
+
+def _warn_of_case(categories: Sequence[Category], control: Control) -> None:
+    """Warn of categories whose names differ in nothing but case: probably they are one."""
+    alike: dict[str, list[str]] = {}
+    for category in categories:
+        alike.setdefault(category.name.casefold(), []).append(category.name)
+    for names in alike.values():
+        if len(names) > 1:
+            control.warn(
+                f"{listed(names)} differ in upper and lower case alone, and count as "
+                f"{len(names)} categories. If they are one, give them one name."
+            )

@@ -26,7 +26,8 @@ from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.geometry.round_world import Poles, in_world
 from deepseg_qgis.engine.pages import report_statistics
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
-from deepseg_qgis.errors import VectorError, counted
+from deepseg_qgis.engine.truth.annotations import no_area
+from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 
 
@@ -130,10 +131,7 @@ def _aoi(
     """
     geometries, usable, _ = repair(layers.read_features(source).geometries)
     if not usable.any():
-        raise VectorError(
-            f"The layer '{source.name}' is to give an area of interest, but has no polygon. Draw "
-            "one, or leave the area empty."
-        )
+        raise no_area(source)
     whole = geometries[usable]
     own = layers.crs_of(source)
     if own is None or crs is None or are_one_plane(own, crs):
