@@ -15,7 +15,7 @@ MOUNTS = """\
 /dev/vda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw,size=8G 0 0
 /dev/vdb1 /tmp/on\\040disk ext4 rw 0 0
-ramfs /mnt/ram ramfs rw 0 0
+ramfs /media/ram ramfs rw 0 0
 """
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps files in memory")
 
@@ -36,9 +36,9 @@ def test_a_folder_is_private_and_goes(tmp_path: Path) -> None:
         ("/tmp", True),
         ("/tmp/a/b", True),
         ("/tmpfiles", False),
-        ("/home/me", False),
+        ("/home/mapper", False),
         ("/tmp/on disk/a", False),
-        ("/mnt/ram", True),
+        ("/media/ram", True),
     ],
 )
 def test_what_takes_memory_is_known(tmp_path: Path, folder: str, memory: bool) -> None:
@@ -53,8 +53,8 @@ def test_where_the_temporary_folder_is_memory_the_cache_is_taken() -> None:
     in_memory = "/dev/shm"
     if not is_memory(in_memory):
         pytest.skip("nothing is in memory here")
-    home = {"XDG_CACHE_HOME": "/home/me/cache"}
-    assert parent_folder(in_memory, False, home) == "/home/me/cache/deepseg/temporary"
+    home = {"XDG_CACHE_HOME": "/home/mapper/cache"}
+    assert parent_folder(in_memory, False, home) == "/home/mapper/cache/deepseg/temporary"
     assert parent_folder(in_memory, True, home) == in_memory
     assert parent_folder(in_memory, False, {**home, "TMPDIR": in_memory}) == in_memory
 
