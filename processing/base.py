@@ -204,7 +204,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
         """Open the layers; QGIS calls this in its main thread."""
         super().prepareAlgorithm(parameters, context, feedback)
         with self._explaining(feedback):
-            self._private = PrivateFolder(_parent_folder())
+            self._private = PrivateFolder(runs_folder())
             self._folder = self._private.path
             self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
         return True
@@ -279,7 +279,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
         return results
 
 
-def _parent_folder() -> str:
+def runs_folder() -> str:
     """Return where runs have their folders; a folder that was chosen in QGIS is taken."""
     chosen = QgsSettings().value("Processing/Configuration/TEMP_PATH2", "", type=str)
     return parent_folder(QgsProcessingUtils.tempFolder(), bool(chosen))
@@ -287,7 +287,7 @@ def _parent_folder() -> str:
 
 def _about_file(error: OSError) -> str:
     """Return what to tell the user: the temporary folder's files have names that nobody knows."""
-    folder = _parent_folder()
+    folder = runs_folder()
     if not str(error.filename or "").startswith(folder):
         return os_message(error)
     return (

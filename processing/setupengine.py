@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
+from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions, runs_folder
 from deepseg_qgis.processing.engine_environment import (
     PIP_PREFIXES,
     engine_home,
@@ -13,6 +13,7 @@ from deepseg_qgis.processing.engine_environment import (
 )
 from deepseg_qgis.processing.engine_setup import Engine, EngineSetup, Watcher, Wish
 from deepseg_qgis.processing.parameters import advanced, choice
+from deepseg_qgis.processing.private_folders import PrivateFolder
 from deepseg_qgis.processing.window_events import WindowEvents
 from qgis.core import (
     QgsProcessingContext,
@@ -24,7 +25,7 @@ from qgis.core import (
 )
 
 import deepseg_qgis
-from deepseg_qgis.errors import DeepSegError
+from deepseg_qgis.errors import DeepSegError, os_message
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 
@@ -90,17 +91,20 @@ class SetUpEngine(DeepSegAlgorithm):
         )
         package = os.path.dirname(deepseg_qgis.__file__)
         requirements = os.path.join(package, "requirements.txt")
-        setup = EngineSetup(
-            engine_home(os.environ),
-            requirements,
-            engine_variables(os.environ, PIP_PREFIXES),
-            _watcher(feedback),
-        )
+        try:
+            place = PrivateFolder(runs_folder())
+        except OSError as error:
+            raise QgsProcessingException(os_message(error)) from error
+        # pip unpacks gigabytes there
+        variables = {**engine_variables(os.environ, PIP_PREFIXES), "TMPDIR": place.path}
+        setup = EngineSetup(engine_home(os.environ), requirements, variables, _watcher(feedback))
         try:
             engine = setup.run(wish)
             setup.prepare(engine, os.path.join(package, "launch.py"))
         except DeepSegError as error:
             raise QgsProcessingException(str(error)) from error
+        finally:
+            place.remove()
         if wish.accelerator == "cuda" and engine.versions.get("device") in ("cpu", "mps"):
             feedback.pushWarning(
                 "The engine works, but found no NVIDIA GPU. Check the graphics driver."

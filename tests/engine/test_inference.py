@@ -14,12 +14,13 @@ import torch
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
-from deepseg_qgis.engine.inference import conversion, devices, pipeline, windows
+from deepseg_qgis.engine.inference import conversion, devices, pipeline, quantisation, windows
 from deepseg_qgis.engine.inference.backend import CompilationError, probabilities
 from deepseg_qgis.engine.inference.choosing import Choice
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.decided import decided
 from deepseg_qgis.engine.inference.inference import Inference, Settings
+from deepseg_qgis.engine.inference.quantisation import samples
 from deepseg_qgis.engine.inference.torch_engine import TorchBackend, TorchEngine
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -346,3 +347,40 @@ def test_int8_tells_how_well_it_agrees(model, raster):
     again = Told()
     Inference(model, Settings("cpu", "int8"), again).prepared(raster, whole(raster))
     assert not any("calibrating" in text for text in again.texts)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(40, 40), (100, 30), (33, 300), (255, 255)])
+def test_int8_is_calibrated_on_small_rasters_too(make_raster, rows, columns):
+    with Raster(make_raster(image(rows, columns))) as raster:
+        for side in (256, 512):
+            windows = samples(raster, whole(raster), side, 12, 1)
+            assert windows
+            assert len({each.valid.shape for each in windows}) == 1
+            assert max(each.valid.sum() for each in windows) >= 0.5 * min(rows, 256) * columns
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the libraries that NNCF brings
+def test_int8_hangs_on_what_is_predicted_and_on_nothing_before(model, make_raster, monkeypatch):
+    made = []
+    quantised = quantisation.quantised
+
+    def counted(*arguments):
+        made.append(1)
+        return quantised(*arguments)
+
+    monkeypatch.setattr(quantisation, "quantised", counted)
+    control = Told()
+    inference = Inference(model, Settings("cpu", "int8"), control)
+    source = make_raster(np.concatenate([image(60, 90), image(60, 90, 7) // 2], axis=2))
+    with Raster(source) as raster:
+        left, right = Area(shapely.box(0, 0, 80, 60)), Area(shapely.box(100, 0, 180, 60))
+        alone = class_map(inference, raster, right, control).classes
+        class_map(inference, raster, left, control)
+        again = class_map(inference, raster, right, control).classes
+    assert len(made) == 2
+    assert np.array_equal(alone, again)
+    assert not any("too little data" in text for text in control.texts)
+    with Raster(make_raster(image(60, 180) // 3, name=source.name)) as raster:  # at the same place
+        class_map(inference, raster, left, control)
+    assert len(made) == 3

@@ -6,15 +6,17 @@ network that is not there yet, for GPUs, and where OpenVINO cannot.
 
 from __future__ import annotations
 
-import os
+import hashlib
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_memory, is_systems, reason
-from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import cache, converting, devices
 from deepseg_qgis.engine.inference.backend import Engine
@@ -138,11 +140,17 @@ class Choice:
             else:
                 self._control.warn(f"int8 does not work for this network ({reason(error)}).")
             return plain
-        agreement = float(entry.about["agreement"]) if entry else 0.0
+        if entry is None:
+            self._control.warn(
+                f"{raster.name} has too little data in the area to calibrate int8 on. It is not "
+                f"used: {plain.description}."
+            )
+            return plain
+        agreement = float(entry.about["agreement"])
         objects = self._model.card.objects
         least = LEAST_OBJECT_AGREEMENT if objects else LEAST_AGREEMENT
         measure = "an F1 of the objects" if objects else "a mask IoU"
-        if entry is None or agreement < least:
+        if agreement < least:
             self._control.warn(
                 f"{raster.name}: int8 agrees with float32 at {measure} of {agreement:.4f}, less "
                 f"than {least}. It is not used: {plain.description}."
@@ -203,30 +211,37 @@ class Choice:
         return self._kept(self._key(), graph, about.as_dict())
 
     def _quantised(self, raster: Raster, area: Area) -> Entry | None:
-        """Return the network in int8 for a raster, from the cache or made now."""
-        name = self._key(precision="int8", **_fingerprint(raster))
-        entry = self._cache.find(name)
-        if entry is not None:
-            return entry
+        """Return the network in int8 for a raster, from the cache or made now.
+
+        What it is made of and checked on are windows of the raster; by these it is found again.
+        """
         import openvino
 
         from deepseg_qgis.engine.inference import quantisation
         from deepseg_qgis.engine.inference.quantisation import agreement, samples
 
+        windows, checked = (
+            samples(raster, area, side_px, count, seed)
+            for side_px, count, seed in (
+                (quantisation.CALIBRATED_PX, quantisation.CALIBRATED_WINDOWS, 1),
+                (quantisation.CHECKED_PX, quantisation.CHECKED_WINDOWS, 2),
+            )
+        )
+        if not windows or not checked:
+            return None
+        name = self._key(precision="int8", windows=_fingerprint(windows + checked))
+        entry = self._cache.find(name)
+        if entry is not None:
+            return entry
         self._control.log(f"{raster.name}: calibrating int8 on windows of it")
         plain = self._converted()
-        windows = samples(
-            raster, area, quantisation.CALIBRATED_PX, quantisation.CALIBRATED_WINDOWS, 1
-        )
-        if not windows:
-            return None
         graph = quantisation.quantised(
             openvino.Core().read_model(plain.network_path), windows, plain.about["subtracted"]
         )
         found = agreement(
             self._engine_of(graph, "int8", plain.about),
             self._from_entry(plain, "float32"),
-            samples(raster, area, quantisation.CHECKED_PX, quantisation.CHECKED_WINDOWS, 2),
+            checked,
             as_levels(self._model.card.thresholds),
             Telling.of(self._model.card),
         )
@@ -251,11 +266,11 @@ class Choice:
         )
 
 
-def _fingerprint(raster: Raster) -> dict[str, str | int | float]:
-    """Return what tells one raster from another without reading it."""
-    path = os.path.abspath(raster.source.path)
-    try:
-        found = os.stat(path)
-    except OSError:  # a /vsi path
-        return {"raster": raster.source.path}
-    return {"raster": path, "bytes": found.st_size, "changed": found.st_mtime}
+def _fingerprint(windows: Sequence[Pixels]) -> str:
+    """Return what tells these pixels from all others."""
+    digest = hashlib.sha256()
+    for pixels in windows:
+        digest.update(repr((pixels.values.shape, pixels.values.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(pixels.values).data)
+        digest.update(pixels.valid.tobytes())
+    return digest.hexdigest()

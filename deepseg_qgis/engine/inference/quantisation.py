@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 from collections.abc import Sequence
 
@@ -29,26 +30,39 @@ CALIBRATED_WINDOWS = 48
 CHECKED_PX = 512
 CHECKED_WINDOWS = 12
 TRIES = 4
+LEAST_DATA = 0.25
+"""Of a window; less tells little."""
 
 
 def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> list[Pixels]:
-    """Return windows with data, evenly drawn inside of an area; fewer where there is little."""
+    """Return windows with data, evenly drawn inside of an area; fewer where there is little.
+
+    They are no larger than the area needs, so that small ones are seen whole and not lost in what
+    lies around them.
+    """
     rng = np.random.default_rng(seed)
     region = area.window(raster.grid.window)
-    found: list[Pixels] = []
+    height, width = (
+        min(side_px, math.ceil(length / LATTICE_PX) * LATTICE_PX)
+        for length in (region.height, region.width)
+    )
+    found: dict[Window, Pixels] = {}
     for _ in range(TRIES * count):
         if len(found) == count:
             break
         row, column = (
-            start + int(rng.integers(0, max(1, length - side_px + 1))) // LATTICE_PX * LATTICE_PX
-            for start, length in ((region.row, region.height), (region.column, region.width))
+            start + int(rng.integers(0, max(1, length - side + 1))) // LATTICE_PX * LATTICE_PX
+            for start, length, side in (
+                (region.row, region.height, height),
+                (region.column, region.width, width),
+            )
         )
-        window = Window(row, column, side_px, side_px)
-        if area.touches(window):
+        window = Window(row, column, height, width)
+        if window not in found and area.touches(window):
             pixels = raster.read(window)
-            if pixels.valid.mean() > 0.25:
-                found.append(pixels)
-    return found
+            if pixels.valid.mean() > LEAST_DATA:
+                found[window] = pixels
+    return list(found.values())
 
 
 def quantised(

@@ -60,6 +60,19 @@ class Counts:
         )
 
 
+def check_categories(categories: int) -> None:
+    """Check that so many categories can be compared.
+
+    Raises:
+        ParameterError: they cannot.
+    """
+    if not 0 <= categories <= MOST_CATEGORIES:
+        raise ParameterError(
+            f"Pixels can be compared in up to {MOST_CATEGORIES} categories, but annotations "
+            f"and model have {categories} together. Choose a category field with fewer values."
+        )
+
+
 class Confusion:
     """A confusion matrix of pixels, filled block by block.
 
@@ -71,11 +84,7 @@ class Confusion:
     """
 
     def __init__(self, categories: int) -> None:
-        if not 0 <= categories <= MOST_CATEGORIES:
-            raise ParameterError(
-                f"Pixels can be compared in up to {MOST_CATEGORIES} categories, but annotations "
-                f"and model have {categories} together. Choose a category field with fewer values."
-            )
+        check_categories(categories)
         self.categories = categories
         self.matrix: NDArray[np.int64] = np.zeros((categories + 1, categories + 1), dtype=np.int64)
 

@@ -49,6 +49,9 @@ class Comparison:
     ``categories`` are the model's, then those that only the reference has: these count as missed.
     ``countable`` says of each whether it comes as objects, or as ground that nobody counts.
     ``confusions`` holds the pixels of each raster that was added.
+
+    Raises:
+        ParameterError: there are too many categories.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Comparison:
         countable: tuple[bool, ...],
         iou_threshold: float,
     ) -> None:
+        confusion.check_categories(len(categories))
         self.categories, self.countable = categories, countable
         self._annotations, self._iou_threshold = annotations, iou_threshold
         self.confusions: list[Confusion] = []

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
@@ -50,16 +53,19 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         rasters = for_model(fitted, model.card.resolution_m, False, control)
         layer = _annotations(job, model.card, rasters, control)
         areas = _areas(job, layer, rasters, control)
-        inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
         categories = _all_categories(model.card, layer, control)
         # the objects of a semantic model, connected pieces of one category, are counted in all
         countable = _countable(model.card, len(categories))
         comparison = Comparison(layer, categories, countable, job.iou_threshold)
-        compared = []
+        inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
+        shown: list[tuple[str, NDArray[np.uint8]]] = []
         for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
             part = control.part(number / len(rasters), (number + 1) / len(rasters))
             if area.size_px:
-                compared.append(comparison.add(raster, area, inference, part))
+                compared = comparison.add(raster, area, inference, part)
+                if html_path and len(shown) < MOST_PICTURES:
+                    shown.append(_picture(compared))
+                del compared  # before the next raster's takes as much memory
         result = _result(job, model.card, comparison, rasters, areas)
         notes = _notes(result, comparison, control)
         if json_path:
@@ -69,7 +75,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
             report_evaluation.write(
                 html_path,
                 result,
-                [_picture(each) for each in compared[:MOST_PICTURES]],
+                shown,
                 notes,
                 _about(job, result, rasters),
             )
@@ -205,7 +211,7 @@ def _write_json(path: str, result: Evaluation) -> None:
         json.dump(result, file, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _picture(compared: Compared) -> tuple[str, Any]:
+def _picture(compared: Compared) -> tuple[str, NDArray[np.uint8]]:
     rgb = pictures.picture(compared.raster, compared.found.region)
     shape = rgb.shape[:2]
     return compared.raster.name, overlay(
