@@ -132,10 +132,11 @@ def _missing(wanted: Kind, found: Kind) -> str:
     """Return a sentence on what is there under no name, or '' where that is not the trouble."""
     if any(band.name == "palette" for band in wanted.bands):
         return " It was trained on the numbers of a palette, which mean nothing: train it again."
-    if len(wanted.bands) > len(found.bands) or wanted.dtype != found.dtype:
+    told = [band for band in wanted.bands if band.key or band.colour]
+    if not told or len(wanted.bands) > len(found.bands) or wanted.dtype != found.dtype:
         return ""
-    keys = {band.key for band in found.bands} | {band.colour for band in found.bands}
-    names = [b.name for b in wanted.bands if b.key not in keys and b.colour not in keys]
+    there = {band.key for band in found.bands} | {band.colour for band in found.bands}
+    names = [band.name for band in told if not {band.key, band.colour} & (there - {""})]
     if not names:
         return " The bands' names leave open which is which: write them into the raster."
     return f" No band of it is named {', '.join(names)}."
