@@ -103,6 +103,9 @@ def coco(make_raster: Any, tmp_path: Path) -> Callable[..., Run]:
         "8d7c1f2e-5b0a-4c7e-9f00-0123456789ab_Straße 1.png",
         "Straße 1.tif.png",
         "mask_Straße 1_label.png",
+        "1699999999123_Straße 1.tif",
+        "3f1a9c0d2b7e-Straße 1.tif",
+        "Straße 1.3f1a9c0d2b.tif",
     ],
 )
 def test_a_name_that_a_program_changed_is_known_again(coco: Any, file_name: str) -> None:
@@ -161,7 +164,16 @@ def test_names_in_another_unicode_form_are_the_same(coco: Any) -> None:
     assert set(run.frame["category"]) == {"B\u00e4ume"}
 
 
-@pytest.mark.parametrize("file_name", ["20240101-scene.tif", "scene_00000012.tif", "scenery.tif"])
+@pytest.mark.parametrize(
+    "file_name",
+    [
+        "20240101-scene.tif",
+        "scene_00000012.tif",
+        "scenery.tif",
+        "1234567_scene.png",
+        "scene_20240101.png",
+    ],
+)
 def test_another_picture_is_not_taken_for_the_raster(coco: Any, file_name: str) -> None:
     images = [{"id": 1, "file_name": file_name}, {"id": 2, "file_name": "x.png"}]
     with pytest.raises(VectorError, match=f"{file_name}, x.png"):

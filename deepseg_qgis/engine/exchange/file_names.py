@@ -25,11 +25,15 @@ SUFFIX_OF_MASK = re.compile(rf"(.+?)[-_. ]{MASK}")
 PREFIX_OF_MASK = re.compile(rf"{MASK}[-_. ](.+)")
 INNER_EXTENSION = re.compile(rf"(.+)\.{PICTURE}")
 ROBOFLOW = re.compile(rf"(.+?)(?:_{PICTURE})*\.rf\.[0-9a-z]{{8,}}")
-LONG_HASH = r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64})"
-DATE = r"(?:19|20)[0-9]{6}"
-"""Eight digits that are a date are no hash: the same place in another year is another picture."""
-HASH_BEFORE = re.compile(rf"(?!{DATE}[-_])(?:{LONG_HASH}|[0-9a-f]{{8}})[-_](.+)")
-HASH_AFTER = re.compile(rf"(.+)[-_.]{LONG_HASH}")
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+HASH = rf"(?:{UUID}|[0-9a-f]{{32,64}}|(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{{7,31}})"
+"""Of the shorter ones only those of letters and digits are known from words and numbers."""
+EIGHT = r"(?!(?:19|20)[0-9]{6}[-_])[0-9a-f]{8}"
+"""Label Studio's, which may be digits alone; but a date is another picture of the same place."""
+CLOCK = r"1[0-9]{9}(?:[0-9]{3})?"
+"""Seconds or milliseconds since 1970, which some servers put before a name."""
+HASH_BEFORE = re.compile(rf"(?:{HASH}|{EIGHT}|{CLOCK})[-_](.+)")
+HASH_AFTER = re.compile(rf"(.+)[-_.]{HASH}")
 ESCAPED = re.compile(r"#U([0-9a-fA-F]{4})")
 SEPARATORS = re.compile(r"[\W_]+")
 MISREAD_AS = ("cp1252", "latin-1", "cp437")
