@@ -52,7 +52,7 @@ def features(count, first=0):
 def read(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if path.suffix == ".parquet":
+        if path.suffix.lower().endswith("parquet"):
             return geopandas.read_parquet(path)
         return geopandas.read_file(path)
 
@@ -224,3 +224,15 @@ def test_what_is_written_is_what_is_offered(tmp_path):
     for ending in formats.TABLES:
         vectors.write_table(str(tmp_path / f"t.{ending}"), {"n": [1]}, {"n": pa.int64()})
         assert (tmp_path / f"t.{ending}").stat().st_size > 0
+
+
+def test_endings_in_capitals_are_kept(tmp_path):
+    for ending in formats.POLYGONS:
+        path = tmp_path / f"p.{ending.upper()}"
+        write_features(str(path), [features(2)], FIELDS, WGS84)
+        assert path.exists()
+        assert len(read(path)) == 2
+    for ending in formats.TABLES:
+        path = tmp_path / f"t.{ending.upper()}"
+        vectors.write_table(str(path), {"n": [1]}, {"n": pa.int64()})
+        assert geopandas.read_file(path)["n"].astype(int).tolist() == [1]

@@ -239,6 +239,8 @@ def _write_through_ogr(
             geometry_type=kind,
             crs=crs.to_wkt() if crs else None,
         )
+        if shapefile and not os.path.exists(batches.path):  # GDAL writes .shp for .SHP
+            os.replace(f"{batches.path[:-4]}.shp", batches.path)
 
 
 def _wkb(shapes: Shapes, multipart: bool) -> NDArray[np.object_]:
