@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from deepseg_qgis.processing.raster_inputs import nothing_beside
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingParameterDefinition,
@@ -44,7 +45,9 @@ def problem_with_names(known: Iterable[str], given: Iterable[str]) -> str | None
 
 def _raster(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
     for entry in value if isinstance(value, (list, tuple)) else [value]:
-        if _is_unreadable(entry, QgsProcessingUtils.LayerHint.Raster, context):
+        with nothing_beside(entry):
+            unreadable = _is_unreadable(entry, QgsProcessingUtils.LayerHint.Raster, context)
+        if unreadable:
             return (
                 f"{entry} could not be opened as a raster. Expected a raster file that opens in "
                 "QGIS; check the path, or copy the file again."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deepseg_qgis.processing.raster_inputs import RasterInput, RasterInputs
 from qgis.core import (
     QgsProcessing,
     QgsProcessingParameterDefinition,
@@ -17,10 +18,8 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterFolderDestination,
-    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
-    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
@@ -38,14 +37,12 @@ OUTLINES = ("plain", "right_angles", "smooth")
 
 def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
     """Return INPUT as one or more rasters."""
-    return QgsProcessingParameterMultipleLayers(
-        "INPUT", label, QgsProcessing.SourceType.TypeRaster, None, optional
-    )
+    return RasterInputs("INPUT", label, QgsProcessing.SourceType.TypeRaster, None, optional)
 
 
 def raster(name: str = "INPUT", label: str = "Raster") -> Definition:
     """Return a parameter for one raster."""
-    return QgsProcessingParameterRasterLayer(name, label)
+    return RasterInput(name, label)
 
 
 def polygons(name: str, label: str, *, optional: bool = False) -> Definition:

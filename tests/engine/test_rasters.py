@@ -102,3 +102,10 @@ def test_odd_rasters_are_read_as_gdal_reads_them(shared_data, monkeypatch):
         assert bool(differs) == (name in UNLIKE_GDAL), (name, differs)
         assert SAID.get(name, "") in said, name
         assert bool(said) == (name in SAID), (name, said)
+
+
+def test_a_format_that_only_qgis_knows_is_told(tmp_path):
+    path = tmp_path / "photo.ecw"
+    path.write_bytes(b"a format that needs a driver")
+    with pytest.raises(RasterError, match=r"does not know its format.*QGIS has a driver.*GeoTIFF"):
+        Raster(RasterSource(str(path), "", "photo.ecw"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from qgis.core import (
     QgsFeature,
     QgsGeometry,
     QgsMapLayer,
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProject,
     QgsVectorFileWriter,
@@ -256,3 +258,27 @@ def test_odd_names_of_files_and_folders_work(
     assert QgsVectorLayer(grid["OUTPUT"], "t", "ogr").featureCount() == 1
     table = str(tmp_path / name / f"{name}.csv")
     assert run("statistics", INPUT=grid["OUTPUT"], OUTPUT=table)["COUNT"] == 1
+
+
+@pytest.mark.parametrize("name", ["tile", "predict"])
+def test_nothing_is_written_beside_a_raster_that_is_read(
+    tmp_path: Path, raster: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """QGIS's statistics of it, for colours that nobody sees."""
+    path = raster()
+    dataset = gdal.Open(path, gdal.GA_Update)
+    for band in (1, 2, 3):
+        dataset.GetRasterBand(band).WriteRaster(0, 0, 64, 64, os.urandom(64 * 64))
+    dataset = None
+    monkeypatch.delenv("GDAL_PAM_ENABLED")
+    before = state(tmp_path)
+    algorithm = QgsApplication.processingRegistry().algorithmById(f"deepseg:{name}")
+    values = {"INPUT": path, "OUTPUT": str(tmp_path / "t.gpkg"), "MODEL": "m.safetensors"}
+    if name == "tile":
+        del values["MODEL"]
+    context = QgsProcessingContext()
+    assert algorithm.checkParameterValues(values, context)[0]
+    assert algorithm.parameterDefinition("INPUT").checkValueIsAcceptable(path, context)
+    del context  # which closes the raster
+    assert state(tmp_path) == before
+    assert "GDAL_PAM_ENABLED" not in os.environ

@@ -45,6 +45,9 @@ and then works row by row, 20 times slower."""
 UNREADABLE = (rasterio.errors.RasterioIOError, CPLE_BaseError, UnicodeDecodeError)
 """Of broken files rasterio also lets GDAL's own errors through, and texts that are none."""
 
+UNKNOWN_FORMAT = "not recognized as being in a supported file format"
+"""What GDAL says if none of its drivers takes a file."""
+
 
 class Raster:
     """A raster opened for reading; a context manager. Safe to read from several threads.
@@ -346,8 +349,16 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
+        said = str(error.__cause__ or error)
+        if UNKNOWN_FORMAT in said:
+            raise RasterError(
+                f"{path} could not be read as a raster: the engine's GDAL "
+                f"{rasterio.__gdal_version__} does not know its format. If it opens in QGIS, QGIS "
+                "has a driver that the engine has not, as for ECW and MrSID: right-click the "
+                "layer, choose 'Export > Save As' and GeoTIFF, and take that file."
+            ) from error
         raise RasterError(
-            f"{path} could not be read as a raster ({error.__cause__ or error}). Expected a "
+            f"{path} could not be read as a raster ({said}). Expected a "
             "complete file in a format that GDAL reads (GeoTIFF, JP2, PNG, JPEG, …). Check that it "
             "opens in QGIS at full resolution, or copy it again from its source."
         ) from error
