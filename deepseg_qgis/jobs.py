@@ -41,8 +41,9 @@ class RasterSource:
 class VectorSource:
     """Features that the QGIS side streamed into a GeoPackage.
 
-    The table has the geometry (any polygon type, not checked for validity) and text columns
-    ``category`` (already normalised, or NULL) and ``source`` (or NULL). ``name`` is the layer's
+    The table may be empty. It has the geometry (any polygon type, not checked for validity) and
+    text columns ``category`` (in Unicode's composed form, or NULL) and ``source`` (the raster that
+    DeepSeg found the polygon on, or NULL). ``name`` is the layer's
     name in QGIS; ``category_field`` the field the categories came from, or None where there is
     none: then every feature is of one category, named after the layer. ``colours`` maps categories
     to ``#rrggbb``.

@@ -74,7 +74,8 @@ def labelled_area(
     else:
         geometries, _ = annotations.on(raster)
         around = Area.of(geometries).window(raster.grid.window)
-        area = Area.of_windows([around] if around.height and around.width else [])
+        there = around.height and around.width
+        area = Area(box(around)) if there else Area.of_windows([])
     unknown = annotations.unknown_on(raster)
     return area.without(unknown) if unknown.size_px else area
 
