@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepseg_qgis.engine.files import geojson_text
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
@@ -38,6 +39,10 @@ def prepare() -> None:
         for column in (0, 8):
             list(splitter.add(Window(0, column, 8, 8), classes, chosen, heights))
     instances_of(classes, heights, (90, 90))
+    area = Area.of_windows([Window(0, 0, 8, 8)])
+    area.mask(Window(2, 2, 8, 8))
+    area.row_counts(Window(0, 0, 8, 8))
+    AnnotatedArea(np.array([area.geometry]), np.ones(1, dtype=np.uint8)).objects(Window(0, 0, 8, 8))
     edge_distances(classes.astype(np.int32))
     contacts_of(classes.astype(np.int32), 1)
     for style in OUTLINES:

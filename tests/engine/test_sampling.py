@@ -1,5 +1,6 @@
 """What the network learns from: image and mask together, and nothing of the validation areas."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -240,6 +241,51 @@ def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
         assert other.withheld.size_px == pytest.approx(48 * 48)
         assert other.training.size_px == pytest.approx(160 * 160 - 48 * 48)
         assert not sampling.read(sampling.Draw(other, there)).pixels.valid.any()
+
+
+@pytest.mark.parametrize("shape", ["square", "diagonal", "scattered"])
+def test_pixels_are_drawn_evenly_from_areas_of_any_shape(shape):
+    """Scattered squares lie on 200,000² px, where a guess would hit one once in 10⁶ times."""
+    far = 200_000 - 12
+    area = {
+        "square": Area.of_windows([Window(3, 4, 12, 12)]),
+        "diagonal": Area(shapely.LineString([(0, 0), (60, 60)]).buffer(2.0)),
+        "scattered": Area.of_windows([Window(r, c, 12, 6) for r in (0, far) for c in (9, far)]),
+    }[shape]
+    source = sampling._PointSource(area)
+    rng = np.random.default_rng(0)
+    drawn = Counter(source.pixel(rng) for _ in range(6000))
+    window = area.window(Window(0, 0, 2**31, 2**31))
+    inside = int(area.row_counts(window).sum())
+    hit = [area.mask(Window(row, column, 1, 1)).any() for row, column in drawn]
+    if shape != "square":  # by rejection pixels count that touch the edge
+        assert all(hit)
+        assert len(drawn) == inside
+        times = np.array(list(drawn.values()))
+        expected = 6000 / inside
+        assert ((times - expected) ** 2 / expected).sum() < inside + 5 * np.sqrt(2 * inside)
+    else:
+        assert sum(hit) == inside
+
+
+def test_an_area_between_the_centres_of_pixels_is_drawn_from_all_the_same(make_raster):
+    area = Area(
+        shapely.union_all([shapely.box(2.6, 2.6, 2.9, 2.9), shapely.box(40, 40, 40.1, 40.1)])
+    )
+    row, column = sampling._PointSource(area).pixel(np.random.default_rng(0))
+    assert 2 <= row <= 40
+    assert 2 <= column <= 40
+
+
+def test_the_normalisation_is_summed_up_window_by_window():
+    rng = np.random.default_rng(0)
+    pieces = [rng.normal(1e4, 3.0, (2, count)) for count in (1, 0, 500, 37)]
+    moments = sampling._Moments()
+    for piece in pieces:
+        moments.add(piece)
+    every = np.concatenate(pieces, axis=1)
+    np.testing.assert_allclose(moments.mean, every.mean(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(moments.std, every.std(axis=1), rtol=1e-12)
 
 
 def test_an_epoch_has_full_batches_and_enough_windows(truth):

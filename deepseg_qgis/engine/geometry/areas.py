@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
+from deepseg_qgis.engine.geometry.burning import BurnablePolygons, Value
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 
-FARTHEST = 2.0**30
-"""In px: GDAL rasterises in 32 bits, and what lies beyond comes back on the other side."""
-
 RADIUS_TOLERANCE_PX = 0.25
-
-Value = TypeVar("Value", np.uint8, np.int32)
+MANY_VERTICES = 1000
+"""Of an area: beyond, polygons are not laid over all of it but over what lies around them."""
 
 
 class Area:
@@ -34,6 +30,7 @@ class Area:
         self.geometry = geometry
         self._parts = shapely.get_parts(geometry)
         self._tree = shapely.STRtree(self._parts)
+        shapely.prepare(self._parts)
 
     @classmethod
     def of(cls, geometries: Geometries) -> Area:
@@ -52,21 +49,58 @@ class Area:
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """Return (rows, columns) True where the pixel's centre is inside."""
-        near = self._parts[np.sort(self._tree.query(box(window)))]
-        return burnt(near, np.ones(len(near), dtype=np.uint8), window) > 0
+        near = self._tree.query(box(window))
+        return self._burnable.burnt(near, np.ones(len(near), dtype=np.uint8), window) > 0
 
     def touches(self, window: Window) -> bool:
         """Whether the window shares some ground with the area."""
-        return len(self._tree.query(box(window), predicate="intersects")) > 0
+        return bool(self.touched([window])[0])
 
-    def shared_px(self, window: Window) -> float:
-        """Return how much of a window lies in the area, in pixels; 0 where they only touch."""
-        near = self._parts[self._tree.query(box(window))]
-        return float(shapely.area(shapely.intersection(near, box(window))).sum())
+    def touched(self, windows: Sequence[Window]) -> NDArray[np.bool_]:
+        """Return (windows,) which of them share some ground with the area, or its edge."""
+        result = np.zeros(len(windows), dtype=bool)
+        boxes = _boxes(windows)
+        numbers, parts = self._tree.query(boxes)
+        meet = shapely.intersects(self._parts[parts], boxes[numbers])  # the parts are prepared
+        result[numbers[meet]] = True
+        return result
+
+    def cells(self, around: Window, side: int) -> list[Window]:
+        """Return the cells of a lattice from the corner of a window on that touch the area.
+
+        Row by row, cut at the window. Only squares of cells that touch it are looked into.
+        """
+        most = max(-(-around.height // side), -(-around.width // side), 1)
+        size = 1 << (most - 1).bit_length()
+        places = np.zeros((1, 2), dtype=np.int64)
+        while len(places):
+            squares = [_cell(around, side * size, row, column) for row, column in places.tolist()]
+            touched = self.touched(squares)
+            places = places[touched]
+            if size == 1:
+                found = [each for each, wanted in zip(squares, touched, strict=True) if wanted]
+                return sorted(each for each in found if each.height and each.width)
+            size //= 2
+            corners = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+            places = (2 * places[:, None] + corners).reshape(-1, 2)
+        return []
+
+    def shared_px(self, window: Window) -> int:
+        """Return how many pixels of a window lie in the area."""
+        return int(self.mask(window).sum())
 
     def covers(self, window: Window) -> bool:
         """Whether one polygon of the area holds the whole window."""
-        return len(self._tree.query(box(window), predicate="covered_by")) > 0
+        around = box(window)
+        return bool(shapely.covers(self._parts[self._tree.query(around)], around).any())
+
+    def row_counts(self, window: Window) -> NDArray[np.int64]:
+        """Return (rows,) how many pixels of each row of a window lie in the area."""
+        return BurnablePolygons(shapely.orient_polygons(self._parts)).row_counts(window)
+
+    @functools.cached_property
+    def _burnable(self) -> BurnablePolygons:
+        return BurnablePolygons(self._parts)
 
     def window(self, within: Window) -> Window:
         """Return the smallest window inside ``within`` that holds the area; empty if none does."""
@@ -117,12 +151,16 @@ class AnnotatedArea:
     def mask(self, window: Window) -> NDArray[np.uint8]:
         """Return (rows, columns) with each pixel's class, 0 where nothing is annotated."""
         near = self.near(window)
-        return burnt(self.geometries[near], self.classes[near], window)
+        return self._burnable.burnt(near, self.classes[near], window)
 
     def objects(self, window: Window) -> NDArray[np.int32]:
         """Return (rows, columns) with the number of each pixel's annotation, from 1, 0 for none."""
         near = self.near(window)
-        return burnt(self.geometries[near], (near + 1).astype(np.int32), window)
+        return self._burnable.burnt(near, (near + 1).astype(np.int32), window)
+
+    @functools.cached_property
+    def _burnable(self) -> BurnablePolygons:
+        return BurnablePolygons(self.geometries)
 
     @functools.cached_property
     def visible(self) -> Geometries:
@@ -163,31 +201,42 @@ def clipped(geometries: Geometries, area: Area) -> Geometries:
     shapely.prepare(area.geometry)
     result: Geometries = geometries.copy()
     crossing = ~shapely.contains_properly(area.geometry, geometries)
-    result[crossing] = shapely.intersection(geometries[crossing], area.geometry)
+    if shapely.get_num_coordinates(area.geometry) <= MANY_VERTICES:
+        result[crossing] = shapely.intersection(geometries[crossing], area.geometry)
+        return result
+    meeting = shapely.intersects(area.geometry, geometries)
+    result[~meeting] = shapely.Polygon()
+    for i in np.flatnonzero(crossing & meeting):
+        result[i] = shapely.intersection(geometries[i], _around(geometries[i], area.geometry))
     return result
+
+
+def _around(geometry: shapely.Geometry, area: shapely.Geometry) -> shapely.Geometry:
+    """Return what of an area lies near a geometry."""
+    xmin, ymin, xmax, ymax = geometry.bounds
+    near = shapely.clip_by_rect(area, xmin - 1.0, ymin - 1.0, xmax + 1.0, ymax + 1.0)
+    return near if near.is_valid else area
 
 
 def burnt(geometries: Geometries, values: NDArray[Value], window: Window) -> NDArray[Value]:
     """Return (rows, columns) with the value of the last geometry over each pixel's centre, or 0."""
-    shape = (window.height, window.width)
-    if len(geometries) == 0:
-        return np.zeros(shape, dtype=values.dtype)
-    geometries = _within_reach(geometries, window)
-    return np.asarray(
-        rasterize(
-            zip(geometries, values.tolist(), strict=True),
-            out_shape=shape,
-            transform=Affine.translation(window.column, window.row),
-            dtype=values.dtype,
+    every = np.arange(len(geometries), dtype=np.int64)
+    return BurnablePolygons(geometries).burnt(every, values, window)
+
+
+def _boxes(windows: Sequence[Window]) -> Geometries:
+    """Return windows as polygons in pixel coordinates."""
+    rows, columns, heights, widths = (
+        np.array(
+            [(each.row, each.column, each.height, each.width) for each in windows], dtype=np.float64
         )
+        .reshape(-1, 4)
+        .T
     )
+    return np.asarray(shapely.box(columns, rows, columns + widths, rows + heights), dtype=object)
 
 
-def _within_reach(geometries: Geometries, window: Window) -> Geometries:
-    """Return geometries with those that reach far out cut off near the window."""
-    far = (np.abs(shapely.bounds(geometries)) > FARTHEST).any(axis=1)
-    if not far.any():
-        return geometries
-    result: Geometries = geometries.copy()
-    result[far] = shapely.intersection(geometries[far], shapely.buffer(box(window), 1.0))
-    return result
+def _cell(around: Window, side: int, row: int, column: int) -> Window:
+    """Return a square of a lattice from a window's corner on, cut at the window."""
+    start = Window(around.row + row * side, around.column + column * side, side, side)
+    return start.intersection(around)

@@ -200,9 +200,8 @@ def _layout(region: Window, area: Area, rows: _Side, columns: _Side) -> Layout:
         ):
             core = Window(core_top, core_left, core_bottom - core_top, core_right - core_left)
             grid.append(Tile(i, j, Window(top, left, rows.size, columns.size), core))
-    wanted = np.array(
-        [tile.core.height * tile.core.width > 0 and area.touches(tile.core) for tile in grid]
-    )
+    cores = [tile.core for tile in grid]
+    wanted = area.touched(cores) & np.array([core.height * core.width > 0 for core in cores])
     return Layout(rows.size, columns.size, tuple(grid), wanted)
 
 

@@ -152,8 +152,7 @@ def _pieces(truth: GroundTruth, countable: NDArray[np.bool_]) -> list[_Piece]:
     """
     annotated, categories = truth.annotated, len(countable)
     regions = truth.validation.windows(truth.raster.grid.window)
-    whole = annotated.mostly_within(truth.validation)
-    counts = np.append(True, whole | ~countable[annotated.classes.astype(np.int64) - 1])
+    counts = np.append(True, truth.validated | ~countable[annotated.classes.astype(np.int64) - 1])
     pieces = []
     for region in regions:
         objects = annotated.objects(region)

@@ -173,7 +173,8 @@ def _on_labelled_ground(truth: GroundTruth, number: int) -> Geometries:
     mine = truth.annotated.geometries[truth.annotated.classes == number]
     touching = np.zeros(len(mine), dtype=bool)
     for area in (truth.training, truth.validation):
-        touching |= shapely.intersects(mine, area.geometry)
+        shapely.prepare(area.geometry)
+        touching |= shapely.intersects(area.geometry, mine)
     result: Geometries = mine[touching]
     return result
 

@@ -49,6 +49,11 @@ class GroundTruth:
         """The validation area together with those of ``others``."""
         return Area(shapely.union(self.validation.geometry, self.others.geometry))
 
+    @functools.cached_property
+    def validated(self) -> NDArray[np.bool_]:
+        """Which annotations have at least half of their ground in the validation area."""
+        return self.annotated.mostly_within(self.validation)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -192,14 +197,12 @@ def _cells(truths: Sequence[GroundTruth], tile_size_px: int, categories: int) ->
     cells = []
     for owner, truth in enumerate(truths):
         around = truth.training.window(truth.raster.grid.window)
-        for row in range(around.row, around.row_end, side):
-            for column in range(around.column, around.column_end, side):
-                window = Window(row, column, side, side).intersection(around)
-                known = truth.training.mask(window)
-                classes = truth.annotated.mask(window)[known]
-                if classes.size:
-                    counts = np.bincount(classes, minlength=categories + 1)
-                    cells.append(Cell(owner, window, counts))
+        for window in truth.training.cells(around, side):
+            known = truth.training.mask(window)
+            classes = truth.annotated.mask(window)[known]
+            if classes.size:
+                counts = np.bincount(classes, minlength=categories + 1)
+                cells.append(Cell(owner, window, counts))
     return cells
 
 
