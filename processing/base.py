@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Optional
 
 from deepseg_qgis.processing.checks import problem_with, problem_with_names
-from deepseg_qgis.processing.destinations import Destinations
+from deepseg_qgis.processing.destinations import Destinations, is_temporary
 from deepseg_qgis.processing.engine_choice import find_engine
 from deepseg_qgis.processing.engine_client import (
     Listener,
@@ -156,6 +156,9 @@ class EngineAlgorithm(DeepSegAlgorithm):
     NOT_SHOWN: ClassVar[tuple[str, ...]] = ()
     """Outputs that QGIS adds to the list of layers, but not yet to the map."""
 
+    LASTING: ClassVar[tuple[str, ...]] = ()
+    """Outputs that take long to make: it is said where QGIS would delete one."""
+
     STOP_GRACE_S: ClassVar[float] = 30.0
     """How long the engine may take to end after Stop."""
 
@@ -220,12 +223,23 @@ class EngineAlgorithm(DeepSegAlgorithm):
             inputs = Inputs(self, parameters, context, feedback, self._layers)
             destinations = Destinations(self, parameters, context, self.edited)
             job = self.job(inputs, destinations)
+            self._warn_of_temporary(destinations.paths, feedback)
             result = self._run(job, feedback)
+            self._warn_of_temporary(destinations.paths, feedback)
             if result.partial:
                 feedback.pushWarning(self.kept_on_stop(destinations.paths, result.values))
         self._remove_folder()
         self._paint(result.values, destinations.paths, context)
         return self._outputs(result.values, destinations.paths)
+
+    def _warn_of_temporary(self, paths: Mapping[str, str], feedback: QgsProcessingFeedback) -> None:
+        for name in self.LASTING:
+            if name in paths and is_temporary(paths[name]):
+                feedback.pushWarning(
+                    f"{self.parameterDefinition(name).description()}: this is a temporary file, "
+                    f"which QGIS deletes when it ends: {paths[name]}. Choose a file of your own "
+                    "to keep it, or copy it before you close QGIS."
+                )
 
     def _run(self, job: Job, feedback: QgsProcessingFeedback) -> Result:
         relay, window = Relay(feedback), WindowEvents()

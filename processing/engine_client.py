@@ -185,7 +185,8 @@ class _Conversation:
         elif time.monotonic() > self._deadline:
             raise Stopped(
                 "Stopped. The engine gave no sign of life for "
-                f"{self._listener.stop_grace_s:.0f} s and was ended; nothing was kept."
+                f"{self._listener.stop_grace_s:.0f} s and was ended. Only what it had saved before "
+                "is kept."
             )
 
     def _say_stop(self) -> None:

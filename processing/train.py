@@ -72,7 +72,9 @@ class Train(EngineAlgorithm):
     mean over the categories, each by its kind. For an honest figure
     run 'Evaluate a model' on a third area.
 
-    Stop keeps the model as it is then (an earlier one if that was much better).
+    After each epoch the model so far is saved, at its place, or beside an older model that stands
+    there (the log says where). Stop keeps the model as it is then (an earlier one if that was much
+    better).
 
     Tip: start with a small area and few epochs, predict, look at the errors on the map,
     annotate there, and train again. A few hundred polygons often do.
@@ -81,6 +83,7 @@ class Train(EngineAlgorithm):
         "VALIDATION_SCORE": "Validation score (mean IoU or panoptic quality)",
         "EPOCHS_RUN": "Epochs run",
     }
+    LASTING: ClassVar[tuple[str, ...]] = ("OUTPUT",)
     STOP_GRACE_S: ClassVar[float] = 300.0
 
     def declared(self) -> Definitions:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import shapely
+from example_jobs import Watched
 
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.truth.annotations import Category
@@ -14,6 +15,7 @@ from deepseg_qgis.engine.truth.countability import (
     NEAR_SHARE,
     QUARTER_TILE,
     Judged,
+    check_slots,
     countable,
     judged,
     named,
@@ -201,3 +203,14 @@ def test_what_was_found_is_said_in_words():
     assert Judged(HOUSE, 1234, 0.456, 5678.4).text == (
         f"house: 1,234 objects, 45.6% within {NEAR_PX:g} px of another, median 5,678 px"
     )
+
+
+def test_more_countable_categories_than_can_be_told_apart_are_refused_before_training():
+    quiet, warned = Watched(), Watched()
+    check_slots([True] * 36 + [False] * 3, quiet)
+    assert quiet.texts == []
+    check_slots([True] * 100, warned)
+    assert len(warned.texts) == 1
+    for refused in ([True] * 128, [True] * 254, [True] * 10 + [False] * 244):
+        with pytest.raises(ParameterError, match="STUFF_CATEGORIES"):
+            check_slots(refused, Watched())

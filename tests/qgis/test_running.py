@@ -343,6 +343,27 @@ def test_stopped_training_keeps_its_model_and_says_so(
     assert any("was kept" in text and output in text for text in feedback.all("warning"))
 
 
+@pytest.mark.parametrize("temporary", [True, False])
+def test_a_model_that_qgis_would_delete_is_told_before_and_after_training(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    polygons: str,
+    feedback: Any,
+    tmp_path: Path,
+    temporary: bool,
+) -> None:
+    engine.acts("say(events.Log('training')); write_outputs(); say(events.Result({}))")
+    output = "TEMPORARY_OUTPUT" if temporary else str(tmp_path / "mine.safetensors")
+    results = run("train", INPUT=[raster()], ANNOTATIONS=polygons, OUTPUT=output)
+    said = [text for _, text in feedback.said]
+    told = [i for i, text in enumerate(said) if "QGIS deletes" in text]
+    if temporary:
+        assert results["OUTPUT"] in said[told[0]]
+        assert told[0] < said.index("training") < told[1]
+    assert len(told) == (2 if temporary else 0)
+
+
 def test_progress_epochs_and_warnings_are_told(
     run: Run, engine: Any, raster: Callable[..., str], polygons: str, feedback: Any
 ) -> None:

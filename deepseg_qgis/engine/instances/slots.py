@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -10,13 +12,15 @@ from deepseg_qgis.engine.vectorising.blocks import Pixels
 from deepseg_qgis.errors import ParameterError
 
 MOST_SLOTS = 255
+FEWEST_EACH, USUAL_EACH = 2, 7
+"""So many slots a category with touching instances takes at least, and at most in all that was
+tried, white noise included."""
 
 
 class Slots:
     """Which category each slot is of.
 
-    Category c has slot c; more are taken as they are needed. Three to seven for each category
-    were enough for all that was tried, white noise included.
+    Category c has slot c; more are taken as they are needed.
     """
 
     def __init__(self, categories: int) -> None:
@@ -51,6 +55,11 @@ class Slots:
                 f"that have instances, or make more of them stuff categories."
             )
         self._used = used
+
+
+def slots_needed(countable: Sequence[bool], each: int) -> int:
+    """Return how many slots categories take, if every countable one takes ``each``."""
+    return sum(each if counted else 1 for counted in countable)
 
 
 @njit(cache=True, nogil=True)

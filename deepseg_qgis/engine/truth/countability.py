@@ -10,8 +10,15 @@ from unicodedata import normalize
 import numpy as np
 import shapely
 
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import LATTICE_PX
+from deepseg_qgis.engine.instances.slots import (
+    FEWEST_EACH,
+    MOST_SLOTS,
+    USUAL_EACH,
+    slots_needed,
+)
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import ParameterError, listed
@@ -156,6 +163,29 @@ def countable(
             "counts' (STUFF_CATEGORIES), or choose the task 'semantic'."
         )
     return result
+
+
+def check_slots(countable: Sequence[bool], control: Control) -> None:
+    """Check that `predict` can keep the objects of so many categories apart; warn if hardly.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    count = sum(countable)
+    advice = (
+        "Unite categories, name those whose objects need not be told apart under 'Categories that "
+        "nobody counts' (STUFF_CATEGORIES), or choose the task 'semantic'."
+    )
+    if slots_needed(countable, FEWEST_EACH) > MOST_SLOTS:
+        raise ParameterError(
+            f"{count} of {len(countable)} categories have single objects to be told apart; "
+            f"DeepSeg tells apart those of about {MOST_SLOTS // FEWEST_EACH} at most. {advice}"
+        )
+    if slots_needed(countable, USUAL_EACH) > MOST_SLOTS:
+        control.warn(
+            f"{count} of {len(countable)} categories have single objects to be told apart. Where "
+            f"many of them touch, predictions may fail. {advice}"
+        )
 
 
 def _judged(truths: Sequence[GroundTruth], category: Category, number: int) -> Judged:

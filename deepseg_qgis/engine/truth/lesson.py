@@ -181,6 +181,7 @@ def _countable(
                 f"{each.objects:,}. Their ground counts mostly as background. Train on a raster of "
                 "higher resolution, or check the CRS of the layer."
             )
+    countability.check_slots(result, control)
     asked = "chosen from the annotations" if by_annotations else "as asked for"
     control.log(f"Task: {countability.task_of(result)}, {asked}.")
     return result
