@@ -2,6 +2,7 @@
 
 import json
 
+import geopandas
 import numpy as np
 import pyarrow as pa
 import pyproj
@@ -11,12 +12,15 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.vectors import Batch, write_features
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84, World
 from deepseg_qgis.engine.truth.annotations import placed
+from deepseg_qgis.engine.verbs import statistics
+from deepseg_qgis.jobs import StatisticsJob
 
 FIELDS = {"id": pa.int64()}
 
@@ -67,12 +71,13 @@ def check(grid, shape):
     (found,) = put.polygons.geometries()
     assert found.geom_type in ("Polygon", "MultiPolygon")
     assert found.is_valid
+    rounded = shapely.transform(found, lambda xy: np.round(xy, 9))  # as GeoJSON has it
+    assert rounded.is_valid
     xmin, ymin, xmax, ymax = found.bounds
     assert (xmin, ymin) >= (-180, -90)
     assert (xmax, ymax) <= (180, 90)
-    for part in shapely.get_parts(found):
-        xy = shapely.get_coordinates(part)
-        assert np.abs(np.diff(xy[:, 0])).max() < 180
+    for ring in shapely.get_rings(found):
+        assert np.abs(np.diff(shapely.get_coordinates(ring)[:, 0])).max() < 180
     # the sum of the parts is the whole, measured in the raster's own CRS
     area, perimeter = put.sizes()
     own, around = Placing(grid, grid.crs).placed(shapes).sizes()
@@ -100,6 +105,7 @@ SPECIAL = {
     "three quarters at the pole": shapely.box(0, 0, 256, 256) - shapely.box(128, 128, 256, 256),
     "half, an edge through the pole": shapely.box(0, 0, 256, 128),
     "a ring around the pole": shapely.box(9, 9, 200, 200) - shapely.box(100, 100, 150, 150),
+    "a ring with a side near": shapely.box(9, 9, 200, 175) - shapely.box(100, 100, 150, 150),
     "a hole that touches the pole": shapely.box(9, 9, 200, 200) - shapely.box(128, 128, 150, 150),
     "a hole beside it": shapely.box(9, 9, 200, 200) - shapely.box(130, 20, 140, 30),
     "touches 180 in a line": shapely.box(128, 20, 140, 30),
@@ -175,6 +181,40 @@ def test_other_formats_keep_the_place_of_the_raster(tmp_path):
     grid = Grid(360, 180, Affine(1, 0, 0, 0, -1, 90), WGS84)
     written(tmp_path / "a.gpkg", grid, [shapely.box(170, 80, 190, 90)])
     assert pyogrio.read_info(tmp_path / "a.gpkg")["total_bounds"] == (170, 0, 190, 10)
+
+
+def test_among_rasters_of_other_crss_every_format_lies_within_180(tmp_path):
+    import pyogrio
+
+    grid = Grid(360, 180, Affine(1, 0, 0, 0, -1, 90), WGS84)
+    arrays = Placing(grid, WGS84).placed(np.array([shapely.box(170, 80, 190, 90)])).polygons
+    for kind in ("gpkg", "fgb", "parquet", "geojson"):
+        path = tmp_path / f"a.{kind}"
+        batch = Batch(arrays, {"id": np.arange(1)})
+        write_features(str(path), [batch], FIELDS, WGS84, anywhere=True)
+        found = (
+            geopandas.read_parquet(path) if kind == "parquet" else pyogrio.read_dataframe(path)
+        ).geometry[0]
+        assert found.area == pytest.approx(200)
+        assert [part.bounds for part in sorted(found.geoms, key=lambda part: part.bounds)] == [
+            (-180, 0, -170, 10),
+            (170, 0, 180, 10),
+        ]
+
+
+@pytest.mark.parametrize("drawn", [3031, 4326])
+def test_statistics_within_an_area_around_the_pole(tmp_path, make_layer, drawn):
+    grid = around_pole(3031, pixel=1_000.0)
+    shapes = np.array([shapely.box(x, 0, x + 64, 256) for x in range(0, 256, 64)], dtype=object)
+    polygons = make_layer(Placing(grid, WGS84).placed(shapes).polygons.geometries(), crs=WGS84)
+    around = shapely.box(64, 64, 192, 192)
+    crs = pyproj.CRS(drawn)
+    place = Placing(grid, crs).placed(np.array([around], dtype=object))
+    area = make_layer(place.polygons.geometries(), crs=crs, name="area")
+    job = StatisticsJob(polygons, area, str(tmp_path / "table.csv"), None)
+    found = statistics.run(job, Control())
+    assert found["count"] == 2
+    assert found["area_m2"] == pytest.approx(place.sizes()[0][0], rel=1e-6)
 
 
 @pytest.mark.parametrize("crs", [3031, 4326, 3857])

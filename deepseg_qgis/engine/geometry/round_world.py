@@ -239,9 +239,7 @@ def _loops(ring: Coordinates, enclosed: int | None, world: World) -> list[Coordi
         if np.rint((flat[-1, 0] - flat[0, 0]) / world.period) == 0.0:
             return [flat]
         pole = enclosed or _nearer(flat, world)
-        # from the vertex nearest to the pole the way there crosses nothing
-        turned = np.roll(ring[:-1], -int(np.argmax(pole * ring[:-1, 1])), axis=0)
-        return [_closed(_unrolled(np.append(turned, turned[:1], axis=0), world), pole, world)]
+        return [_closed(_from_seam(flat, pole, world), pole, world)]
     first = int(np.argmax(at_pole))
     turned = np.roll(ring[:-1], -first, axis=0)
     visits = np.flatnonzero(world.at_pole(turned[:, 1]))
@@ -259,6 +257,24 @@ def _unrolled(ring: Coordinates, world: World) -> Coordinates:
     flat: Coordinates = ring.copy()
     flat[1:, 0] -= world.period * turns
     return flat
+
+
+def _from_seam(flat: Coordinates, pole: int, world: World) -> Coordinates:
+    """Return a way around the world from ±180° to ±180°, to be closed along a pole.
+
+    It begins where the ring crosses that meridian nearest to the pole: from there on it is free.
+    """
+    half, turn = world.period / 2.0, flat[-1, 0] - flat[0, 0]
+    band = np.floor((flat[:, 0] - half) / world.period)
+    crossing = np.flatnonzero(np.diff(band) != 0.0)
+    seam = half + world.period * np.maximum(band[crossing], band[crossing + 1])
+    step = flat[crossing + 1] - flat[crossing]
+    y = flat[crossing, 1] + (seam - flat[crossing, 0]) / step[:, 0] * step[:, 1]
+    nearest = int(np.argmax(pole * y))
+    start = np.array([[seam[nearest], y[nearest]]])
+    rest, before = flat[crossing[nearest] + 1 :], flat[1 : crossing[nearest] + 1]
+    onward = np.array([turn, 0.0])
+    return np.concatenate([start, rest, before + onward, start + onward])
 
 
 def _closed(way: Coordinates, pole: int, world: World) -> Coordinates:
