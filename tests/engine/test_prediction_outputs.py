@@ -298,7 +298,7 @@ def test_nothing_found_is_a_proper_file_all_the_same(predict_job, model_of):
 def test_only_what_was_asked_for_is_there(predict_job, tmp_path):
     before = set(os.listdir(tmp_path))
     predict.run(replace(predict_job, output_coco=None, output_classes=None), Control())
-    written = {"found.gpkg", "probabilities.tif", "statistics.csv"}
+    written = {"found.gpkg", "probabilities.tif", "statistics.csv", "statistics.csvt"}
     assert set(os.listdir(tmp_path)) == before | written
 
 
@@ -343,7 +343,7 @@ def test_a_disk_that_fills_up_leaves_what_is_whole(predict_job, model_of, tmp_pa
     assert {"classes.tif", "probabilities.tif"}.isdisjoint(left)
     predict.run(given, Control())
     assert all((tmp_path / name).read_bytes() == content for name, content in left.items())
-    saved = set(left) - {"scene.tif"}
+    saved = set(left) - {"scene.tif", "statistics.csvt"}
     assert all(f"{tmp_path / name}" in str(told.value).partition("saved:")[2] for name in saved)
 
 

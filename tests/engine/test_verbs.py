@@ -74,6 +74,8 @@ def test_training_learns_and_writes_everything(trained, folder):
     rows = rows_of(folder / "log.csv")
     assert len(rows) == 6
     assert {"epoch", "train_loss", "validation_score", "iou disc"} <= set(rows[0])
+    curve = geopandas.read_file(folder / "log.csv")
+    assert [curve[name].dtype.kind for name in ("epoch", "train_loss", "kept")] == ["i", "f", "O"]
     kept = geopandas.read_file(job.output_validation)
     assert kept.crs.to_epsg() == 32633
     assert kept.area.sum() == pytest.approx(0.25 * 80 * 80, rel=0.4)

@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,7 +67,10 @@ BATCH = 1 << 17
 """So many vertices are turned into GeoJSON at once (about 6 MB of text)."""
 
 FORMULA = ("=", "+", "-", "@")
-"""A spreadsheet takes a cell of a CSV that starts so for a formula."""
+"""A spreadsheet takes a cell of a CSV that starts so for a formula, unless it is a number."""
+NUMBER = re.compile(r"[+-][\d.,]*\d([eE][+-]?\d+)?")
+CSV_TYPES = {pa.int64(): "Integer64", pa.float64(): "Real", pa.string(): "String"}
+"""What a .csvt file calls them; without one, OGR and QGIS take every column of a CSV for text."""
 
 
 Shapes = Geometries | PolygonArrays
@@ -276,7 +280,8 @@ def write_table(
 ) -> None:
     """Write a table without geometry (CSV, GeoPackage, XLSX, …).
 
-    In CSV, text that a spreadsheet would take for a formula gets a leading apostrophe.
+    In CSV, text that a spreadsheet would take for a formula gets a leading apostrophe, and a .csvt
+    file beside it says which columns are numbers.
 
     Raises:
         OutputError: the format is unknown or the disk is full.
@@ -293,6 +298,14 @@ def write_table(
     ]
     with _plain(path) as place:
         _write(place, pa.table(dict(zip(fields, arrays, strict=True))), layer_name(path))
+    if plain:
+        write_csv_types(path, fields.values())
+
+
+def write_csv_types(path: str, kinds: Iterable[pa.DataType]) -> None:
+    """Write the .csvt file of a CSV with columns of these types."""
+    line = ",".join(f'"{CSV_TYPES[kind]}"' for kind in kinds)
+    Path(path).with_suffix(".csvt").write_text(line + "\n", encoding="ascii")
 
 
 def _arrays(shapes: Shapes) -> PolygonArrays:
@@ -393,4 +406,6 @@ def _arrow(values: Sequence[object] | NDArray[np.generic], kind: pa.DataType) ->
 
 
 def _no_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str) or not value.startswith(FORMULA) or NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"

@@ -164,3 +164,7 @@ def _write_log(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    kinds = {bool: pa.string(), int: pa.int64()}
+    vectors.write_csv_types(
+        path, [kinds.get(type(each), pa.float64()) for each in rows[0].values()]
+    )
