@@ -34,6 +34,7 @@ from deepseg_qgis.errors import OutputError, Stopped, VectorError, counted
 from deepseg_qgis.jobs import VectorSource
 
 TABLE = "polygons"
+POLYGON = QgsWkbTypes.GeometryType.PolygonGeometry
 MOST_COLOURS = 256
 """A field with more values holds no categories, and the engine will say so."""
 
@@ -210,15 +211,27 @@ def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:
     flat = QgsGeometry(geometry)
     if flat.isNull():
         return flat
-    polygonal = QgsWkbTypes.GeometryType.PolygonGeometry
-    if flat.type() != polygonal and not flat.convertGeometryCollectionToSubclass(polygonal):
-        return None
     flat.convertToStraightSegment()
+    if flat.type() != POLYGON:
+        polygons = _polygons_in(flat)
+        if not polygons:
+            return None
+        flat = QgsGeometry.collectGeometry(polygons)
     shape = flat.get()
     shape.dropZValue()
     shape.dropMValue()
     flat.convertToMultiType()
     return flat
+
+
+def _polygons_in(geometry: QgsGeometry) -> list[QgsGeometry]:
+    """Return the polygons in a collection, however deep; QGIS's own conversion takes the plain."""
+    if QgsWkbTypes.flatType(geometry.wkbType()) != QgsWkbTypes.Type.GeometryCollection:
+        return []
+    found = []
+    for part in geometry.asGeometryCollection():
+        found += [part] if part.type() == POLYGON else _polygons_in(part)
+    return found
 
 
 def renderer_colours(layer: QgsVectorLayer, field: str) -> dict[str, str]:

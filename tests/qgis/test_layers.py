@@ -259,9 +259,21 @@ def test_geometries_become_plain_polygons(wkt: str, flat: str | None) -> None:
     assert (result and result.asWkt(3)) == flat
 
 
-def test_curves_become_edges() -> None:
-    disc = QgsGeometry.fromWkt("CurvePolygon(CircularString(-1 0, 0 1, 1 0, 0 -1, -1 0))")
-    flat = flat_polygons(disc)
+def test_no_polygon_of_a_collection_is_lost() -> None:
+    inner = shapely.GeometryCollection([shapely.box(0, 0, 1, 1), shapely.Point(3, 3)])
+    several = shapely.MultiPolygon([shapely.box(5, 0, 6, 1), shapely.box(7, 0, 8, 1)])
+    outer = QgsGeometry()
+    outer.fromWkb(shapely.to_wkb(shapely.GeometryCollection([inner, several])))
+    flat = flat_polygons(outer)
+    assert flat is not None
+    assert (flat.area(), flat.constGet().numGeometries()) == (3.0, 3)
+
+
+@pytest.mark.parametrize("around", ["{}", "GeometryCollection({})", "MultiSurface({})"])
+@pytest.mark.parametrize("collected", [False, True])
+def test_curves_become_edges(around: str, collected: bool) -> None:
+    disc = around.format("CurvePolygon(CircularString(-1 0, 0 1, 1 0, 0 -1, -1 0))")
+    flat = flat_polygons(QgsGeometry.fromWkt(f"GeometryCollection({disc})" if collected else disc))
     assert flat.isMultipart()
     assert flat.area() == pytest.approx(3.14159, abs=1e-3)
     assert "Circular" not in flat.asWkt()
