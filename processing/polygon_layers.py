@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from deepseg_qgis.processing.attribute_texts import category_text, composed
+from deepseg_qgis.processing.flat_polygons import flat_polygons
 from deepseg_qgis.processing.layer_files import files_of
 from deepseg_qgis.processing.raster_layers import wkt_of
 from deepseg_qgis.processing.raster_names import could_name_raster
@@ -22,7 +23,6 @@ from qgis.core import (
     QgsFeatureRequest,
     QgsFeatureSink,
     QgsFields,
-    QgsGeometry,
     QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsVectorFileWriter,
@@ -34,7 +34,6 @@ from deepseg_qgis.errors import OutputError, Stopped, VectorError, counted
 from deepseg_qgis.jobs import VectorSource
 
 TABLE = "polygons"
-POLYGON = QgsWkbTypes.GeometryType.PolygonGeometry
 MOST_COLOURS = 256
 """A field with more values holds no categories, and the engine will say so."""
 
@@ -201,37 +200,6 @@ def _raster_index(source: QgsProcessingFeatureSource) -> int:
         return index
     texts = map(category_text, source.uniqueValues(index))
     return index if all(text is None or could_name_raster(text) for text in texts) else -1
-
-
-def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:
-    """Return a geometry as a plain multipolygon: straight edges, no Z, no M; or None.
-
-    A NULL geometry stays as it is: the engine counts those.
-    """
-    flat = QgsGeometry(geometry)
-    if flat.isNull():
-        return flat
-    flat.convertToStraightSegment()
-    if flat.type() != POLYGON:
-        polygons = _polygons_in(flat)
-        if not polygons:
-            return None
-        flat = QgsGeometry.collectGeometry(polygons)
-    shape = flat.get()
-    shape.dropZValue()
-    shape.dropMValue()
-    flat.convertToMultiType()
-    return flat
-
-
-def _polygons_in(geometry: QgsGeometry) -> list[QgsGeometry]:
-    """Return the polygons in a collection, however deep; QGIS's own conversion takes the plain."""
-    if QgsWkbTypes.flatType(geometry.wkbType()) != QgsWkbTypes.Type.GeometryCollection:
-        return []
-    found = []
-    for part in geometry.asGeometryCollection():
-        found += [part] if part.type() == POLYGON else _polygons_in(part)
-    return found
 
 
 def renderer_colours(layer: QgsVectorLayer, field: str) -> dict[str, str]:

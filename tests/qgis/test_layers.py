@@ -12,8 +12,9 @@ import pyogrio
 import pytest
 import shapely
 from deepseg_qgis.processing import raster_layers
+from deepseg_qgis.processing.attribute_texts import category_text
 from deepseg_qgis.processing.category_fields import likely_category_field
-from deepseg_qgis.processing.polygon_layers import category_text, flat_polygons
+from deepseg_qgis.processing.flat_polygons import flat_polygons
 from qgis.core import (
     NULL,
     QgsCategorizedSymbolRenderer,
