@@ -220,3 +220,28 @@ def test_a_disk_that_fails_at_the_last_moment_leaves_nothing(tmp_path, monkeypat
         Path(outputs.path(str(final))).write_text("new")
     assert os.listdir(tmp_path) == ["a.csv"]
     assert final.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "kept"),
+    [
+        (
+            "c.tif",
+            ("c.tif.ovr", "c.tif.msk", "c.tif.aux.xml", "c.tif.ovr.aux.xml", "c.tfw", "c.tif.xml"),
+            ("c.qml", "c.prj", "c.png.aux.xml", "c.tiff.ovr", "cc.tif.ovr", "c.gpkg-wal"),
+        ),
+        ("c.gpkg", ("c.gpkg-shm", "c.gpkg.aux.xml"), ("c.qix", "c.sqlite-shm", "c.tif.ovr")),
+        ("c.csv", ("c.csvt",), ("c.dbf", "c.prj", "c.qmd")),
+        ("c.geojson", ("c.geojson.aux.xml",), ("c.qix", "c.prj", "c.xml", "c.html")),
+    ],
+)
+def test_what_belongs_to_a_replaced_file_goes_with_it_and_nothing_else(tmp_path, name, gone, kept):
+    for each in (name, *gone, *kept):
+        (tmp_path / each).write_text("old")
+    with Outputs(Control()) as outputs:
+        Path(outputs.path(str(tmp_path / name))).write_text("new")
+        assert sorted(
+            each for each in os.listdir(tmp_path) if not each.endswith(".part")
+        ) == sorted([name, *gone, *kept])
+    assert sorted(os.listdir(tmp_path)) == sorted([name, *kept])
+    assert (tmp_path / name).read_text() == "new"
