@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from qgis.core import QgsGeometry, QgsWkbTypes
 
-POLYGON = QgsWkbTypes.GeometryType.PolygonGeometry
-
 
 def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:
     """Return a geometry as a plain multipolygon: straight edges, no Z, no M; or None.
@@ -16,7 +14,7 @@ def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:
     if flat.isNull():
         return flat
     flat.convertToStraightSegment()
-    if flat.type() != POLYGON:
+    if not _is_polygonal(flat):
         polygons = _polygons_in(flat)
         if not polygons:
             return None
@@ -34,5 +32,9 @@ def _polygons_in(geometry: QgsGeometry) -> list[QgsGeometry]:
         return []
     found = []
     for part in geometry.asGeometryCollection():
-        found += [part] if part.type() == POLYGON else _polygons_in(part)
+        found += [part] if _is_polygonal(part) else _polygons_in(part)
     return found
+
+
+def _is_polygonal(geometry: QgsGeometry) -> bool:
+    return bool(geometry.type() == QgsWkbTypes.GeometryType.PolygonGeometry)
