@@ -40,7 +40,7 @@ from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, burnt
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.errors import VectorError
+from deepseg_qgis.errors import VectorError, counted
 
 MARKER = "deepseg_dataset.json"
 UNKNOWN = 255
@@ -221,15 +221,16 @@ def _tell(written: _Writer, parts: Parts, control: Control) -> None:
     control.log(
         "Data set: "
         + ", ".join(
-            f"{written.chips[part]:,} chips and {written.objects[part]:,} objects for {part}"
+            f"{counted(written.chips[part], 'chip')} and "
+            f"{counted(written.objects[part], 'object')} for {part}"
             for part in PARTS
         )
         + "."
     )
     if parts.left_out:
         control.warn(
-            f"{parts.left_out:,} tiles left out of the data set, since they overlap with tiles of "
-            "another part. With an overlap of 0 none is lost."
+            f"{counted(parts.left_out, 'tile')} left out of the data set, because of an "
+            "overlap with tiles of another part. With an overlap of 0 none is lost."
         )
     total = np.sum(list(written.pixels.values()), axis=0)
     for i, category in enumerate(written.labelled.categories):
@@ -238,6 +239,6 @@ def _tell(written: _Writer, parts: Parts, control: Control) -> None:
         ]
         if missing and total[i + 1]:
             control.warn(
-                f"The category '{category.name}' is not in the part(s) {', '.join(missing)}: it "
+                f"The category '{category.name}' is missing in {' and '.join(missing)}: it "
                 "occurs in too few places."
             )

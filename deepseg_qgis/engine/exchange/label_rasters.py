@@ -22,7 +22,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.colouring import coloured
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
-from deepseg_qgis.errors import RasterError
+from deepseg_qgis.errors import RasterError, counted
 
 STEP_PX = 1024
 MOST_CLASSES = 254
@@ -82,8 +82,9 @@ def read_codes(label: Raster, window: Window, voids: tuple[int, ...] = ()) -> Co
         codes = (red << 16) | (green << 8) | blue
     elif label.bands != 1:
         raise RasterError(
-            f"{label.name} has {label.bands} bands of type {label.dtype}. Expected labels: one "
-            "band of whole numbers, or red, green and blue in 8 bits. Choose another raster."
+            f"{label.name} has {counted(label.bands, 'band')} of type {label.dtype}. Expected "
+            "labels: one band of whole numbers, or red, green and blue in 8 bits. Choose another "
+            "raster."
         )
     else:
         with np.errstate(invalid="ignore"):

@@ -9,6 +9,7 @@ import numpy as np
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
+from deepseg_qgis.errors import counted
 
 
 @dataclass
@@ -52,8 +53,8 @@ class Coverage:
         share = self.covered.size_px / max(self.area.size_px, 1.0)
         extents = " and ".join(_extent(window, self.grid) for window in self.windows)
         return (
-            f"{self.name}: {share:.0%} ({self.done:,} of {len(self.tiles):,} tiles), which is what "
-            f"lies in {extents}"
+            f"{self.name}: {share:.0%} ({self.done:,} of {counted(len(self.tiles), 'tile')}), "
+            f"which is what lies in {extents}"
         )
 
 

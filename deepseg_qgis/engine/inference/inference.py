@@ -14,7 +14,7 @@ from deepseg_qgis.engine.inference.decisions import as_levels
 from deepseg_qgis.engine.inference.windows import Layout
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.model_file import ModelFile
-from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.errors import ParameterError, counted
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Inference:
         self.description = engine.description
         count = int(layout.wanted.sum())
         self._control.log(
-            f"{raster.name}: {engine.description}, {count} windows of {layout.height} × "
-            f"{layout.width} px, {backend.batch_size} at a time."
+            f"{raster.name}: {engine.description}, {counted(count, 'window')} of "
+            f"{layout.height} × {layout.width} px, {backend.batch_size} at a time."
         )
         return layout, backend
 

@@ -27,7 +27,7 @@ from deepseg_qgis.engine.inference.inference import Inference
 from deepseg_qgis.engine.inference.journal import HEAD, Journal
 from deepseg_qgis.engine.inference.journals import Journals
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.errors import RasterError, Stopped
+from deepseg_qgis.errors import RasterError, Stopped, counted
 
 LEAST_WINDOWS = 10
 """Fewer are predicted again faster than anybody would look for a journal."""
@@ -111,7 +111,7 @@ class Interruptible:
         if journal:
             control.log(
                 f"{raster.name}: continuing a run that was interrupted: {len(journal):,} of "
-                f"{len(layout.tiles):,} tiles are done."
+                f"{counted(len(layout.tiles), 'tile')} done."
             )
             yield from journal.replay([tile.core for tile in layout.tiles])
         if self._control.stopped or coverage.complete:

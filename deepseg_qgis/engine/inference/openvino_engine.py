@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.faults import is_memory, reason
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.inference.backend import CompilationError, Result
+from deepseg_qgis.errors import counted
 
 STREAMS = {"float32": 1, "bfloat16": 2, "int8": 2}
 """So many windows are computed side by side, each on its share of the processor: threads that wait
@@ -60,7 +61,7 @@ class OpenVinoEngine:
         self.sees_whole_window = bool(about["sees_whole_window"])
         subtracted = np.array(about["subtracted"], dtype=np.float32)
         self._subtracted = subtracted[:, None, None] if len(subtracted) else None
-        self.description = f"OpenVINO on CPU ({_threads()} threads), {precision}"
+        self.description = f"OpenVINO on CPU ({counted(_threads(), 'thread')}), {precision}"
         self._last: OpenVinoBackend | None = None
 
     def backend(self, height: int, width: int) -> OpenVinoBackend:

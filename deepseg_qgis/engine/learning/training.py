@@ -30,7 +30,7 @@ from deepseg_qgis.engine.learning.validation import Validation, validate
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.truth.lesson import Lesson
-from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.errors import ParameterError, counted
 from deepseg_qgis.events import Epoch
 
 BATCHES_WAITING = 1
@@ -154,8 +154,9 @@ class Trainer:
         control.log(
             f"Training {settings.architecture}/{settings.encoder} on "
             f"{networks.describe_device(self._device)} in "
-            f"{'bfloat16' if self._bfloat16 else 'float32'}: {settings.epochs} epochs of "
-            f"{self._steps * settings.batch_size} windows of {settings.tile_size_px} px."
+            f"{'bfloat16' if self._bfloat16 else 'float32'}: "
+            f"{counted(settings.epochs, 'epoch')} of {self._steps * settings.batch_size} windows "
+            f"of {settings.tile_size_px} px."
         )
         unproven = validation.unproven(self._countable)
         self._checkpoint.rehearse(self._trained(unproven, []))
@@ -292,7 +293,9 @@ class Trainer:
         scores = [epoch.validation_score or 0.0 for epoch in history]
         since_best = len(scores) - 1 - int(np.argmax(scores))
         if since_best >= patience:
-            self._control.log(f"No better score for {patience} epochs: training ends here.")
+            self._control.log(
+                f"No better score for {counted(patience, 'epoch')}: training ends here."
+            )
         return since_best >= patience
 
 

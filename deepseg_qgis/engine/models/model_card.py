@@ -17,7 +17,7 @@ from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
 from deepseg_qgis.engine.truth.annotations import MOST_CATEGORIES, Category
 from deepseg_qgis.engine.truth.countability import task_of
-from deepseg_qgis.errors import ModelError
+from deepseg_qgis.errors import ModelError, counted
 
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
@@ -182,7 +182,10 @@ def _finite(text: str) -> float:
 def _categories(value: object) -> tuple[Category, ...]:
     entries = _objects(value, "categories")
     if not 1 <= len(entries) <= MOST_CATEGORIES:
-        raise _bad(f"it has {len(entries)} categories, expected 1 to {MOST_CATEGORIES}")
+        raise _bad(
+            f"it has {counted(len(entries), 'category', 'categories')}, "
+            f"expected 1 to {MOST_CATEGORIES}"
+        )
     categories = []
     for entry in entries:
         name, colour = entry.get("name"), entry.get("colour")
@@ -225,7 +228,7 @@ def _least_px(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
 def _band_info(value: object, count: int) -> tuple[Mapping[str, Any], ...]:
     entries = _objects(value, "bands")
     if len(entries) not in (0, count):
-        raise _bad(f"it describes {len(entries)} bands, expected {count}")
+        raise _bad(f"it describes {counted(len(entries), 'band')}, expected {count}")
     return tuple(
         {
             "colour": _text(entry.get("colour", ""), "colour"),

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.engine.files.rasters import Pixels
-from deepseg_qgis.errors import ModelError, ParameterError
+from deepseg_qgis.errors import ModelError, ParameterError, counted
 
 OPTIONS = {"dpt": {"dynamic_img_size": True}}
 """Vision transformers take pictures of one size alone unless told otherwise."""
@@ -88,7 +88,7 @@ def describe_device(device: torch.device) -> str:
     """Return the device in words for the log."""
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
-    return f"{device.type.upper()} ({torch.get_num_threads()} threads)"
+    return f"{device.type.upper()} ({counted(torch.get_num_threads(), 'thread')})"
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

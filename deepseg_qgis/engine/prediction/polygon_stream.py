@@ -28,7 +28,7 @@ from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
-from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.errors import ParameterError, counted
 
 FIELDS = {
     "id": pa.int64(),
@@ -137,8 +137,8 @@ def _objects(
         finder.check_complete()
         if finder.left_out:
             control.log(
-                f"{finder.left_out:,} speck(s) smaller than the model's least object of their "
-                "category were left out."
+                f"Dropped {counted(finder.left_out, 'speck')} below the minimum object size of "
+                "their category."
             )
         if not found and shaping.min_area > 0.0:
             control.warn(
@@ -148,8 +148,8 @@ def _objects(
         if finder.cut_objects:
             limits = Limits()
             control.log(
-                f"{finder.cut_objects:,} region(s) with more than {limits.most_vertices:,} "
-                f"vertices were cut along a grid of {limits.cell_px:,} px."
+                f"{counted(finder.cut_objects, 'region')} with more than {limits.most_vertices:,} "
+                f"vertices, cut along a grid of {limits.cell_px:,} px."
             )
 
 

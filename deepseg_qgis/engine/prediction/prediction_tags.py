@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.errors import ModelError, RasterError
+from deepseg_qgis.errors import ModelError, RasterError, counted
 
 NAMESPACE = "DEEPSEG"
 LONGEST_NAME = 1000
@@ -72,7 +72,7 @@ def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str
     if bands != count or dtype != "uint8":
         raise _foreign(
             name,
-            f"expected {count} band(s) of whole numbers from 0 to 255 (uint8): "
+            f"expected {counted(count, 'band')} of whole numbers from 0 to 255 (uint8): "
             f"{', '.join(about.card.planes)[:200]}; found {bands} of type {dtype}",
         )
 

@@ -131,9 +131,9 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
         )
     if len(keep) and not keep.any():
         raise VectorError(
-            f"The annotation layer '{source.name}' has {len(geometries)} features, but none of "
-            "them is a polygon with a category. Draw polygons, fill in their category, or choose "
-            "another category field."
+            f"The annotation layer '{source.name}' has {counted(len(geometries), 'feature')}, but "
+            "none of them is a polygon with a category. Draw polygons, fill in their category, "
+            "or choose another category field."
         )
     count = len(set(names[keep]))
     if count > MOST_CATEGORIES:

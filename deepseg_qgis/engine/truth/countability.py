@@ -21,7 +21,7 @@ from deepseg_qgis.engine.instances.slots import (
 )
 from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.errors import ParameterError, listed
+from deepseg_qgis.errors import ParameterError, counted, listed
 
 NEAR_PX = 2.0
 NEAR_SHARE = 0.1
@@ -78,8 +78,8 @@ class Judged:
     def text(self) -> str:
         """What was found, in words."""
         return (
-            f"{self.category.name}: {self.objects:,} objects, {self.near_share:.1%} within "
-            f"{NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
+            f"{self.category.name}: {counted(self.objects, 'object')}, {self.near_share:.1%} "
+            f"within {NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
         )
 
 

@@ -135,7 +135,7 @@ def _tell(
     training = sum(truth.training.size_px for truth in truths) / 1e6
     validation = sum(truth.validation.size_px for truth in truths) / 1e6
     names = listed([category.name for category in categories])
-    count = "One category" if len(categories) == 1 else f"{len(categories)} categories"
+    count = counted(len(categories), "category", "categories")
     control.log(
         f"{count} ({names}). Training area {training:.2f} Mpx, validation "
         f"area {validation:.2f} Mpx."

@@ -20,6 +20,7 @@ from deepseg_qgis.engine.files.raster_output import TILE_PX, RasterOutput
 from deepseg_qgis.engine.files.vectors import Features, crs_for, write_features
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.scene.scene import Scene, area_polygon
+from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import DemoSceneJob
 
 RASTER_BYTES_A_PX = 2.6
@@ -132,6 +133,6 @@ def _write_area(scene: Scene, path: str, name: str, area: Window) -> None:
 def _tell(control: Control, counts: Counter[str]) -> None:
     listed = ", ".join(f"{count:,} × {name}" for name, count in sorted(counts.items()))
     control.log(
-        f"{sum(counts.values()):,} polygons: {listed}. Roads and rivers come in stretches from "
-        "crossing to crossing, each a polygon of its own."
+        f"{counted(sum(counts.values()), 'polygon')}: {listed}. Roads and rivers come in stretches "
+        "from crossing to crossing, each a polygon of its own."
     )

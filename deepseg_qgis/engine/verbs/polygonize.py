@@ -34,6 +34,7 @@ from deepseg_qgis.engine.prediction.prediction_tags import (
 )
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.scoring.category_statistics import Summary
+from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import PolygonizeJob
 
 WINDOW_BYTES = 64 * 2**20
@@ -77,7 +78,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
         with outputs.saving(job.output_statistics):
             if table:
                 vectors.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
-    control.log(f"{count:,} polygons.")
+    control.log(f"{counted(count, 'polygon')}.")
     better = vectors.better_format(path, count)
     if better:
         control.warn(better)

@@ -31,7 +31,7 @@ from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.scoring.category_statistics import Summary
 from deepseg_qgis.engine.truth.annotations import load_area, placed
-from deepseg_qgis.errors import VectorError
+from deepseg_qgis.errors import VectorError, counted
 from deepseg_qgis.jobs import PredictJob
 
 
@@ -76,10 +76,11 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
             others.finish(found.aoi_m2, control)
         if interruptible.complete:
             journals.finished()
-    control.log(f"{count:,} polygons; their areas equal the {found.area_px:,} pixels they hold.")
+    polygons, pixels = counted(count, "polygon"), counted(found.area_px, "pixel")
+    control.log(f"{polygons}; the areas equal the {pixels} in them.")
     if any(model.card.countable) and not all(model.card.countable):
         told = zip(model.card.categories, model.card.countable, strict=True)
-        names = ", ".join(category.name for category, counted in told if counted)
+        names = ", ".join(category.name for category, countable in told if countable)
         control.log(
             f"The score of objects that are told apart ({names}) says how clear they stand out, of "
             "other ground how probable it is: compare scores within a category only."

@@ -25,7 +25,7 @@ from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.tiling import Tile
 from deepseg_qgis.engine.truth.annotations import load, load_area, require_touching
 from deepseg_qgis.engine.truth.ground_truth import labelled_area
-from deepseg_qgis.errors import ParameterError, VectorError
+from deepseg_qgis.errors import ParameterError, VectorError, counted
 from deepseg_qgis.jobs import TileJob
 
 FIELDS = {
@@ -69,7 +69,7 @@ def run(job: TileJob, control: Control) -> dict[str, Any]:
         count = vectors.write_features(path, batches, fields, crs)
         if count == 0:
             raise _untouched(raster)
-    control.log(f"{count} tiles.")
+    control.log(f"{counted(count, 'tile')}.")
     return {"output": job.output, "output_folder": job.output_folder, "tiles": count}
 
 

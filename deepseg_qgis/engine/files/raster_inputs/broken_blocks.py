@@ -131,9 +131,11 @@ class BrokenBlocks:
         )
 
     def _mostly_broken(self) -> RasterError:
+        touched = int(self._touched.sum())
+        are = "block is" if touched == 1 else "blocks are"
         return RasterError(
             f"{self._path} could not be read as a raster: {len(self._broken)} of "
-            f"{self._touched.sum()} blocks are broken ({self._last_error}). Expected a complete "
+            f"{touched} {are} broken ({self._last_error}). Expected a complete "
             "file. Check that it opens in QGIS at full resolution, or copy it again from its "
             "source."
         )

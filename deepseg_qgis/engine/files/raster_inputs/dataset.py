@@ -22,7 +22,7 @@ from deepseg_qgis.engine.files.raster_inputs.broken_blocks import BrokenBlocks
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.errors import RasterError
+from deepseg_qgis.errors import RasterError, counted
 from deepseg_qgis.jobs import RasterSource
 
 SAMPLE_PX = 256
@@ -224,5 +224,5 @@ def _unfit(dataset: DatasetReader) -> RasterError:
     kinds = ", ".join(sorted(set(dataset.dtypes))[:4])
     return RasterError(
         f"{dataset.name}: expected 1 to {MOST_BANDS} bands of whole or real numbers, "
-        f"found {dataset.count} band(s) of type {kinds}. Choose another raster."
+        f"found {counted(dataset.count, 'band')} of type {kinds}. Choose another raster."
     )

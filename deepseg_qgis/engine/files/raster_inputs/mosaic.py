@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels, PixelSource, thumbnail_through
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.errors import RasterError
+from deepseg_qgis.errors import RasterError, counted
 
 MOST_DRIFT_PX = 0.5
 """Grids are alike if no pixel of one lies further from its place on the other's lattice, beyond a
@@ -114,7 +114,7 @@ def _place(first: Grid, grid: Grid) -> Window:
 def _check_alike(first: PixelSource, source: PixelSource, first_name: str, name: str) -> None:
     if (source.bands, source.dtype) != (first.bands, first.dtype):
         raise _unlike(
-            f"{name} has {source.bands} band(s) of type {source.dtype}, {first_name} has "
+            f"{name} has {counted(source.bands, 'band')} of type {source.dtype}, {first_name} has "
             f"{first.bands} of type {first.dtype}"
         )
     if first.grid.crs is None or source.grid.crs is None:

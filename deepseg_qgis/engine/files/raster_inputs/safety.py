@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from rasterio.io import DatasetReader
 
-from deepseg_qgis.errors import RasterError, listed
+from deepseg_qgis.errors import RasterError, counted, listed
 
 OPTIONS = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
 """For as long as a raster is open."""
@@ -106,7 +106,7 @@ def _check_bands(dataset: DatasetReader, path: str) -> None:
         inside = [name.replace(path, "…") for name in dataset.subdatasets]
         raise RasterError(
             f"{path} has no bands of its own. "
-            + (f"It holds {len(inside)} rasters: {listed(inside)}. " if inside else "")
+            + (f"It holds {counted(len(inside), 'raster')}: {listed(inside)}. " if inside else "")
             + "Add the one that you want to QGIS (Layer > Add Layer > Add Raster Layer) and choose "
             "that layer."
         )
