@@ -22,6 +22,7 @@ from deepseg_qgis.processing.train import Train
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingDestinationParameter,
+    QgsProcessingParameterVectorDestination,
     QgsProcessingProvider,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -127,11 +128,22 @@ class DeepSegProvider(QgsProcessingProvider):
     ) -> tuple[bool, str]:
         """Return whether an output can be written, and else why not.
 
-        A name without an ending can: `Destinations` fills it in, while QGIS refuses it.
+        A name without an ending can: `Destinations` fills it in, while QGIS refuses it. Tables
+        have formats of their own, while QGIS takes them for layers of polygons.
         """
         path = file_of(outputValue, context)
-        if path and not os.path.splitext(path)[1]:
+        ending = os.path.splitext(path)[1].lower()
+        if path and not ending:
             return True, ""
+        if isinstance(parameter, QgsProcessingParameterVectorDestination) and (
+            not parameter.hasGeometry()
+        ):
+            endings = [f".{each}" for each in self.supportedOutputTableExtensions()]
+            problem = (
+                f"{parameter.description()}: expected a file with one of the endings "
+                f"{', '.join(endings)}, found {ending}. Choose another file name."
+            )
+            return ending in endings, "" if ending in endings else problem
         return super().isSupportedOutputValue(outputValue, parameter, context)
 
     def supportsNonFileBasedOutput(self) -> bool:

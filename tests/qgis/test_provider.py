@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qgis.core import QgsApplication, QgsProcessingParameterDefinition
+from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingParameterDefinition
 
 from deepseg_qgis import __version__
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
@@ -314,3 +314,23 @@ def test_the_plugin_can_be_switched_off_and_on(application: Any) -> None:
     application.plugin = classFactory(None)  # QGIS keeps its plugins alive, too
     application.plugin.initGui()
     assert registry.algorithmById("deepseg:predict") is not None
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "output"),
+    [
+        ("statistics", "OUTPUT"),
+        ("predict", "OUTPUT_STATISTICS"),
+        ("polygonize", "OUTPUT_STATISTICS"),
+    ],
+)
+def test_the_dialog_takes_the_endings_of_tables(
+    algorithm: str, output: str, application: Any
+) -> None:
+    found = QgsApplication.processingRegistry().algorithmById(f"deepseg:{algorithm}")
+    definition = found.parameterDefinition(output)
+    for value in ("/t/a.csv", "/t/a.gpkg", "/t/a.CSV", "/t/a", "TEMPORARY_OUTPUT"):
+        assert definition.isSupportedOutputValue(value, QgsProcessingContext())[0], value
+    good, problem = definition.isSupportedOutputValue("/t/a.geojson", QgsProcessingContext())
+    assert not good
+    assert ".csv" in problem
