@@ -4,10 +4,11 @@ A timer of 20 ms beats in the main thread of a real desktop; a gap is the time b
 above those 20 ms. Whenever a gap exceeds 0.1 s, the main thread's Python frames are written down:
 a gap is DeepSeg's if one of its files is on the stack, else QGIS's own.
 
-    xvfb-run -a .venv/bin/python benchmarks/heartbeat.py FOLDER [plain] [batch] [model]
+    xvfb-run -a .venv/bin/python benchmarks/heartbeat.py FOLDER [idle] [plain] [batch] [model]
 
 It needs QGIS's desktop, `make setup`, and the programs xvfb and openbox. FOLDER keeps what is made
-for it, and each case's log. Printed is a line a case, and one for each gap above 0.1 s.
+for it, and each case's log. Printed is a line a case, and one for each gap above 0.1 s. The case
+`idle` runs nothing: its gaps are those of a busy computer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ("plain", "batch", "model")
+CASES = ("idle", "plain", "batch", "model")
 START = """
 import sys
 sys.path.append({folder!r})

@@ -14,6 +14,7 @@ from heartbeat import training
 
 BEAT_MS = 20
 GAP_S = 0.1
+IDLE_S = 40.0
 
 
 class Heart:
@@ -72,6 +73,13 @@ def wait_for(done: Any) -> None:
     timer.timeout.connect(lambda: loop.quit() if done() else None)
     timer.start(50)
     loop.exec()
+
+
+def run_idle(_folder: Path, _iface: Any) -> str:
+    """Run nothing for a while."""
+    end = time.monotonic() + IDLE_S
+    wait_for(lambda: time.monotonic() > end)
+    return ""
 
 
 def run_plain(folder: Path, iface: Any) -> str:
@@ -192,7 +200,7 @@ def measure() -> None:
     folder = Path(os.environ["HEARTBEAT_FOLDER"])
     scene = QgsRasterLayer(str(folder / "scene.tif"), "scene")
     QgsProject.instance().addMapLayer(scene)
-    runs = {"plain": run_plain, "batch": run_batch, "model": run_model}
+    runs = {"idle": run_idle, "plain": run_plain, "batch": run_batch, "model": run_model}
     lines = []
     for case in os.environ["HEARTBEAT_CASES"].split():
         stacks = folder / f"{case}.txt"
