@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.pages import report, report_evaluation
+from deepseg_qgis.engine.pages.report_training import shown
 from deepseg_qgis.engine.scoring.confusion import Confusion
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
@@ -224,3 +228,13 @@ def test_a_chart_draws_its_lines_and_leaves_gaps():
 def has(picture: np.ndarray, colour: str) -> bool:
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return bool((np.abs(picture[..., :3] - wanted).max(axis=2) < 0.01).any())
+
+
+def test_a_validation_area_scattered_over_a_huge_raster_is_shown_in_part():
+    whole = Window(0, 0, 200_000, 200_000)
+    raster = SimpleNamespace(grid=SimpleNamespace(window=whole))
+    far = Area.of_windows([Window(5, 5, 60, 50), Window(190_000, 190_000, 50, 50)])
+    part = shown(SimpleNamespace(raster=raster, validation=far))
+    assert 2_500 <= part.size_px <= 3_000
+    near = Area.of_windows([Window(5, 5, 60, 50), Window(900, 900, 50, 50)])
+    assert shown(SimpleNamespace(raster=raster, validation=near)).size_px == near.size_px

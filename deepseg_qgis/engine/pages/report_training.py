@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.inference import Inference, Settings
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -19,6 +21,8 @@ from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.events import Event, Progress
 
 MOST_PICTURES = 3
+MOST_PICTURE_SIDE_PX = 10_000
+"""A validation area in a larger box is shown in part: it may be scattered over a huge raster."""
 IOU = "IoU, the overlap of found and annotated ground"
 QUALITY = "panoptic quality, the F1 of the objects times the overlap of those that were found"
 
@@ -138,8 +142,20 @@ def _unstopped(control: Control) -> Control:
     return Control(tell)
 
 
+def shown(truth: GroundTruth) -> Area:
+    """Return the validation area, or what of it lies near one place where it reaches far."""
+    whole = truth.raster.grid.window
+    around = truth.validation.window(whole)
+    if around.height * around.width <= MOST_PICTURE_SIDE_PX**2:
+        return truth.validation
+    point = truth.validation.geometry.representative_point()
+    row, column = (int(each) - MOST_PICTURE_SIDE_PX // 2 for each in (point.y, point.x))
+    near = Window(row, column, MOST_PICTURE_SIDE_PX, MOST_PICTURE_SIDE_PX)
+    return truth.validation.within(Area(box(near)))
+
+
 def _picture(inference: Inference, truth: GroundTruth, control: Control) -> report.Rgb:
-    found = class_map(inference, truth.raster, truth.validation, control)
+    found = class_map(inference, truth.raster, shown(truth), control)
     rgb = pictures.picture(truth.raster, found.region)
     shape = rgb.shape[:2]
     return report.overlay(
