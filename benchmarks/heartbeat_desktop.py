@@ -217,7 +217,7 @@ def measure() -> None:
         )
         lines += [f"  {gap:.3f} s {where}" for gap, where in gaps_seen(stacks.read_text())]
     (folder / "found.txt").write_text("\n".join(lines) + "\n")
-    QgsProject.instance().setDirty(False)
+    QgsProject.instance().clear()  # which QGIS, ended like this, would do too late
     QgsApplication.exit(0)
 
 
