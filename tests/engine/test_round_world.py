@@ -261,3 +261,10 @@ def test_what_does_not_reach_the_antimeridian_keeps_every_digit():
     arrays = PolygonArrays.of(np.array([shapely.box(3, 4, 90, 80)], dtype=object))
     put = Placing(grid, WGS84).placed(arrays)
     assert put.polygons is put.course
+
+
+def test_what_reaches_around_the_world_for_ever_is_cut_soon():
+    grid = Grid(90, 70, Affine(4, 0, -180, 0, -2.5, 90), WGS84)
+    far = np.array([shapely.box(-1e14, 0, 1e14, 10), shapely.box(1e13, 0, 1e14, 10)], dtype=object)
+    found = placed(far, pyproj.CRS.from_epsg(4258), grid)
+    assert shapely.is_valid(found).all()

@@ -25,6 +25,8 @@ NEAR = 1e-6
 """What is nearer to a pole lies on it, in source coordinates: pixels, or units of a CRS."""
 FARTHEST = 1e12
 """Projections put the pole that they do not show at 1e23 m or so."""
+MOST_TURNS = 8
+"""What lies farther around the world than this is nowhere: some coordinates reach out to 1e15."""
 
 
 class Poles:
@@ -302,8 +304,8 @@ def _wrapped(flat: shapely.Geometry, world: World) -> shapely.Geometry:
     if whole.is_empty:
         return whole
     low, south, high, north = shapely.bounds(whole)
-    first = int(np.floor((low + half) / world.period + AT_POLE))
-    last = int(np.ceil((high + half) / world.period - AT_POLE))
+    first = max(int(np.floor((low + half) / world.period + AT_POLE)), -MOST_TURNS)
+    last = min(int(np.ceil((high + half) / world.period - AT_POLE)), MOST_TURNS)
     if (first, last) == (0, 1) and south >= world.south and north <= world.north:
         return whole
     pieces = []
