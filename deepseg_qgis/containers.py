@@ -14,8 +14,8 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from deepseg_qgis.errors import OutputError
-from deepseg_qgis.formats import SHAPEFILE
-from deepseg_qgis.places import companions, owners
+from deepseg_qgis.formats import SHAPEFILE, WRITTEN
+from deepseg_qgis.places import companions, owners, shared
 
 SQLITE = b"SQLite format 3\0"
 HOT_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
@@ -43,8 +43,8 @@ def check_replaceable(path: str) -> None:
         OutputError: it is in use, holds other layers, or a file of its set belongs elsewhere.
     """
     _check_owner(path)
+    _check_strangers(path)
     if not os.path.exists(path):
-        _check_strangers(path)
         return
     _check_unused(path)
     own = layer_name(path).casefold()
@@ -66,11 +66,16 @@ def _check_owner(path: str) -> None:
 
 
 def _check_strangers(path: str) -> None:
-    for each in companions(path):
-        if path.lower().endswith(".shp") and os.path.splitext(each)[1].lower() in SHAPEFILE:
+    """Check that what is written together with ``path`` replaces nothing of another file's."""
+    parts = WRITTEN.get(os.path.splitext(path)[1].lower(), ())
+    strangers = shared(path)
+    if parts is SHAPEFILE and not os.path.exists(path):
+        strangers |= dict.fromkeys(companions(path), "another file")
+    for each, other in strangers.items():
+        if os.path.splitext(each)[1].lower() in parts:
             raise OutputError(
                 f"{path} cannot be written without replacing {os.path.basename(each)}, which is "
-                "there already and belongs to another file. Choose another name."
+                f"there already and belongs to {other}. Choose another name."
             )
 
 

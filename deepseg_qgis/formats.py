@@ -13,7 +13,8 @@ CONTAINERS = ("gpkg", "sqlite", "xlsx", "ods")
 """Endings of files with several layers or sheets."""
 
 SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
-"""What is written with a Shapefile, beside the .shp."""
+WRITTEN = {".shp": SHAPEFILE, ".csv": (".csvt",)}
+"""What is written together with a file, and called as in `BESIDE_STEM`."""
 BESIDE_STEM = {
     ".shp": (
         *SHAPEFILE,
@@ -25,8 +26,14 @@ BESIDE_STEM = {
     ".tsv": (".csvt",),
     ".tif": (".tfw", ".tifw", ".tfwx"),
     ".tiff": (".tfw", ".tifw", ".tiffw", ".tfwx"),
+    ".tab": (".dat", ".map", ".id", ".ind"),
+    ".mif": (".mid",),
+    **dict.fromkeys((".asc", ".bil", ".bip", ".bsq", ".flt", ".img"), (".prj", ".hdr")),
 }
-"""Endings of the files that belong to ``scene.tif`` and are called ``scene`` and then this."""
+"""Endings of the files that belong to ``scene.tif`` and are called ``scene`` and then this.
+
+Of formats that are not written, too: scene.prj may belong to scene.asc.
+"""
 BESIDE_NAME = {
     "": (".aux.xml", ".ovr", ".ovr.aux.xml", ".msk", ".msk.ovr"),
     ".shp": (".xml",),

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deepseg_qgis.formats import BESIDE_NAME, BESIDE_STEM
 
@@ -41,21 +41,39 @@ def _folded(name: str) -> str:
 
 
 def companions(path: str) -> list[str]:
-    """Return the files that are there and belong to ``path``, whether that is there or not.
+    """Return the files that are there and belong to ``path`` alone, whether that is there or not.
 
     Nobody but it can use them, and what they say of an older file is wrong of a newer one.
     """
+    return [each for each, other in _beside(path).items() if other is None]
+
+
+def shared(path: str) -> dict[str, str]:
+    """Return the files that would belong to ``path``, and belong to another file that is there."""
+    return {each: other for each, other in _beside(path).items() if other is not None}
+
+
+def _beside(path: str) -> dict[str, str | None]:
+    """Return the files that could belong to ``path``, and what else each of them belongs to."""
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)
     kind = ending.lower()
-    with contextlib.suppress(OSError), os.scandir(folder or os.curdir) as entries:
-        return sorted(
-            entry.path
-            for entry in entries
-            if _follows(entry.name, name, BESIDE_NAME[""] + BESIDE_NAME.get(kind, ()))
-            or _follows(entry.name, stem, BESIDE_STEM.get(kind, ()))
-        )
-    return []
+    try:
+        names = sorted(os.listdir(folder or os.curdir))
+    except OSError:
+        return {}
+    found = [
+        each
+        for each in names
+        if _follows(each, name, BESIDE_NAME[""] + BESIDE_NAME.get(kind, ()))
+        or _follows(each, stem, BESIDE_STEM.get(kind, ()))
+    ]
+    others = {each.lower(): each for each in names if each not in (name, *found)}
+    return {os.path.join(folder, each): _other_owner(each, others) for each in found}
+
+
+def _other_owner(name: str, others: Mapping[str, str]) -> str | None:
+    return next((others[each.lower()] for each in owners(name) if each.lower() in others), None)
 
 
 def _follows(name: str, start: str, endings: tuple[str, ...]) -> bool:

@@ -288,6 +288,53 @@ def test_a_table_that_a_shapefile_would_replace_is_not_lost(tmp_path, scene):
     refused(tile_job(scene, tmp_path / "owners.shp"), tmp_path, r"owners\.dbf")
 
 
+@pytest.mark.parametrize(
+    ("output", "beside", "owner"),
+    [
+        ("classes.tif", "classes.tfw", "classes.tiff"),
+        ("classes.tif", "classes.tfw", "classes.TIFF"),
+        ("roads.shp", "roads.ind", "roads.tab"),
+    ],
+)
+def test_what_belongs_to_another_file_of_that_stem_stays(tmp_path, scene, output, beside, owner):
+    for name in (beside, owner):
+        (tmp_path / name).write_text("the user's")
+    path = tmp_path / output
+    if output.endswith(".shp"):
+        tile.run(tile_job(scene, path), Control())
+    else:
+        demoscene.run(replace(demo(tmp_path), size_px=256, output=str(path)), Control())
+    assert path.exists()
+    assert all((tmp_path / name).read_text() == "the user's" for name in (beside, owner))
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("output", "beside", "owner"),
+    [("dem.shp", "dem.prj", "dem.asc"), ("table.csv", "table.csvt", "table.tsv")],
+)
+def test_what_would_be_written_and_belongs_to_another_file_is_not_replaced(
+    tmp_path, scene, parcels, output, beside, owner, there
+):
+    names = [beside, owner, *([output] if there else [])]
+    for name in names:
+        (tmp_path / name).write_text("the user's")
+    path = tmp_path / output
+    if output.endswith(".shp"):
+        job = tile_job(scene, path)
+    else:
+        job = jobs.StatisticsJob(parcels, None, str(path), None)
+    refused(job, tmp_path, f"belongs to {owner}")
+
+
+def test_the_parts_of_a_mapinfo_table_belong_to_it(tmp_path, parcels):
+    layer = replace(parcels, files=(str(tmp_path / "roads.tab"),))
+    for name in ("roads.tab", "roads.dat", "roads.id"):
+        (tmp_path / name).write_text("the user's")
+        job = jobs.StatisticsJob(layer, None, str(tmp_path / "s.csv"), str(tmp_path / name))
+        refused(job, tmp_path)
+
+
 def test_an_unknown_format_is_told_before_any_work(tmp_path, scene, parcels):
     for ending in ("kml", "dxf", "csv", "tab", ""):
         refused(tile_job(scene, tmp_path / f"x.{ending}".rstrip(".")), tmp_path, "gpkg")

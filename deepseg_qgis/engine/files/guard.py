@@ -13,7 +13,7 @@ from deepseg_qgis import jobs
 from deepseg_qgis.containers import check_replaceable
 from deepseg_qgis.engine.files.rasters import files_of
 from deepseg_qgis.errors import OutputError
-from deepseg_qgis.formats import CONTAINERS, POLYGONS, SHAPEFILE, STYLES, TABLES
+from deepseg_qgis.formats import CONTAINERS, POLYGONS, STYLES, TABLES, WRITTEN
 from deepseg_qgis.jobs import Job, RasterSource, VectorSource
 from deepseg_qgis.places import Identity, companions, identity, owners
 
@@ -142,5 +142,5 @@ def _upwards(folder: str) -> Iterator[str]:
 def _parts(path: str) -> list[str]:
     """Return what is replaced or written together with an output."""
     stem, ending = os.path.splitext(path)
-    written = [stem + each for each in SHAPEFILE] if ending.lower() == ".shp" else []
+    written = [stem + each for each in WRITTEN.get(ending.lower(), ())]
     return list(dict.fromkeys([*companions(path), *written]))
