@@ -20,12 +20,13 @@ from deepseg_qgis.engine.geometry.projections import (
     on_course,
     subdivided,
 )
+from deepseg_qgis.engine.geometry.repair import repair, united
 
 NEAR = 1e-6
 """What is nearer to a pole lies on it, in source coordinates: pixels, or units of a CRS."""
 FARTHEST = 1e12
 """Projections put the pole that they do not show at 1e23 m or so."""
-MOST_TURNS = 8
+MOST_TURNS = 4
 """What lies farther around the world than this is nowhere: some coordinates reach out to 1e15."""
 
 
@@ -315,13 +316,14 @@ def _wrapped(flat: shapely.Geometry, world: World) -> shapely.Geometry:
         piece = _areal(shapely.intersection(whole, band))
         back = np.array([shift, 0.0])
         pieces.append(shapely.transform(piece, lambda xy, back=back: xy - back))
-    return _areal(shapely.union_all(pieces))
+    whole = united(np.array(pieces, dtype=object)) if pieces else None
+    return shapely.Polygon() if whole is None else _areal(whole)
 
 
 def _valid(geometry: shapely.Geometry) -> shapely.Geometry:
-    if geometry.is_valid:
-        return geometry
-    return _areal(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+    """Return a valid polygon or multipolygon; an empty one of what is a tangle."""
+    made, usable, _ = repair(np.array([geometry], dtype=object))
+    return made[0] if usable[0] else shapely.Polygon()
 
 
 def _areal(geometry: shapely.Geometry) -> shapely.Geometry:
