@@ -16,7 +16,7 @@ from typing import Any, Optional, Union
 
 from deepseg_qgis.errors import ContractError
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Raised whenever a job or an event changes its meaning."""
 
 

@@ -80,7 +80,7 @@ class ModelCard:
     @property
     def kind(self) -> Kind:
         """What a raster's pixels must be."""
-        if not self.band_info:  # a card of DeepSeg 0.3 and older
+        if not self.band_info:  # a card that was written before bands were described
             return Kind(tuple(map(named, self.band_names)), self.dtype)
         pairs = zip(self.band_names, self.band_info, strict=True)
         return Kind(tuple(Band(name, **info) for name, info in pairs), self.dtype)
