@@ -19,29 +19,48 @@ from deepseg_qgis.places import companions, owners, shared
 
 SQLITE = b"SQLite format 3\0"
 HOT_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
-OWN_TABLES = re.compile(r"(gpkg|rtree|sqlite)_|(layer_styles|geometry_columns|spatial_ref_sys)$")
-"""Tables of a GeoPackage or SQLite file that hold no layer of their own."""
+OWN_TABLES = re.compile(
+    r"gpkg_|sqlite_|(layer_styles|geometry_columns|spatial_ref_sys)$", re.IGNORECASE
+)
+"""Tables of a GeoPackage or SQLite file that hold no layer of their own; nor do `INDEX_TABLES`."""
+INDEX = re.compile(r"create\s+virtual\s+table\s.*\susing\s+rtree\b", re.IGNORECASE | re.DOTALL)
+INDEX_TABLES = ("", "_node", "_parent", "_rowid")
+"""Endings of the tables of a spatial index, after its own name."""
+RESERVED = ("gpkg", "sqlite_")
+"""What the name of a layer in a GeoPackage or SQLite file cannot begin with, in any case, nor with
+any of `LEADING`."""
 SHEETS = {
     "xl/workbook.xml": ("sheet", "name"),
     "content.xml": ("table", "name"),
 }
 """Where XLSX and ODS name their sheets: the element and its attribute."""
 LEADING = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "
-"""What the name of a layer in a GeoPackage cannot begin with."""
+NO_SHEET = re.compile(r"[\[\]:*?/\\]")
+LONGEST_SHEET = 31
+"""Excel repairs workbooks with other sheets, and says so to the user."""
+ODD = re.compile(r"[\x00-\x1f\x7f\\]")
+"""Characters of names that GDAL changes on its way to the file."""
+LONGEST_NAME = 240
+"""Bytes of a file's name: 255 are possible, and SQLite adds '-journal', GDAL '.aux.xml'."""
 
 
 def layer_name(path: str) -> str:
-    """Return what the layer in a new file is called."""
-    stem = os.path.splitext(os.path.basename(path))[0]
-    return stem.lstrip(LEADING) or "layer"
+    """Return what the layer or sheet in a new file is called."""
+    stem, ending = os.path.splitext(os.path.basename(path))
+    name = stem.lstrip(LEADING) or "layer"
+    if ending.lower() == ".xlsx":
+        return NO_SHEET.sub("_", name)[:LONGEST_SHEET].rstrip("'")
+    return f"_{name}" if name.lower().startswith(RESERVED) else name
 
 
 def check_replaceable(path: str) -> None:
     """Check that nothing else is lost when ``path`` is written, with one layer (`layer_name`).
 
     Raises:
-        OutputError: it is in use, holds other layers, or a file of its set belongs elsewhere.
+        OutputError: it is in use, holds other layers, a file of its set belongs elsewhere, or no
+            file can have its name.
     """
+    _check_name(path)
     _check_owner(path)
     _check_strangers(path)
     if not os.path.exists(path):
@@ -53,6 +72,21 @@ def check_replaceable(path: str) -> None:
         raise OutputError(
             f"{path} holds other layers, which would be lost: {', '.join(others[:5])}"
             f"{', …' * (len(others) > 5)}. Choose a file name that is free."
+        )
+
+
+def _check_name(path: str) -> None:
+    name = os.path.basename(path)
+    length = len(name) if os.name == "nt" else len(os.fsencode(name))
+    if length > LONGEST_NAME:
+        raise OutputError(
+            f"{name[:40]}…: expected a file name of at most {LONGEST_NAME} bytes, got {length:,}. "
+            "Choose a shorter name."
+        )
+    if ODD.search(name):
+        raise OutputError(
+            f"{name!r}: a file name cannot hold backslashes, tabs, line breaks or other control "
+            "characters. Choose another name."
         )
 
 
@@ -115,9 +149,11 @@ def _tables(path: str) -> list[str]:
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
             rows = database.execute(
-                "select name from sqlite_master where type in ('table', 'view')"
+                "select name, sql from sqlite_master where type in ('table', 'view')"
             ).fetchall()
-            names = [name for (name,) in rows if not OWN_TABLES.match(name)]
+            indices = [name for name, sql in rows if INDEX.match(sql or "")]
+            own = {name + ending for name in indices for ending in INDEX_TABLES}
+            names = [name for name, _ in rows if name not in own and not OWN_TABLES.match(name)]
             ours = _vectors(database)
     except sqlite3.Error as error:
         raise _unknown(path, error) from error

@@ -17,7 +17,7 @@ import rasterio
 import shapely
 from example_jobs import evaluate_job, predict_job, train_job
 
-from deepseg_qgis import jobs
+from deepseg_qgis import containers, jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.verbs import (
     demoscene,
@@ -229,6 +229,48 @@ def test_a_geopackage_with_its_own_layer_alone_is_replaced(tmp_path, scene):
     for columns in (2, 3):
         tile.run(tile_job(scene, path, columns=columns), Control())
         assert len(pyogrio.read_dataframe(path)) == columns
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "sqlite"])
+def test_a_layer_that_is_called_like_an_index_is_a_layer(tmp_path, scene, ending):
+    path = tmp_path / f"tiles.{ending}"
+    driver = {"gpkg": "GPKG", "sqlite": "SQLite"}[ending]
+    write_layer(path, "tiles", driver=driver)
+    write_layer(path, "rtree_survey", driver=driver, append=True)
+    refused(tile_job(scene, path), tmp_path, "rtree_survey")
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "sqlite"])
+@pytest.mark.parametrize(
+    "stem", ["GPKG_tiles", "sqlite_2", "a-b", "it's #1", "rtree_x", "at\u202f3\u00a0PM"]
+)
+def test_a_run_may_replace_what_it_wrote_whatever_its_name(tmp_path, scene, stem, ending):
+    path = tmp_path / f"{stem}.{ending}"
+    for columns in (2, 3):
+        tile.run(tile_job(scene, path, columns=columns), Control())
+        assert len(pyogrio.read_dataframe(path)) == columns
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb", "a\tb", "a" * 250])
+@pytest.mark.parametrize("ending", ["gpkg", "geojson", "shp", "csv"])
+def test_a_name_that_no_file_can_have_is_told_before_any_work(
+    tmp_path, scene, parcels, name, ending
+):
+    path = f"{tmp_path}/{name}.{ending}"
+    if ending == "csv":
+        refused(jobs.StatisticsJob(parcels, None, path, None), tmp_path, "name")
+    else:
+        refused(tile_job(scene, path), tmp_path, "name")
+
+
+def test_the_sheet_of_a_workbook_is_called_as_excel_allows(tmp_path, parcels):
+    for stem in ("[2024] all: what? is * it", "x" * 60):
+        path = tmp_path / f"{stem}.xlsx"
+        for _ in range(2):
+            statistics.run(jobs.StatisticsJob(parcels, None, str(path), None), Control())
+        (sheet,) = containers.layers(str(path))
+        assert len(sheet) <= 31
+        assert not set(sheet) & set("[]:*?/\\")
 
 
 @pytest.mark.parametrize("what", ["table", "raster", "view", "project"])

@@ -51,7 +51,10 @@ SPATIAL_INDEX = {
 """A GeoPackage's index is made at the end, within 50 MB; by default it grows beside the writing."""
 WORKBOOKS = ("XLSX", "ODS")
 """Drivers that write archives."""
-LAYER_OPTIONS = {"ESRI Shapefile": {"ENCODING": "UTF-8"}}
+LAYER_OPTIONS = {
+    "ESRI Shapefile": {"ENCODING": "UTF-8"},
+    "SQLite": {"LAUNDER": "NO"},  # else houses-2024 becomes houses_2024
+}
 SHORT_NAMES = {
     "perimeter_m": "perim_m",
     "first_row_px": "first_row",
