@@ -257,6 +257,8 @@ class Case:
             if ending.lower() == ".shp":
                 sidecars = [*PARTS, ".qix", ".sbn", ".sbx", ".shp.xml"]
                 found |= {stem + each for each in sidecars}
+            if ending.lower() == ".csv":
+                found.add(f"{stem}.csvt")
             found |= {name + each for each in (".aux.xml", ".ovr", ".msk", "-wal", "-shm")}
         return found - self.reads - set(SHARED)
 

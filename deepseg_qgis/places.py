@@ -15,6 +15,8 @@ from deepseg_qgis.formats import BESIDE_NAME, BESIDE_STEM
 
 Identity = tuple[object, ...]
 
+MARKS = re.compile(r'[:"|?{]|/vsisubfile/[^,/]*,|/vsi[a-z0-9]+/|file=')
+"""Behind these a path may begin in an address."""
 MOST_PARTS = 12
 """So many colons, bars and quotation marks of an address are looked at."""
 
@@ -101,7 +103,7 @@ def named_files(address: str) -> list[str]:
     """
     if os.path.exists(address):
         return [address]
-    marks = [0, *(each.end() for each in re.finditer(r'[:"|?{]|/vsi[a-z0-9]+/', address))]
+    marks = [0, *(each.end() for each in MARKS.finditer(address))]
     ends = [*(each.start() for each in re.finditer(r'[:"|?}]', address)), len(address)]
     found = []
     for start in marks[:MOST_PARTS]:

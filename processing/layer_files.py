@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from qgis.core import (
     QgsDataSourceUri,
+    QgsMapLayer,
     QgsProject,
     QgsProviderRegistry,
     QgsVectorLayer,
@@ -27,8 +29,8 @@ def files_of(layer: QgsVectorLayer) -> tuple[str, ...]:
     """Return the files and folders that a layer, its joins and its sources come from."""
     found: dict[str, None] = {}
     for provider, source in _sources(layer, set()):
-        for file in _files(provider, source):
-            found.update(dict.fromkeys(_with_members(os.path.abspath(file))))
+        for file in [*_files(provider, source), *_members(source.encode(), os.curdir)]:
+            _find(os.path.abspath(file), found)
     return tuple(found)
 
 
@@ -48,7 +50,9 @@ def _sources(layer: QgsVectorLayer, seen: set[str]) -> Iterator[tuple[str, str]]
     inner = [join.joinLayer() for join in layer.vectorJoins()]
     if layer.providerType() == "virtual":
         url = QUrl.fromEncoded(layer.source().encode())
-        for each in QgsVirtualLayerDefinition.fromUrl(url).sourceLayers():
+        definition = QgsVirtualLayerDefinition.fromUrl(url)
+        inner += _named_in(definition.query())
+        for each in definition.sourceLayers():
             if each.isReferenced():
                 inner.append(QgsProject.instance().mapLayer(each.reference()))
             else:
@@ -70,18 +74,36 @@ def _files(provider: str, source: str) -> list[str]:
     return [file for each in spellings if each for file in named_files(each)]
 
 
-def _with_members(path: str) -> Iterator[str]:
-    """Yield a file, and the sources of an OGR VRT."""
-    yield path
-    with contextlib.suppress(OSError, ElementTree.ParseError), open(path, "rb") as file:
-        text = file.read(MOST_BYTES)
-        if OGR_VRT not in text[:4096] or b"<!" in text.replace(b"<!--", b""):
-            return
+def _named_in(query: str) -> list[QgsMapLayer]:
+    """Return the layers of the project that a query names, by their ids or names."""
+    return [
+        layer
+        for layer in QgsProject.instance().mapLayers().values()
+        for name in (layer.id(), layer.name())
+        if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", query, re.IGNORECASE)
+    ]
+
+
+def _find(path: str, found: dict[str, None]) -> None:
+    """Add a file to those found, and the sources of an OGR VRT."""
+    if path in found:  # VRTs may name each other
+        return
+    found[path] = None
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        for each in _members(file.read(MOST_BYTES), os.path.dirname(path)):
+            _find(each, found)
+
+
+def _members(text: bytes, folder: str) -> list[str]:
+    """Return the files that the text of an OGR VRT names; none if it is no such text."""
+    if OGR_VRT not in text[:4096] or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return []
+    try:
         tree = ElementTree.fromstring(text)  # noqa: S314 - without entities nothing can grow
-        for element in tree.iter("SrcDataSource"):
-            member = (element.text or "").strip()
-            if element.get("relativeToVRT") == "1":
-                member = os.path.join(os.path.dirname(path), member)
-            for each in named_files(member):
-                if each != path:
-                    yield from _with_members(each)
+    except ElementTree.ParseError:
+        return []
+    named = [
+        (each.text or "").strip() for each in tree.iter() if each.tag.lower() == "srcdatasource"
+    ]
+    places = [place for each in named for place in (each, os.path.join(folder, each))]
+    return [os.path.abspath(file) for place in places for file in named_files(place)]

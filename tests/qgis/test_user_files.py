@@ -27,6 +27,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsVectorLayerJoinInfo,
 )
+from qgis.PyQt.QtCore import QUrl
 
 Run = Callable[..., dict[str, Any]]
 RED = {"categories": [{"name": "a", "colour": "#ff0000"}]}
@@ -197,6 +198,54 @@ def test_the_files_of_a_layer_with_joins_and_of_a_virtual_one(
     assert files_of(virtual) == (other,)
     virtual = QgsVectorLayer(f"?layer=ogr:{one}:named:UTF-8", "v", "virtual")
     assert files_of(virtual) == (one,)
+
+
+@pytest.mark.parametrize("named", ["id", "name"])
+def test_the_files_of_a_virtual_layer_whose_query_names_layers(
+    write: Callable[..., str], named: str
+) -> None:
+    path = write("parcels.gpkg")
+    layer = QgsVectorLayer(path, "My parcels", "ogr")
+    QgsProject.instance().addMapLayer(layer)
+    name = layer.id() if named == "id" else layer.name()
+    query = bytes(QUrl.toPercentEncoding(f'select * from "{name}"')).decode()
+    virtual = QgsVectorLayer(f"?query={query}", "v", "virtual")
+    assert virtual.isValid()
+    assert files_of(virtual) == (path,)
+
+
+@pytest.mark.parametrize("way", ["in the source", "CDATA", "relative in other words"])
+def test_the_files_of_vrts_however_they_are_written(
+    write: Callable[..., str], tmp_path: Path, way: str
+) -> None:
+    path = write("parcels.gpkg")
+    relative = way.startswith("relative")
+    text = (
+        '<OGRVRTDataSource><OGRVRTLayer name="v"><SrcDataSource relativeToVRT='
+        f'"{"yes" if relative else 0}">{"parcels.gpkg" if relative else path}</SrcDataSource>'
+        "<SrcSQL><![CDATA[select * from parcels]]></SrcSQL></OGRVRTLayer></OGRVRTDataSource>"
+    )
+    vrt = tmp_path / "v.vrt"
+    vrt.write_text(text)
+    layer = QgsVectorLayer(text if way == "in the source" else str(vrt), "v", "ogr")
+    assert layer.isValid()
+    assert path in files_of(layer)
+
+
+def test_vrts_that_name_each_other_have_an_end(tmp_path: Path) -> None:
+    text = "<OGRVRTDataSource><OGRVRTLayer><SrcDataSource>{}</SrcDataSource>"
+    text += "</OGRVRTLayer></OGRVRTDataSource>"
+    one, other = tmp_path / "a.vrt", tmp_path / "b.vrt"
+    one.write_text(text.format(other))
+    other.write_text(text.format(one))
+    assert set(files_of(QgsVectorLayer(str(one), "v", "ogr"))) == {str(one), str(other)}
+
+
+def test_the_file_of_a_part_of_a_file(write: Callable[..., str]) -> None:
+    path = write("parcels.gpkg")
+    layer = QgsVectorLayer(f"/vsisubfile/0_{os.path.getsize(path)},{path}", "v", "ogr")
+    assert layer.isValid()
+    assert files_of(layer) == (path,)
 
 
 def test_the_files_of_a_vrt_and_of_delimited_text(
