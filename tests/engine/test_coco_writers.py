@@ -298,6 +298,29 @@ def test_masks_as_writers_really_pack_them(coco: Any) -> None:
     assert "left out, with a mask of another size than their image: 1 (id 7)" in run.warnings
 
 
+def test_masks_counted_along_the_rows_lie_in_their_box(coco: Any) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[20:40, 50:120] = 1
+    changes = np.flatnonzero(np.diff(mask.ravel(), prepend=0, append=0))
+    counts = np.diff(changes, prepend=0, append=mask.size).tolist()
+    mask_of = {"segmentation": {"size": [HEIGHT, WIDTH], "counts": counts}}
+    run = coco([{**mask_of, "bbox": [50, 20, 70, 20]}])
+    assert run.boxes() == [[50, 20, 120, 40]]
+    assert "counted along its rows" in run.log
+    run = coco([{**mask_of, "bbox": [0, 0, 9, 9]}, mask_of])
+    assert run.boxes() == [[30, 0, 60, 200]] * 2, "as COCO counts, where no box tells"
+    assert "box do not fit, of which the outline is taken: 1 (id 1)" in run.warnings
+
+
+def test_an_outline_far_from_its_box_is_told(coco: Any) -> None:
+    near = {"segmentation": [RING], "bbox": [8, 11, 22, 21]}
+    run = coco([near, {"segmentation": [RING]}, {"segmentation": [RING], "bbox": [0, 0, 0, 0]}])
+    assert not run.warnings
+    with_height = [10, 10, 2, 30, 10, 2, 30, 30, 2, 10, 30, 2]
+    run = coco([near, {"segmentation": [with_height], "bbox": [10, 10, 20, 20]}])
+    assert "box do not fit, of which the outline is taken: 1 (id 2)" in run.warnings
+
+
 def test_boxes_of_every_kind(coco: Any) -> None:
     run = coco(
         [
@@ -418,6 +441,12 @@ def test_annotations_without_a_category_are_kept(coco: Any) -> None:
     run = coco(rows, categories=[])
     assert run.frame["category"].tolist() == ["a", "shed", "barn"]
     assert "without a category, called 'a': 1 (id 1)" in run.warnings
+
+
+def test_annotations_may_carry_the_name_of_their_category(coco: Any) -> None:
+    rows = [{"segmentation": [RING], "category_id": i, "category_name": "Dach"} for i in (1, 7)]
+    run = coco(rows)
+    assert run.frame["category"].tolist() == ["house", "Dach"], "the file's categories count first"
 
 
 def test_a_file_of_one_image_as_segment_anything_writes_it(

@@ -41,8 +41,9 @@ def mask_outline(
 ) -> tuple[shapely.Geometry, str]:
     """Return the outline of a mask in its image's pixels, and a note where it was not plain.
 
-    A mask in another resolution than its image is scaled. Where rows and columns are exchanged in
-    its size, ``box`` (x, y, width, height) decides what was meant. Memory: a strip at a time.
+    A mask in another resolution than its image is scaled. Where ``box`` (x, y, width, height) says
+    so, its runs go along the rows, not down the columns; where rows and columns are exchanged in
+    its size, the box must say which. Memory: a strip at a time.
 
     Raises:
         UnusableShape: the mask is damaged, empty, or of another size than its image.
@@ -50,7 +51,12 @@ def mask_outline(
     rows, columns = _size(segmentation.get("size"))
     runs = _runs(segmentation.get("counts"))
     if (rows, columns) == (height, width):
-        return _of_runs(runs, height, width), ""
+        outline = _of_runs(runs, height, width)
+        if _is_like(outline, box) is False:
+            along_rows = _along_rows(runs, height, width)
+            if _is_like(along_rows, box):
+                return along_rows, "with a mask counted along its rows, not down its columns"
+        return outline, ""
     if rows * columns <= MOST_MASK_SHARE * height * width:
         scale = scale_of((columns, rows), (width, height))
         if scale is not None:
@@ -63,15 +69,28 @@ def mask_outline(
 
 def _exchanged(runs: Runs, height: int, width: int, box: object) -> shapely.Geometry:
     """Return the outline of a mask whose size says width × height: one of two that fits the box."""
-    on_its_side = shapely.transform(_of_runs(runs, width, height), lambda xy: xy[:, ::-1])
-    both = [shapely.normalize(on_its_side), _of_runs(runs, height, width)]
-    if isinstance(box, list) and len(box) == 4:
-        x, y, right, down = (number_of(value) or 0.0 for value in box)
-        bounds = np.array([x, y, x + right, y + down])
-        like = [g for g in both if np.abs(np.array(g.bounds) - bounds).max() <= LIKE_BOX_PX]
-        if len(like) == 1:
-            return like[0]
+    both = [_along_rows(runs, height, width), _of_runs(runs, height, width)]
+    like = [outline for outline in both if _is_like(outline, box)]
+    if len(like) == 1:
+        return like[0]
     raise UnusableShape(OTHER_SIZE)
+
+
+def _along_rows(runs: Runs, height: int, width: int) -> shapely.Geometry:
+    """Return the outline of a mask of height × width whose runs go along the rows."""
+    on_its_side = _of_runs(runs, width, height)
+    return shapely.normalize(shapely.transform(on_its_side, lambda xy: xy[:, ::-1]))
+
+
+def _is_like(outline: shapely.Geometry, box: object) -> bool | None:
+    """Return whether an outline's bounds are a box; None if it is none."""
+    if not isinstance(box, list) or len(box) != 4:
+        return None
+    x, y, right, down = (number_of(value) or 0.0 for value in box)
+    if right <= 0.0 or down <= 0.0:
+        return None
+    bounds = np.array([x, y, x + right, y + down])
+    return bool(np.abs(np.array(outline.bounds) - bounds).max() <= LIKE_BOX_PX)
 
 
 def _scaled(outline: shapely.Geometry, x: float, y: float) -> shapely.Geometry:

@@ -8,6 +8,7 @@ none is left, the box serves.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ from deepseg_qgis.engine.geometry.repair import repair
 MOST_NESTED_PARTS = 1000
 """Holes are looked for in annotations of up to so many parts."""
 NO_SHAPE = "without a shape"
+APART_PX, APART_SHARE = 2.0, 0.25
+"""An outline fits its box where no side is farther off than both together, of its longer side."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def shape_of(
         try:
             scale = reading.outline_scale(height, width)
             shape = _outlined(segmentation, (height, width), scale, annotation.get("bbox"))
-            return _within_image(shape, height, width)
+            shape = _within_image(shape, height, width)
+            return _compared(shape, annotation, reading, (height, width))
         except UnusableShape as error:
             reason = error
     box = _parsed(annotation.get("bbox"))
@@ -91,6 +95,31 @@ def _within_image(shape: Shape, height: int, width: int) -> Shape:
     if not usable[0]:
         raise UnusableShape("outside of their image")
     return Shape(cut[0], (*shape.notes, "cut at the border of their image"), shape.doubts)
+
+
+def _compared(
+    shape: Shape, annotation: Mapping[str, Any], reading: Reading, size: tuple[int, int]
+) -> Shape:
+    """Return the shape, with a doubt where its annotation states another box."""
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or reading.corners:
+        return shape
+    x, y, width, height = (number_of(value) or 0.0 for value in box)
+    (right, down), (rows, columns) = reading.box_scale(*size), size
+    x, y, width, height = x * right, y * down, width * right, height * down
+    if not (0.0 < width < math.inf and 0.0 < height < math.inf):
+        return shape
+    low_x, low_y, high_x, high_y = shape.geometry.bounds
+    off = max(
+        abs(low_x - max(x, 0.0)),
+        abs(low_y - max(y, 0.0)),
+        abs(high_x - min(x + width, columns)),
+        abs(high_y - min(y + height, rows)),
+    )
+    if off <= APART_PX + APART_SHARE * max(width, height) or _rotation(annotation):
+        return shape
+    doubt = "whose outline and box do not fit, of which the outline is taken"
+    return Shape(shape.geometry, shape.notes, (*shape.doubts, doubt))
 
 
 def _of_box(box: object, rotation: float, reading: Reading, scale: tuple[float, float]) -> Shape:
