@@ -29,6 +29,8 @@ INDEX_TABLES = ("", "_node", "_parent", "_rowid")
 RESERVED = ("gpkg", "sqlite_")
 """What the name of a layer in a GeoPackage or SQLite file cannot begin with, in any case, nor with
 any of `LEADING`."""
+STYLE_OF_OURS = "Made by DeepSeg"
+"""The description of the styles that DeepSeg saves in a GeoPackage."""
 SHEETS = {
     "xl/workbook.xml": ("sheet", "name"),
     "content.xml": ("table", "name"),
@@ -57,10 +59,15 @@ def check_replaceable(path: str) -> None:
     """Check that nothing else is lost when ``path`` is written, with one layer (`layer_name`).
 
     Raises:
-        OutputError: it is in use, holds other layers, a file of its set belongs elsewhere, or no
-            file can have its name.
+        OutputError: it is in use or a link, it holds other layers or styles of the user's, a file
+            of its set belongs elsewhere, or no file can have its name.
     """
     _check_name(path)
+    if os.path.islink(path):
+        raise OutputError(
+            f"{path} is a link to {os.path.realpath(path)}. Choose that file itself, or another "
+            "name."
+        )
     _check_owner(path)
     _check_strangers(path)
     if not os.path.exists(path):
@@ -72,6 +79,12 @@ def check_replaceable(path: str) -> None:
         raise OutputError(
             f"{path} holds other layers, which would be lost: {', '.join(others[:5])}"
             f"{', …' * (len(others) > 5)}. Choose a file name that is free."
+        )
+    styles = _styles(path) if _starts(path, SQLITE) else []
+    if styles:
+        raise OutputError(
+            f"{path} holds styles that you saved in it, which would be lost: "
+            f"{', '.join(styles[:5])}{', …' * (len(styles) > 5)}. Choose a file name that is free."
         )
 
 
@@ -144,10 +157,8 @@ def layers(path: str) -> list[str]:
 
 
 def _tables(path: str) -> list[str]:
-    # 'immutable' leaves no files of SQLite's own behind
-    address = f"file:{quote(os.path.abspath(path))}?mode=ro&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        with contextlib.closing(_database(path)) as database:
             rows = database.execute(
                 "select name, sql from sqlite_master where type in ('table', 'view')"
             ).fetchall()
@@ -158,6 +169,24 @@ def _tables(path: str) -> list[str]:
     except sqlite3.Error as error:
         raise _unknown(path, error) from error
     return [name if ours is None or name in ours else f"{name} (no vector layer)" for name in names]
+
+
+def _styles(path: str) -> list[str]:
+    """Return the names of the styles in a GeoPackage that are not DeepSeg's."""
+    try:
+        with contextlib.closing(_database(path)) as database:
+            rows = database.execute(
+                "select stylename from layer_styles where description is not ?", (STYLE_OF_OURS,)
+            )
+            return [f"'{name}'" for (name,) in rows]
+    except sqlite3.OperationalError:
+        return []  # there is no such table
+
+
+def _database(path: str) -> sqlite3.Connection:
+    # 'immutable' leaves no files of SQLite's own behind
+    address = f"file:{quote(os.path.abspath(path))}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True)
 
 
 def _vectors(database: sqlite3.Connection) -> set[str] | None:

@@ -25,7 +25,7 @@ from qgis.core import (
     QgsWkbTypes,
 )
 
-from deepseg_qgis.containers import check_replaceable, layer_name
+from deepseg_qgis.containers import STYLE_OF_OURS, check_replaceable, layer_name
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, counted
 from deepseg_qgis.places import companions
 
@@ -138,7 +138,7 @@ def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceS
     style.put_on(layer)
     save_beside(path, layer, QgsMapLayer.StyleCategory.AllStyleCategories)
     if path.lower().endswith(".gpkg"):
-        layer.saveStyleToDatabase("categories", "Made by DeepSeg", True, "")
+        layer.saveStyleToDatabase("categories", STYLE_OF_OURS, True, "")
 
 
 def _check_empty(path: str) -> None:

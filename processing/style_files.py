@@ -14,12 +14,16 @@ import re
 from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsReadWriteContext, QgsVectorLayer
 from qgis.PyQt.QtXml import QDomDocument
 
+from deepseg_qgis.containers import STYLE_OF_OURS
 from deepseg_qgis.places import companions
 
 MARK = re.compile(rb"<!-- DeepSeg ([0-9a-f]{64}) -->\n$")
 """The last line of a style of ours: a hash of the layer's name and of all before this line."""
 NO_MAPS = ("csv", "tsv", "txt", "json", "xml", "xlsx", "xls", "ods", "dbf", "pdf", "zip")
 """Endings that QGIS opens, and that are mostly tables and texts, which have no style."""
+
+POINT_CLOUDS = {"las", "laz"}
+"""Endings that QGIS opens where it is built with PDAL, and styles by name like all others."""
 
 
 def save_beside(path: str, layer: QgsMapLayer, parts: QgsMapLayer.StyleCategory) -> None:
@@ -37,7 +41,7 @@ def save_beside(path: str, layer: QgsMapLayer, parts: QgsMapLayer.StyleCategory)
             style = QDomDocument("qgis")
             layer.exportNamedStyle(style, QgsReadWriteContext(), parts)
             inside.importNamedStyle(style, parts)
-            inside.saveStyleToDatabase("DeepSeg", "Made by DeepSeg", True, "")
+            inside.saveStyleToDatabase("DeepSeg", STYLE_OF_OURS, True, "")
 
 
 def _is_free(place: str, path: str) -> bool:
@@ -71,8 +75,10 @@ def _others(path: str) -> list[str]:
 
 def _map_endings() -> set[str]:
     registry = QgsProviderRegistry.instance()
-    filters = f"{registry.fileVectorFilters()} {registry.fileRasterFilters()}"
-    return {each.lower() for each in re.findall(r"\*\.(\w+)", filters)} - set(NO_MAPS)
+    kinds = ("Vector", "Raster", "Mesh", "PointCloud")  # the last since QGIS 3.18
+    filters = " ".join(getattr(registry, f"file{kind}Filters")() for kind in kinds)
+    known = {each.lower() for each in re.findall(r"\*\.(\w+)", filters)}
+    return (known | POINT_CLOUDS) - set(NO_MAPS)
 
 
 def _sign(place: str, path: str) -> None:

@@ -231,6 +231,29 @@ def test_a_geopackage_with_its_own_layer_alone_is_replaced(tmp_path, scene):
         assert len(pyogrio.read_dataframe(path)) == columns
 
 
+def test_a_link_is_never_replaced_by_a_file(tmp_path, scene):
+    tile.run(tile_job(scene, tmp_path / "real.geojson"), Control())
+    for target in ("real.geojson", "nowhere.geojson"):
+        link = tmp_path / "link.geojson"
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        refused(tile_job(scene, link), tmp_path, f"link to .*{target}")
+
+
+def test_the_styles_that_a_user_saved_in_a_geopackage_are_never_lost(tmp_path, scene):
+    path = tmp_path / "tiles.gpkg"
+    tile.run(tile_job(scene, path), Control())
+    with sqlite3.connect(path) as database:
+        database.execute("create table layer_styles (stylename text, description text)")
+        database.execute("insert into layer_styles values ('DeepSeg', 'Made by DeepSeg')")
+    database.close()
+    containers.check_replaceable(str(path))
+    with sqlite3.connect(path) as database:
+        database.execute("insert into layer_styles values ('my work of a day', null)")
+    database.close()
+    refused(tile_job(scene, path), tmp_path, "my work of a day")
+
+
 @pytest.mark.parametrize("ending", ["gpkg", "sqlite"])
 def test_a_layer_that_is_called_like_an_index_is_a_layer(tmp_path, scene, ending):
     path = tmp_path / f"tiles.{ending}"

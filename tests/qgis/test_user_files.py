@@ -127,7 +127,9 @@ def test_what_is_no_layer_at_all_is_not_replaced_by_annotations(run: Run, tmp_pa
     assert path.read_text() == "something else"
 
 
-@pytest.mark.parametrize("other", ["scene.tif", "scene.gpkg", "scene.qml"])
+@pytest.mark.parametrize(
+    "other", ["scene.tif", "scene.gpkg", "scene.laz", "scene.2dm", "scene.qml"]
+)
 def test_the_style_of_another_file_is_never_written(tmp_path: Path, other: str) -> None:
     (tmp_path / other).write_text("the user's")
     save_style(str(tmp_path / "scene.geojson"), by_category(RED))
