@@ -9,6 +9,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import rasterio.shutil
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from deepseg_qgis.engine.exchange.label_values import void_codes
 from deepseg_qgis.engine.verbs import importannotations, tile
 from deepseg_qgis.events import Log
 
+DRIVERS = {".tif": "GTiff", ".webp": "WEBP", ".jp2": "JP2OpenJPEG", ".jpg": "JPEG"}
 NAMES = ["Wald, Wiese", "a/b\\c", "Ba\u0308ume", "3", "<b>&amp;", "=1+1", "日本"]
 COLOURS = [f"#{i:02x}{255 - i:02x}10" for i in range(len(NAMES))]
 
@@ -99,6 +101,19 @@ def test_a_label_raster_of_background_is_an_empty_layer(imported: Any, make_rast
     assert found.result["count"] == 0
     assert list(found.frame.columns) == ["id", "category", "source", "iscrowd", "geometry"]
     assert "the layer is empty" in found.warnings
+
+
+def test_a_category_of_value_0_is_told(imported: Any, make_raster: Any) -> None:
+    raster = make_raster(striped([0, 1], "uint8"))
+    for name, told in (("water", True), ("Background", False), ("_background_", False)):
+        Path(f"{raster.path}.aux.xml").write_text(
+            '<PAMDataset><PAMRasterBand band="1"><CategoryNames>'
+            f"<Category>{name}</Category><Category>tree</Category>"
+            "</CategoryNames></PAMRasterBand></PAMDataset>"
+        )
+        found = imported("label_raster", raster.path)
+        assert set(found.areas_px()) == {"tree"}
+        assert ("The value 0 is called 'water'" in found.warnings) == told
 
 
 def test_void_that_has_a_name_is_a_category(imported: Any, make_raster: Any) -> None:
@@ -220,6 +235,23 @@ def test_lists_beside_the_masks_name_their_values(
     assert found.areas_px()["Dach"] == 100.0
     assert len(found.areas_px()) == 2
     assert {"name": "Dach", "colour": "#ff0000"} in found.result["categories"]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.webp", "a.jp2", "a.jpg"])
+def test_what_compression_has_changed_is_on_or_off(
+    imported: Any, make_raster: Any, tmp_path: Path, name: str
+) -> None:
+    scene = make_raster(np.zeros((1, 64, 64), np.uint8), name="scene.tif")
+    mask = np.zeros((64, 64, 3), np.uint8)
+    mask[13:43, 5:45, 0] = 255
+    Image.fromarray(mask).save(tmp_path / "plain.png")
+    path = tmp_path / name
+    options = {"compress": "jpeg"} if name == "a.tif" else {"quality": 40}
+    rasterio.shutil.copy(tmp_path / "plain.png", path, DRIVERS[path.suffix], **options)
+    found = imported("label_raster", path, [scene])
+    assert set(found.areas_px()) == {"a"}
+    assert found.areas_px()["a"] == pytest.approx(1200.0, rel=0.1)
+    assert "lossy" in found.warnings
 
 
 def write_masks(folder: Path, squares: dict[str, tuple[int, int]], value: int = 255) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import label_rasters
+from deepseg_qgis.engine.exchange.file_names import folded, loose
 from deepseg_qgis.engine.exchange.label_lists import label_list_near
 from deepseg_qgis.engine.exchange.label_names import (
     NAMESPACE,
@@ -22,6 +23,28 @@ from deepseg_qgis.engine.exchange.label_rasters import NOTHING, Codes, Found, Na
 from deepseg_qgis.engine.exchange.label_values import as_grey, void_codes
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.errors import ParameterError, VectorError, counted
+
+BACKGROUND = (
+    "0",
+    "background",
+    "bg",
+    "unlabeled",
+    "unlabelled",
+    "unclassified",
+    "unknown",
+    "undefined",
+    "void",
+    "none",
+    "null",
+    "nothing",
+    "no-data",
+    "nodata",
+    "ignore",
+    "ignored",
+    "other",
+    "others",
+)
+"""What lists call the value 0 that is no category, as `file_names.loose` has it."""
 
 Numbers = Mapping[int, int | None]
 
@@ -44,14 +67,15 @@ def survey(label: Raster, control: Control) -> Surveyed:
         RasterError: it holds no labels.
     """
     listed = label_list_near(os.path.dirname(label.source.path))
-    in_colours = label.bands == 3
+    lossy = label_rasters.is_lossy(label)
+    in_colours = label.bands == 3 and not lossy
     names = listed.names(label.colours, in_colours)
     legend = Legend(dict(names), dict(label.colours))
     legend.add(legend_of_tags(label.tags(NAMESPACE)))
     legend.add(legend_beside(label.source.path))
     found = label_rasters.survey(label, control)
     list_path = listed.path if names else ""
-    return Surveyed(found, legend, label_rasters.is_lossy(label), in_colours, list_path)
+    return Surveyed(found, legend, lossy, in_colours, list_path)
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,7 @@ def named(
     """
     for path in sorted({each.list_path for each in surveyed} - {""}):
         control.log(f"Names of categories come from {path}.")
+    _tell_zero(surveyed, control)
     every = NOTHING
     for each in surveyed:
         every = every.joined(each.found)
@@ -93,6 +118,18 @@ def named(
     if meaning != "categories":
         raise ParameterError(f"Expected what the values mean, got {values!r}.")
     return _categories(surveyed, found, legend, numbers)
+
+
+def _tell_zero(surveyed: Sequence[Surveyed], control: Control) -> None:
+    """Warn where a file's own names say that 0 is more than background."""
+    names = sorted({each.legend.names.get(0, "") for each in surveyed} - {""})
+    telling = [name for name in names if loose(folded(name)) not in BACKGROUND]
+    if telling:
+        control.warn(
+            f"The value 0 is called '{telling[0]}'. DeepSeg takes 0 (black) for background: it "
+            "gets no polygon. If it is a category, give it another number with QGIS's 'Reclassify "
+            "by table'."
+        )
 
 
 def _categories(
@@ -184,7 +221,8 @@ def _meaning(
         )
     if lossy:
         control.warn(
-            "JPEG changes the values of pixels a little: what is brighter than half counts as set. "
-            "Export masks as PNG or TIFF."
+            "The compression of these masks is lossy (as JPEG's): it changes the values of pixels "
+            "a little. What is brighter than half counts as set. Export masks as PNG, or as TIFF "
+            "with DEFLATE compression."
         )
     return meaning

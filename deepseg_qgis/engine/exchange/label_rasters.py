@@ -28,9 +28,8 @@ STEP_PX = 1024
 MOST_CLASSES = 254
 """More different values than that are numbers of objects, not categories."""
 MOST_CODES = 10_000_000
-HALF = 128
-"""A lossy mask (JPEG) is set where its value is at least this."""
-LOSSY = (".jpg", ".jpeg")
+LOSSY_FILES = (".jpg", ".jpeg")
+LOSSY_COMPRESSIONS = ("JPEG", "YCbCr JPEG")
 
 Codes = NDArray[np.int64]
 
@@ -94,15 +93,26 @@ def read_codes(label: Raster, window: Window, voids: tuple[int, ...] = ()) -> Co
                 f"{label.name} has values that are no whole numbers. Expected labels; choose "
                 "another raster, or make labels of it with QGIS's 'Reclassify by table'."
             )
-    if is_lossy(label):
-        codes = np.where(codes & 0xFF >= HALF, 1, 0)
+    if is_lossy(label) and kind != "f":
+        codes = _on_or_off(values)
     known = pixels.valid & ~np.isin(codes, voids) if voids else pixels.valid
     return np.where(known, codes, 0)
 
 
 def is_lossy(label: Raster) -> bool:
-    """Whether the file's format changes values a little, so that only on and off are left."""
-    return Path(label.source.path).suffix.lower() in LOSSY
+    """Whether compression has changed values a little, so that only on and off are left."""
+    tags = label.tags("IMAGE_STRUCTURE")
+    return (
+        tags.get("COMPRESSION") in LOSSY_COMPRESSIONS
+        or tags.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
+        or Path(label.source.path).suffix.lower() in LOSSY_FILES
+    )
+
+
+def _on_or_off(values: NDArray[np.generic]) -> Codes:
+    """Return 1 where any band (n, rows, columns) of a lossy mask is brighter than half, else 0."""
+    half = np.iinfo(values.dtype.name).max // 2
+    return np.asarray(values.max(axis=0) > half, dtype=np.int64)
 
 
 def survey(label: Raster, control: Control) -> Found:
