@@ -484,8 +484,9 @@ def test_a_mosaic_of_two_palettes_is_one_picture(make, said):
         assert np.array_equal(mosaic.read(mosaic.grid.window).values, RGB)
 
 
-def test_a_scale_that_is_set_later_is_another_meaning(make):
+def test_a_scale_that_is_set_later_is_another_meaning(make, monkeypatch):
     """What is beside the raster is none of its files, but an interrupted run must not go on."""
+    monkeypatch.delenv("GDAL_PAM_ENABLED", raising=False)  # which the tests inside QGIS switch off
     source = make(RGB)
     with Raster(source) as raster:
         before = raster.meaning

@@ -365,7 +365,12 @@ def test_a_model_that_qgis_would_delete_is_told_before_and_after_training(
 
 
 def test_progress_epochs_and_warnings_are_told(
-    run: Run, engine: Any, raster: Callable[..., str], polygons: str, feedback: Any
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    polygons: str,
+    feedback: Any,
+    tmp_path: Path,
 ) -> None:
     engine.acts(
         """
@@ -377,7 +382,9 @@ def test_progress_epochs_and_warnings_are_told(
         say(events.Result({}))
         """
     )
-    run("train", INPUT=[raster()], ANNOTATIONS=polygons, CATEGORY_FIELD="category")
+    model = str(tmp_path / "model.safetensors")
+    given = {"ANNOTATIONS": polygons, "CATEGORY_FIELD": "category", "OUTPUT": model}
+    run("train", INPUT=[raster()], **given)
     assert feedback.all("progress") == ["Training (about 2 min left)"]
     assert feedback.progress() == 25.0
     assert (
