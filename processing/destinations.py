@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from deepseg_qgis.errors import OutputError
 from deepseg_qgis.places import Identity, identity
 
 LAYERS = ("vectorDestination", "rasterDestination")
+FOLDER = "folderDestination"
+NO_FILE = re.compile(r"dbname=|^(memory:|\w{2,}://|/vsi\w+/)", re.IGNORECASE)
+"""Addresses of databases, of memory, of the network, and of what else GDAL takes for files."""
 
 
 class Destinations:
@@ -64,7 +68,8 @@ class Destinations:
         if not asked:
             self.expect_no_layer(asked)
             return None
-        if "dbname=" in asked or asked.startswith("memory:"):
+        folder = self._definition(name).type() == FOLDER
+        if NO_FILE.search(asked) or (asked.endswith(("/", os.sep)) and not folder):
             raise OutputError(
                 f"{self._definition(name).description()}: expected a file, got '{asked}'. DeepSeg "
                 "writes files such as GeoPackages; choose a file name."
@@ -92,9 +97,16 @@ class Destinations:
         return getattr(self._algorithm, read)(self._parameters, name, self._context)
 
     def _with_ending(self, name: str, path: str, extension: str | None) -> str:
-        """Return the path with the ending of the output, if it has none of its own."""
-        ending = extension or self._definition(name).defaultFileExtension()
-        return path if os.path.splitext(path)[1] or not ending else f"{path}.{ending}"
+        """Return the path with the ending of the output, if it has none of its own.
+
+        What follows the last dot of 'model v1.2' is no ending; of a layer the engine will say so.
+        """
+        definition = self._definition(name)
+        ending = extension or definition.defaultFileExtension()
+        own = os.path.splitext(path)[1].lower()
+        if definition.type() == "fileDestination":
+            own = own if f"*{own}" in definition.fileFilter().lower() else ""
+        return path if own or not ending else f"{path}.{ending}"
 
     def _definition(self, name: str) -> Any:
         return self._algorithm.parameterDefinition(name)

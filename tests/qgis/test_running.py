@@ -196,6 +196,27 @@ def test_a_name_without_an_ending_gets_the_usual_one(
     assert results["OUTPUT_COCO"] == given["OUTPUT_COCO"] + ".json"
 
 
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("found 2024.05", "found 2024.05.json"),
+        ("found.JSON", "found.JSON"),
+        ("found.pt", "found.pt.json"),
+    ],
+)
+def test_a_dot_in_the_name_of_a_file_begins_no_ending(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    model: str,
+    tmp_path: Path,
+    asked: str,
+    written: str,
+) -> None:
+    run("predict", INPUT=[raster()], MODEL=model, OUTPUT_COCO=str(tmp_path / asked))
+    assert engine.job["output_coco"] == str(tmp_path / written)
+
+
 def test_the_dialog_accepts_a_name_without_an_ending() -> None:
     found = QgsApplication.processingRegistry().algorithmById("deepseg:predict")
     for name, ending in (("OUTPUT", "exe"), ("OUTPUT_CLASSES", "exe")):
@@ -205,7 +226,13 @@ def test_the_dialog_accepts_a_name_without_an_ending() -> None:
         assert not output.isSupportedOutputValue(f"/a/found.{ending}", QgsProcessingContext())[0]
 
 
-@pytest.mark.parametrize("output", ["ogr:dbname='/t/a.gpkg' table=\"b\" (geom)", "memory:a"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "ogr:dbname='/t/a.gpkg' table=\"b\" (geom)",
+        *("memory:a", "/vsimem/a.gpkg", "/vsizip//t/a.zip/a.gpkg", "https://t.org/a.gpkg", "/t/"),
+    ],
+)
 def test_an_output_that_is_no_file_is_refused(
     run: Run, engine: Any, raster: Callable[..., str], model: str, output: str
 ) -> None:
