@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,7 +194,9 @@ def test_a_data_set_replaces_one_and_nothing_else(job, tmp_path):
     tile.run(job, Control())
     before = sorted(path.name for path in folder.rglob("*"))
     chip = next((folder / "train" / "images").iterdir())
-    chip.with_name(f"{chip.name.rpartition('_r')[0]}_r99_c99.tif").write_text("old")
+    old = chip.with_name(f"{chip.name.rpartition('_r')[0]}_r99_c99.tif")
+    old.write_text("old")
+    os.utime(old, (0, 0))
     chip.with_name(f"{chip.name}.aux.xml").write_text("statistics that QGIS kept")
     tile.run(job, Control())
     assert sorted(path.name for path in folder.rglob("*")) == before
@@ -216,6 +219,29 @@ def test_a_strangers_file_anywhere_in_a_data_set_survives(job, name):
     with pytest.raises(OutputError, match=name.rstrip("/")):
         tile.run(job, Control())
     assert mine.exists()
+
+
+@pytest.mark.parametrize("pattern", ["train/masks/*.tif", "train/annotations.json"])
+def test_what_was_corrected_by_hand_in_a_data_set_survives(job, pattern):
+    tile.run(job, Control())
+    mine = next(Path(job.output_folder).glob(pattern))
+    mine.write_text("corrected")
+    later = mine.stat().st_mtime + 60
+    os.utime(mine, (later, later))
+    with pytest.raises(OutputError, match=mine.name):
+        tile.run(job, Control())
+    assert mine.read_text() == "corrected"
+
+
+def test_what_qgis_keeps_beside_a_chip_is_no_correction(job):
+    tile.run(job, Control())
+    chip = next(Path(job.output_folder).glob("train/images/*.tif"))
+    beside = Path(f"{chip}.aux.xml")
+    beside.write_text("<PAMDataset/>")
+    later = chip.stat().st_mtime + 60
+    os.utime(beside, (later, later))
+    tile.run(job, Control())
+    assert not beside.exists()
 
 
 def test_a_foreign_folder_is_left_alone(job, tmp_path):

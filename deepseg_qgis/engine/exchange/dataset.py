@@ -43,6 +43,8 @@ from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import VectorError, counted
 
 MARKER = "deepseg_dataset.json"
+BESIDE = (".aux.xml", ".ovr", ".msk")
+"""What QGIS and GDAL keep beside a chip."""
 UNKNOWN = 255
 """Of masks: outside of the labelled area, or no data."""
 COUNTING_SHARE = 0.2
@@ -92,21 +94,36 @@ def write(
 
 
 def strangers(folder: Path) -> list[str]:
-    """Return what lies in a folder and is not of a data set that was written into it.
+    """Return what lies in a folder and is not of a data set as it was written into it.
+
+    That is also a mask or an annotation that was changed since: the marker is written last.
 
     Raises:
         OSError: it cannot be read.
     """
+    written_ns = 0
     try:
+        written_ns = (folder / MARKER).stat().st_mtime_ns
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         stem = re.escape(plain_stem(marker["raster"]))
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         own = re.compile("(?!)")
     else:
-        chip = rf"(images|masks)(/{stem}_r\d+_c\d+\.tif(\.aux\.xml|\.ovr|\.msk)?)?"
+        beside = "|".join(map(re.escape, BESIDE))
+        chip = rf"(images|masks)(/{stem}_r\d+_c\d+\.tif({beside})?)?"
         own = re.compile(rf"{MARKER}|({'|'.join(PARTS)})(/({chip}|annotations\.json))?")
-    found = (each.relative_to(folder).as_posix() for each in folder.rglob("*"))
-    return sorted(name for name in found if not own.fullmatch(name))
+    found = {each.relative_to(folder).as_posix(): each for each in folder.rglob("*")}
+    return sorted(
+        name
+        for name, place in found.items()
+        if not own.fullmatch(name) or _is_newer(place, written_ns)
+    )
+
+
+def _is_newer(place: Path, written_ns: int) -> bool:
+    """Whether a file was changed by hand; what programs keep beside a raster is not."""
+    beside = place.name.endswith(BESIDE)
+    return not beside and place.is_file() and place.stat().st_mtime_ns > written_ns
 
 
 class _Writer:

@@ -90,8 +90,8 @@ def _check_replaceable(final: Path, strangers: Callable[[Path], list[str]]) -> N
         ) from error
     if found:
         raise OutputError(
-            f"The folder {final} holds what DeepSeg did not write: {listed(found)}. Choose an "
-            "empty folder or a name that is free."
+            f"The folder {final} holds what DeepSeg did not write, or what was changed since: "
+            f"{listed(found)}. Choose an empty folder or a name that is free."
         )
 
 
