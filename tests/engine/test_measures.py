@@ -144,6 +144,18 @@ def test_the_whole_ellipsoid_has_its_area():
     assert areas.sum() == pytest.approx(510_065_621_724_089.0, rel=1e-12)  # Karney's value
 
 
+@pytest.mark.parametrize("west", [-180.0, 0.0, -180.0000001])
+def test_edges_around_the_world_are_as_long_as_they_look(west):
+    east = west + 360.0 + 2e-7 * (west < -180.0)
+    boxes = [shapely.box(west, -90, east, 90), shapely.box(west, -30, east, 30)]
+    areas, lengths = area_and_perimeter_m(np.array(boxes), WGS84)
+    assert areas[0] == pytest.approx(510_065_621_724_089.0, rel=1e-8)
+    third = [shapely.box(x, -30, x + 120, 30) for x in (0, 120, 240)]
+    parts, around = area_and_perimeter_m(np.array(third), WGS84)
+    assert areas[1] == pytest.approx(parts.sum(), rel=1e-8)
+    assert lengths[1] == pytest.approx(around.sum() - 4 * 3_320_113.4 * 2, rel=1e-3)
+
+
 def test_small_steps_are_exact_to_a_billionth():
     geod = pyproj.Geod(ellps="WGS84")
     for latitude in (0.0, 27.6, -52.5, 80.0):

@@ -217,6 +217,25 @@ def test_statistics_within_an_area_around_the_pole(tmp_path, make_layer, drawn):
     assert found["area_m2"] == pytest.approx(place.sizes()[0][0], rel=1e-6)
 
 
+ACROSS = shapely.box(179, 0, 181, 1)
+SPLIT = shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])
+EAST, WEST = shapely.box(181, 0, 182, 1), shapely.box(-179, 0, -178, 1)
+
+
+@pytest.mark.parametrize(
+    ("polygon", "area"), [(ACROSS, SPLIT), (SPLIT, ACROSS), (EAST, WEST), (WEST, EAST)]
+)
+@pytest.mark.parametrize("crs", [4326, 3857])
+def test_an_area_of_interest_counts_on_both_sides_of_180(tmp_path, make_layer, polygon, area, crs):
+    metres = 1.0 if crs == 4326 else 20_037_508.342789244 / 180.0
+    drawn = shapely.transform(area, lambda xy: xy * metres)
+    polygons = make_layer([polygon], crs=WGS84)
+    aoi = make_layer([drawn], crs=pyproj.CRS(crs), name="area")
+    found = statistics.run(StatisticsJob(polygons, aoi, str(tmp_path / "s.csv"), None), Control())
+    expected = area_and_perimeter_m(np.array([polygon]), WGS84)[0][0]
+    assert found["area_m2"] == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("crs", [3031, 4326, 3857])
 @pytest.mark.parametrize("west", [-180.0, 0.0])
 def test_what_is_drawn_around_a_pole_covers_it_on_a_raster_of_the_world(crs, west):

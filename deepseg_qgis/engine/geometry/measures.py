@@ -22,7 +22,7 @@ from deepseg_qgis.engine.geometry.projections import (
     projection,
     shares,
 )
-from deepseg_qgis.engine.geometry.round_world import Poles, projected
+from deepseg_qgis.engine.geometry.round_world import Poles, projected, without_long_edges
 
 STRAIGHT_WITHIN_M = 1e-4
 """Edges are measured along their course in the CRS to within this."""
@@ -59,14 +59,14 @@ class Ruler:
         geod = crs.get_geod()
         assert geod is not None
         self._ellipsoid = Ellipsoid(geod.a, geod.es)
-        self._straight = crs.is_geographic
         self._project = projection(crs, geodetic)
         self._tolerance = STRAIGHT_WITHIN_M / metres_per_unit(geodetic)
         world = World.of(geodetic)
         assert world is not None
+        self._world = world
         self._radians = 2.0 * np.pi / world.period
         self._poles: Poles | None = None
-        if not self._straight:
+        if not crs.is_geographic:
             self._poles = Poles(self._project, projection(geodetic, crs), world)
 
     def sizes(self, polygons: PolygonArrays, enclosed: NDArray[np.int8] | None = None) -> Sizes:
@@ -84,6 +84,8 @@ class Ruler:
                 course, poles = some, enclosed
                 if self._poles is not None:
                     course, poles = projected(some, self._project, self._tolerance, self._poles)
+                else:  # the short way of a whole turn would be none
+                    course = without_long_edges(some, self._world, 1.0)
                 radians = course.coordinates * self._radians
                 radians[np.abs(radians[:, 1]) > BEYOND_THE_POLES] = np.nan
                 part = slice(start, start + len(some))

@@ -143,15 +143,39 @@ def in_world(
     return cut(course, enclosed, poles.world).geometries()
 
 
-def without_long_edges(polygons: PolygonArrays, world: World) -> PolygonArrays:
+def turned_to(area: shapely.Geometry, world: World, west: float, east: float) -> shapely.Geometry:
+    """Return an area wherever it lies between two x, which may be whole turns away from its own.
+
+    ``area`` is a polygon or multipolygon in a plane of longitude and latitude.
+    """
+    half = world.period / 2.0
+    low, _, high, _ = area.bounds
+    if max(-low, high) > half + world.near:
+        arrays = without_long_edges(PolygonArrays.of(np.array([area], dtype=object)), world)
+        area = cut(arrays, None, world).geometries()[0]
+    first = max(int(np.floor((west + half) / world.period + AT_POLE)), -MOST_TURNS)
+    last = min(int(np.ceil((east + half) / world.period - AT_POLE)), MOST_TURNS)
+    if first >= 0 and last <= 1:
+        return area
+    turns = [
+        shapely.transform(area, lambda xy, shift=shift: xy + shift)
+        for shift in np.arange(first, last)[:, None] * np.array([[world.period, 0.0]])
+    ]
+    return _areal(shapely.union_all(turns))
+
+
+def without_long_edges(
+    polygons: PolygonArrays, world: World, least_turn: float = 0.5
+) -> PolygonArrays:
     """Return polygons in a plane of longitude and latitude, edges of half a turn cut into quarters.
 
-    Else a reader who takes the short way round the world takes them for others.
+    Else a reader who takes the short way round the world takes them for others. ``least_turn`` is
+    the share of a turn from which edges are cut.
     """
     xy = polygons.coordinates
     with np.errstate(invalid="ignore"):
         wide = np.where(polygons.steps(), np.abs(np.diff(xy[:, 0])), 0.0) / world.period
-    long = np.isfinite(wide) & (wide >= 0.5 - AT_POLE)
+    long = np.isfinite(wide) & (wide >= least_turn - AT_POLE)
     if not long.any():
         return polygons
     pieces = np.ones(len(xy), dtype=np.int64)

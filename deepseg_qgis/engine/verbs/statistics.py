@@ -23,7 +23,7 @@ from deepseg_qgis.engine.geometry.projections import (
     reprojected,
 )
 from deepseg_qgis.engine.geometry.repair import repair
-from deepseg_qgis.engine.geometry.round_world import Poles, in_world
+from deepseg_qgis.engine.geometry.round_world import Poles, in_world, turned_to
 from deepseg_qgis.engine.pages import report_statistics
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
 from deepseg_qgis.engine.truth.annotations import no_area
@@ -133,11 +133,11 @@ def _aoi(
     if not usable.any():
         raise no_area(source)
     whole = geometries[usable]
-    own = layers.crs_of(source)
+    own, world = layers.crs_of(source), None if crs is None else World.of(crs)
     if own is None or crs is None or are_one_plane(own, crs):
         area = shapely.union_all(whole)
-        return area, _size_m2(area, crs)
-    project, world = projection(own, crs), World.of(crs)
+        return _turned_to(area, world, place), _size_m2(area, crs)
+    project = projection(own, crs)
     tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
     reached = whole
     if world is None:
@@ -148,8 +148,17 @@ def _aoi(
     parts, usable, _ = repair(moved)
     area = shapely.union_all(parts[usable])
     if reached is whole:
-        return area, _size_m2(area, crs)
+        return _turned_to(area, world, place), _size_m2(area, crs)
     return area, _size_m2(shapely.union_all(whole), own)
+
+
+def _turned_to(
+    area: shapely.Geometry, world: World | None, place: NDArray[np.float64]
+) -> shapely.Geometry:
+    """Return an AOI also where polygons lie a whole turn around the world away from it."""
+    if world is None or area.is_empty or not np.isfinite(place).all():
+        return area
+    return turned_to(area, world, place[0], place[2])
 
 
 def _size_m2(area: shapely.Geometry, crs: pyproj.CRS | None) -> float:
