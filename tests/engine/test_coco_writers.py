@@ -147,6 +147,16 @@ def test_a_changed_name_is_never_taken_for_another(name: str, changes: list[Any]
     assert found == expected or len(changes) > 2
 
 
+@pytest.mark.parametrize(
+    "file_name",
+    ["Malaga_1.jpg", "M&aacute;laga 1.tif", "M&#225;laga 1.tif", "malaga-1_png.rf.%s.jpg"],
+)
+def test_letters_that_lost_their_accent_or_became_entities(coco: Any, file_name: str) -> None:
+    images = [{"id": 1, "file_name": file_name.replace("%s", "0a1b2c3d" * 4)}]
+    run = coco([{"segmentation": [RING]}], images, rasters=["Málaga 1.tif", "Málaga 2.tif"])
+    assert set(run.frame["source"]) == {"Málaga 1.tif"}
+
+
 def test_a_raster_may_have_the_changed_name(coco: Any) -> None:
     names = ["my%20scene.tif", "cb0618f6-town.tif"]
     images = [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(["my scene", "town"])]

@@ -6,6 +6,7 @@ letters in another Unicode form. `spellings` undoes that, step by step: fewer st
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ CLOCK = r"1[0-9]{9}(?:[0-9]{3})?"
 HASH_BEFORE = re.compile(rf"(?:{HASH}|{EIGHT}|{CLOCK})[-_](.+)")
 HASH_AFTER = re.compile(rf"(.+)[-_.]{HASH}")
 ESCAPED = re.compile(r"#U([0-9a-fA-F]{4})")
+ACCENTS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
 SEPARATORS = re.compile(r"[\W_]+")
 MISREAD_AS = ("cp1252", "latin-1", "cp437")
 """Encodings in which programs read UTF-8 by mistake; cp437 is that of ZIP archives."""
@@ -83,11 +85,16 @@ def spellings(name: str) -> Iterator[tuple[int, list[str], str]]:
 
 
 def loose(stem: str) -> str:
-    """Return a stem in which all separators are alike: uploads replace blanks and brackets.
+    """Return a stem in which all separators are alike, and letters have no accents.
 
-    >>> loose("my scene (1)"), loose("my_scene_1")
-    ('my-scene-1', 'my-scene-1')
+    Uploads replace blanks and brackets, and make letters plain.
+
+    >>> loose("m\u00e1laga (1)"), loose("malaga_1")
+    ('malaga-1', 'malaga-1')
     """
+    if not stem.isascii():
+        plain = ACCENTS.sub("", unicodedata.normalize("NFD", stem))
+        stem = unicodedata.normalize("NFC", plain)
     return SEPARATORS.sub("-", stem).strip("-")
 
 
@@ -115,6 +122,8 @@ def _decoded(name: str) -> list[str]:
         texts += [value for _, value in parse_qsl(query) if "." in value] + [before]
     if "%" in name:
         texts += [unquote(text) for text in texts] + [unquote(unquote(name))]
+    if "&" in name:
+        texts.append(html.unescape(name))
     if ESCAPED.search(name):
         texts.append(ESCAPED.sub(lambda match: chr(int(match[1], 16)), name))
     mended = mended_letters(name)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-HIGHEST = (127, 255, 32767, 65535, 2**31 - 1, 2**32 - 1)
+HIGHEST = (127, 255, 32767, 65535, 2**31 - 1, 2**32 - 1, 2**63 - 1)
 """The highest numbers of the whole types: 255 is void in Cityscapes, PASCAL VOC and many others."""
 SMALL = 63
 """Classes up to this number are counted one by one; above, they may be steps of grey."""
