@@ -459,6 +459,19 @@ def test_annotations_may_carry_the_name_of_their_category(coco: Any) -> None:
     assert run.frame["category"].tolist() == ["house", "Dach"], "the file's categories count first"
 
 
+def test_annotations_may_name_their_image_by_its_file(coco: Any) -> None:
+    images = [IMAGE, {**IMAGE, "id": 2, "file_name": "b.png"}]
+    rows = [
+        {"bbox": [1, 1, 9, 9], "image_id": "scene.tif"},
+        {"bbox": [21, 1, 9, 9], "image_id": "B"},
+        {"bbox": [41, 1, 9, 9], "image_id": None, "file_name": "b.png"},
+        {"bbox": [61, 1, 9, 9], "image_id": "c.png"},
+    ]
+    run = coco(rows, images, rasters=["scene.tif", "b.tif"])
+    assert run.frame["source"].tolist() == ["scene.tif", "b.tif", "b.tif"]
+    assert "of images that lie on no raster: 1 (id 4)" in run.warnings
+
+
 def test_a_file_of_one_image_as_segment_anything_writes_it(
     make_raster: Any, tmp_path: Path
 ) -> None:

@@ -18,8 +18,9 @@ from deepseg_qgis.engine.exchange.coco_tables import (
     LARGEST_ID,
     CocoTables,
     category_name,
+    image_names,
 )
-from deepseg_qgis.engine.exchange.coco_values import UnusableShape, key_of
+from deepseg_qgis.engine.exchange.coco_values import Key, UnusableShape, key_of
 from deepseg_qgis.engine.exchange.imported import Piece, Place, Tally, as_objects
 from deepseg_qgis.engine.files.json_stream import elements
 
@@ -90,6 +91,8 @@ class _Reader:
 
     def _image(self, element: Mapping[str, Any], title: str) -> CocoImage:
         key = key_of(element.get("image_id"))
+        if key not in self._tables.images:
+            key = self._key_by_name(key or element.get("file_name"), title) or key
         if key is None and self._tables.only_image is not None:
             key = self._tables.only_image
             self._tally.note(["that name no image, in a file of one image"], title)
@@ -100,6 +103,14 @@ class _Reader:
         if key not in self._tables.images:
             raise UnusableShape(ELSEWHERE)
         return self._tables.images[key]
+
+    def _key_by_name(self, name: object, title: str) -> Key | None:
+        """Return the id of the image of that file name; None where there is none."""
+        for each in image_names(name) if isinstance(name, str) else ():
+            if each in self._tables.keys_by_name:
+                self._tally.note(["that give their image by its file name"], title)
+                return self._tables.keys_by_name[each]
+        return None
 
     def _name(self, element: Mapping[str, Any], title: str) -> str:
         key = key_of(element.get("category_id"))

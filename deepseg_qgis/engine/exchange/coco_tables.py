@@ -19,7 +19,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.coco_images import CocoImage, ImageEntry, on_rasters
 from deepseg_qgis.engine.exchange.coco_reading import Reading, Survey
 from deepseg_qgis.engine.exchange.coco_values import Key, key_of, whole
-from deepseg_qgis.engine.exchange.file_names import mended_letters
+from deepseg_qgis.engine.exchange.file_names import folded, mended_letters, trail_of
 from deepseg_qgis.engine.exchange.imported import Place, clean_name, is_colour
 from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.exchange.scales import Size
@@ -37,7 +37,8 @@ OTHER_NAMES = ("name", "original_filename", "original_file_name", "path", "coco_
 class CocoTables:
     """What annotations refer to: names of categories by id, and images on a raster by id.
 
-    ``unclear_images`` are ids that the file gives to several images, ``only_image`` is that of a
+    ``keys_by_name`` has the ids of images by their `image_names`; ``unclear_images`` are ids that
+    the file gives to several images, ``only_image`` is that of a
     file with one image, ``repeated_ids`` those of several annotations, which the free ids from
     ``next_id`` on replace.
     """
@@ -51,6 +52,7 @@ class CocoTables:
     repeated_ids: frozenset[int] = frozenset()
     next_id: int = 1
     reading: Reading = field(default_factory=Reading)
+    keys_by_name: Mapping[str, Key] = field(default_factory=dict)
 
 
 def read_tables(path: str, places: Sequence[Place], control: Control) -> CocoTables:
@@ -89,7 +91,28 @@ def read_tables(path: str, places: Sequence[Place], control: Control) -> CocoTab
         repeated_ids=ids,
         next_id=most + 1,
         reading=_reading(found, images.usable, control),
+        keys_by_name=_keys_by_name(found.images, images.usable),
     )
+
+
+def image_names(name: str) -> tuple[str, str]:
+    """Return what a file name compares by: itself, and without folder and extension."""
+    return folded(name), trail_of(name)[0][0]
+
+
+def _keys_by_name(entries: Sequence[ImageEntry], images: Mapping[Key, CocoImage]) -> dict[str, Key]:
+    """Return the ids of images on a raster by name, where it is that of one image alone."""
+    keys: dict[str, Key] = {}
+    for entry in entries:
+        if entry.key in images:
+            keys.update(dict.fromkeys(image_names(entry.name), entry.key))
+    shared = {
+        name
+        for entry in entries
+        for name in image_names(entry.name)
+        if keys.get(name, entry.key) != entry.key
+    }
+    return {name: key for name, key in keys.items() if name not in shared}
 
 
 def _reading(found: _Found, images: Mapping[Key, CocoImage], control: Control) -> Reading:
