@@ -81,6 +81,16 @@ def test_parts_united_two_by_two_are_the_same_ground(monkeypatch, corners):
     assert whole.symmetric_difference(twos).area == pytest.approx(0.0, abs=1e-9)
 
 
+def test_copies_of_a_part_are_one(monkeypatch):
+    monkeypatch.setattr(repair_module, "MOST_CROSSINGS", 1000)
+    around = shapely.Point(0, 0).buffer(10, quad_segs=400)
+    copies = [around, shapely.reverse(around), around]
+    whole, usable, repaired = repair(np.array([shapely.MultiPolygon(copies)], dtype=object))
+    assert usable[0]
+    assert repaired == 1
+    assert whole[0].equals(around)
+
+
 def test_one_tangled_part_is_not_dropped_in_silence():
     both = shapely.MultiPolygon([TANGLE, disc(100, 100)])
     mixed = shapely.GeometryCollection([TANGLE, disc(100, 100)])

@@ -71,10 +71,11 @@ def _repaired(geometry: shapely.Geometry) -> shapely.Geometry | None:
     """Return a valid polygon or multipolygon; None where there is none, or only at great cost."""
     if _is_tangled(geometry):
         parts = shapely.get_parts(geometry)
-        return (
-            united(np.array([_repaired(part) for part in parts], dtype=object))
-            if len(parts) > 1
-            else None
+        if len(parts) == 1:
+            return None
+        _, different = np.unique(shapely.to_wkb(shapely.normalize(parts)), return_index=True)
+        return united(
+            np.array([_repaired(part) for part in parts[np.sort(different)]], dtype=object)
         )
     made = geometry
     try:
