@@ -280,3 +280,15 @@ def test_a_plane_without_lengths_has_its_smallest_area_in_pixels(make_raster, tm
     found = tmp_path / "found.gpkg"
     job = example_jobs.predict_job(source, model, found, threshold=0.0, min_area=6000.0)
     assert predict.run(job, Control())["count"] == 1
+
+
+@pytest.mark.parametrize("pixel", [np.nan, np.inf, 1e305])
+@pytest.mark.parametrize("epsg", [32633, 4326])
+def test_a_georeference_that_is_nowhere_is_told(make_raster, tmp_path, said, pixel, epsg):
+    control, lines = said
+    transform = Affine(pixel, 0, 0, 0, -pixel, 0)
+    source = make_raster(np.ones((1, 64, 64), np.uint8), transform, pyproj.CRS(epsg))
+    with opened([source], control) as (raster,):
+        assert raster.grid.crs is None
+    tiled(source, tmp_path / "tiles.gpkg", control)
+    assert "a geotransform without an area or a place" in " ".join(lines)

@@ -86,3 +86,13 @@ def test_a_file_of_several_rasters_names_them(tmp_path):
     rasterio.shutil.copy(path, target, driver="netCDF")
     with pytest.raises(RasterError, match=r"no bands of its own\. It holds 2 rasters: 'netcdf"):
         Raster(RasterSource(str(target), "", "several"))
+
+
+def test_an_empty_palette_is_none(tmp_path):
+    path = tmp_path / "a.vrt"
+    path.write_text(
+        '<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">'
+        "<ColorInterp>Palette</ColorInterp><ColorTable/></VRTRasterBand></VRTDataset>"
+    )
+    with Raster(RasterSource(str(path), "", "a.vrt")) as raster:
+        assert raster.bands == 1

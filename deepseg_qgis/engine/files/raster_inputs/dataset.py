@@ -184,6 +184,8 @@ def _stored_as(dataset: DatasetReader, band: int, colour: ColorInterp) -> dict[s
     try:
         table = dataset.colormap(band)
     except ValueError:
+        table = {}
+    if not table:
         return fields
     nothing = (0, 0, 0, 0)
     return fields | {"palette": tuple(table.get(i, nothing) for i in range(max(table) + 1))}

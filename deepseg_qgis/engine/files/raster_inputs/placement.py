@@ -11,6 +11,7 @@ from rasterio.transform import from_gcps
 
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
+from deepseg_qgis.engine.geometry.repair import FARTHEST
 
 FEWEST_POINTS = 3
 """An affine transformation takes so many ground control points."""
@@ -31,10 +32,17 @@ def grid_of(dataset: DatasetReader, crs_wkt: str, name: str) -> tuple[Grid, list
     if by_points is not None:
         transform = by_points
         notices.append(_about_points(points, transform, name))
-    elif transform.is_identity or transform.is_degenerate:
+    elif transform.is_identity or transform.is_degenerate or not _is_somewhere(dataset):
         notices += _not_understood(dataset, name)
         transform, crs = UNREFERENCED, None
     return Grid(dataset.width, dataset.height, transform, crs), notices
+
+
+def _is_somewhere(dataset: DatasetReader) -> bool:
+    """Whether the corners of a dataset are numbers of some place."""
+    columns, rows = (0, dataset.width, dataset.width, 0), (0, 0, dataset.height, dataset.height)
+    corners = [dataset.transform @ (float(x), float(y)) for x, y in zip(columns, rows, strict=True)]
+    return bool((np.abs(corners) <= FARTHEST).all())
 
 
 def _fitted(points: list[GroundControlPoint]) -> Affine | None:
@@ -63,7 +71,7 @@ def _not_understood(dataset: DatasetReader, name: str) -> list[str]:
         "rational polynomial coefficients (RPC)": dataset.rpcs is not None,
         "a geolocation array": bool(dataset.tags(ns="GEOLOCATION")),
         "too few ground control points": bool(dataset.gcps[0]),
-        "a geotransform without an area": not dataset.transform.is_identity,
+        "a geotransform without an area or a place": not dataset.transform.is_identity,
     }
     found = " and ".join(kind for kind, there in kinds.items() if there)
     if not found:
