@@ -192,6 +192,29 @@ def test_the_sources_of_a_vrt_are_inputs_however_deep(tmp_path, scene):
         refused(job, tmp_path, "raster outer.vrt")
 
 
+@pytest.mark.parametrize("way", ["lower case", "01", "processing instruction"])
+def test_the_sources_of_an_inner_vrt_are_found_however_it_is_written(tmp_path, scene, way):
+    inner, outer = tmp_path / "inner.vrt", tmp_path / "outer.vrt"
+    for path, source in ((inner, "scene.tif"), (outer, "inner.vrt")):
+        named = f'<SourceFilename relativeToVRT="1">{source}</SourceFilename>'
+        text = (
+            '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="Byte" band="1">'
+            f"<SimpleSource>{named}<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+            "</VRTDataset>"
+        )
+        if path == inner and way == "lower case":
+            text = text.replace("SourceFilename", "sourcefilename")
+            text = text.replace("relativeToVRT", "relativetovrt")
+        elif path == inner and way == "01":
+            text = text.replace('VRT="1"', 'VRT="01"')
+        elif path == inner:
+            text = f"<?one?><?other?>{text}"
+        path.write_text(text)
+    raster = jobs.RasterSource(str(outer), "", "outer.vrt")
+    job = predict_job(raster, "m", tmp_path / "p.gpkg", output_classes=scene.path)
+    refused(job, tmp_path, "raster outer.vrt")
+
+
 def test_what_lies_beside_an_input_belongs_to_it(tmp_path, scene, make_layer):
     write_layer(tmp_path / "roads.shp", "roads")
     files = (str(tmp_path / "roads.shp"),)

@@ -35,14 +35,17 @@ REMOTE = re.compile(
     re.IGNORECASE,
 )
 SERVICE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(GDAL_WMS|WMT_MS|WCS_GDAL|WMTS|Capabilities)", re.I)
-VRT = re.compile(
-    rb"\s*(\xef\xbb\xbf)?\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(VRTDataset|MRF_META)", re.S
-)
+VRT = re.compile(rb"[^\0]*<(VRTDataset|MRF_META)")
+"""GDAL looks for the name anywhere at the beginning of a file."""
 
 REAL = re.compile(r"u?int\d+|float(32|64)")
 """rasterio has names for types that numpy does not know, such as complex_int16."""
 
-SOURCES = ("SourceFilename", "SourceDataset", "Source")
+SOURCES = ("sourcefilename", "sourcedataset", "source")
+"""Elements of VRTs, whose names GDAL takes in any case."""
+
+ADDRESS = re.compile(r"/vsi|..+[:\"]")
+"""Sources that are no plain files, such as NETCDF:"a.nc":b; C:/a.tif is one."""
 
 LARGEST_VRT_BYTES = 64 * 2**20
 MOST_SOURCES = 100_000
@@ -134,16 +137,21 @@ def _check_file(root: str, path: str, depth: int, found: list[str]) -> None:
     if depth >= DEEPEST or os.path.getsize(path) > LARGEST_VRT_BYTES:
         raise _refused(root, f"a VRT that is too large or nested too deep ({path})")
     for element in _elements(root, path):
-        name = element.tag.rpartition("}")[2]
+        name = element.tag.rpartition("}")[2].lower()
         text = (element.text or "").strip()
-        if name == "PixelFunctionCode" or (
-            name == "PixelFunctionLanguage" and text.lower() == "python"
+        if name == "pixelfunctioncode" or (
+            name == "pixelfunctionlanguage" and text.lower() == "python"
         ):
             raise _refused(root, "a VRT that runs Python, which DeepSeg never does")
         if name in SOURCES and text:
             if len(found) >= MOST_SOURCES:
                 raise _refused(root, f"a VRT of more than {MOST_SOURCES:,} files")
-            _check_source(root, path, text, element.get("relativeToVRT") == "1", depth, found)
+            _check_source(root, path, text, _is_relative(element), depth, found)
+
+
+def _is_relative(element: ElementTree.Element) -> bool:
+    values = {key.lower(): value.strip() for key, value in element.items()}
+    return values.get("relativetovrt", "0") not in ("", "0")
 
 
 def _check_source(
@@ -153,7 +161,18 @@ def _check_source(
         raise _refused(root, f"a VRT that reads from the network or a service ({source[:80]})")
     inside = os.path.join(os.path.dirname(vrt), source) if relative else source
     found.append(inside)
+    # GDAL gives zeros for these, with an error for the first read alone
+    if depth and not ADDRESS.match(source):
+        _check_there(root, vrt, inside)
     _check_file(root, inside, depth + 1, found)
+
+
+def _check_there(root: str, vrt: str, source: str) -> None:
+    if not os.path.exists(source):
+        raise RasterError(
+            f"{root} is a VRT of VRTs, and {source} is not there, which {vrt} is made of. Put that "
+            f"file back, or build {os.path.basename(vrt)} again without it."
+        )
 
 
 def _head(path: str) -> bytes:
