@@ -114,16 +114,18 @@ class _Reader:
 
     def _name(self, element: Mapping[str, Any], title: str) -> str:
         key = key_of(element.get("category_id"))
-        own = category_name(element.get("category_name", element.get("category")))
-        if key is None:
-            if not own:
-                self._tally.doubt([f"without a category, called '{self._category}'"], title)
-            return own or self._category
         if key in self._tables.unclear_categories:
             self._tally.doubt(["of a category id with several names"], title)
-        elif key not in self._tables.categories and not own:
-            self._tally.note(["of a category without a name, which is called by its number"], title)
-        return self._tables.categories.get(key) or own or category_name(key) or self._category
+        if key in self._tables.categories:
+            return self._tables.categories[key]
+        own = category_name(element.get("category_name", element.get("category")))
+        if own:
+            return own
+        if key is None:
+            self._tally.doubt([f"without a category, called '{self._category}'"], title)
+            return self._category
+        self._tally.note(["of a category without a name, which is called by its number"], title)
+        return category_name(key) or self._category
 
     def _id(
         self, element: Mapping[str, Any], content: tuple[str, shapely.Geometry, str], title: str

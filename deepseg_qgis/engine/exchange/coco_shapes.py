@@ -34,6 +34,9 @@ NO_SHAPE = "without a shape"
 APART_PX, APART_SHARE = 2.0, 0.25
 """An outline fits its box where no side is farther off than both together, of its longer side."""
 
+Bounds = tuple[float, float, float, float]
+"""From x, from y, to x, to y, in pixels."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -61,8 +64,9 @@ def shape_of(
         try:
             scale = reading.outline_scale(height, width)
             shape = _outlined(segmentation, (height, width), scale, annotation.get("bbox"))
-            shape = _within_image(shape, height, width)
-            return _compared(shape, annotation, reading, (height, width))
+            bounds = shape.geometry.bounds
+            shape = _compared(shape, bounds, annotation, reading, (height, width))
+            return _within_image(shape, bounds, height, width)
         except UnusableShape as error:
             reason = error
     box = _parsed(annotation.get("bbox"))
@@ -72,7 +76,7 @@ def shape_of(
     if str(reason) != NO_SHAPE:
         doubt = f"{reason}, of which the box is taken"
         shape = Shape(shape.geometry, (), (*shape.doubts, doubt))
-    return _within_image(shape, height, width)
+    return _within_image(shape, shape.geometry.bounds, height, width)
 
 
 def _parsed(value: object) -> object:
@@ -85,8 +89,8 @@ def _parsed(value: object) -> object:
     return value
 
 
-def _within_image(shape: Shape, height: int, width: int) -> Shape:
-    xmin, ymin, xmax, ymax = shape.geometry.bounds
+def _within_image(shape: Shape, bounds: Bounds, height: int, width: int) -> Shape:
+    xmin, ymin, xmax, ymax = bounds
     if xmin >= 0.0 and ymin >= 0.0 and xmax <= width and ymax <= height:
         return shape
     cut, usable, _ = repair(
@@ -98,23 +102,28 @@ def _within_image(shape: Shape, height: int, width: int) -> Shape:
 
 
 def _compared(
-    shape: Shape, annotation: Mapping[str, Any], reading: Reading, size: tuple[int, int]
+    shape: Shape,
+    bounds: Bounds,
+    annotation: Mapping[str, Any],
+    reading: Reading,
+    size: tuple[int, int],
 ) -> Shape:
-    """Return the shape, with a doubt where its annotation states another box."""
+    """Return the shape, with a doubt where its annotation states another box inside the image."""
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or reading.corners:
         return shape
     x, y, width, height = (number_of(value) or 0.0 for value in box)
-    (right, down), (rows, columns) = reading.box_scale(*size), size
-    x, y, width, height = x * right, y * down, width * right, height * down
+    if reading.boxes is not None:
+        right, down = reading.box_scale(*size)
+        x, y, width, height = x * right, y * down, width * right, height * down
     if not (0.0 < width < math.inf and 0.0 < height < math.inf):
         return shape
-    low_x, low_y, high_x, high_y = shape.geometry.bounds
+    (low_x, low_y, high_x, high_y), (rows, columns) = bounds, size
     off = max(
-        abs(low_x - max(x, 0.0)),
-        abs(low_y - max(y, 0.0)),
-        abs(high_x - min(x + width, columns)),
-        abs(high_y - min(y + height, rows)),
+        abs(max(low_x, 0.0) - max(x, 0.0)),
+        abs(max(low_y, 0.0) - max(y, 0.0)),
+        abs(min(high_x, columns) - min(x + width, columns)),
+        abs(min(high_y, rows) - min(y + height, rows)),
     )
     if off <= APART_PX + APART_SHARE * max(width, height) or _rotation(annotation):
         return shape
@@ -190,13 +199,13 @@ def _outlined(
     if not parts:
         raise reasons[0]
     whole, usable, repaired = repair(_as_array(parts))
-    if not usable.any():
+    good = whole if len(parts) == 1 and usable[0] else whole[usable]
+    if len(good) == 0:
         raise UnusableShape("with an outline that encloses nothing")
     if repaired:
         notes.add("with crossing outlines repaired")
-    dropped = bool(reasons) or not usable.all()
+    dropped = bool(reasons) or len(good) < len(parts)
     doubts = ("of which parts that are no outline are dropped",) if dropped else ()
-    good = whole[usable]
     if len(good) == 1:
         return Shape(good[0], tuple(sorted(notes)), doubts)
     return _nested(good, tuple(sorted(notes)), doubts)
