@@ -442,7 +442,7 @@ def test_foreign_rasters_are_refused(predict_job, raster, model_of, make_raster,
     with pytest.raises(RasterError, match="OUTPUT_PROBABILITIES"):
         polygonize.run(replace(job, probabilities=raster), Control())
     classes = RasterSource(predict_job.output_classes, "", "classes.tif")
-    with pytest.raises(RasterError, match=r"expected 2 band\(s\).*found 1"):
+    with pytest.raises(RasterError, match=r"expected 2 bands.*found 1"):
         polygonize.run(replace(job, probabilities=classes), Control())
     with Raster(job.probabilities) as probabilities:
         tags = probabilities.tags("DEEPSEG")
