@@ -229,7 +229,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if result.partial:
                 feedback.pushWarning(self.kept_on_stop(destinations.paths, result.values))
         self._remove_folder()
-        self._paint(result.values, destinations.paths, context)
+        self._paint(result.values, destinations.paths, context, alone=not is_a_step(feedback))
         return self._outputs(result.values, destinations.paths)
 
     def _warn_of_temporary(self, paths: Mapping[str, str], feedback: QgsProcessingFeedback) -> None:
@@ -272,14 +272,20 @@ class EngineAlgorithm(DeepSegAlgorithm):
             raise QgsProcessingException(_about_file(error)) from error
 
     def _paint(
-        self, values: Mapping[str, Any], paths: Mapping[str, str], context: QgsProcessingContext
+        self,
+        values: Mapping[str, Any],
+        paths: Mapping[str, str],
+        context: QgsProcessingContext,
+        *,
+        alone: bool,
     ) -> None:
         styles = self.styles(values)
         for name, path in paths.items():
             style = styles.get(name)
             if style is not None and os.path.exists(path):
                 save_style(path, style)
-            self.painted_by(Painter(style, shown=name not in self.NOT_SHOWN), path, context)
+            painter = Painter(style, shown=name not in self.NOT_SHOWN, alone=alone)
+            self.painted_by(painter, path, context)
 
     def _outputs(self, values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
         """Return the files that are there and the numbers that are known."""
@@ -291,6 +297,11 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if isinstance(value, (int, float)) and math.isfinite(value):
                 results[name] = value
         return results
+
+
+def is_a_step(feedback: QgsProcessingFeedback) -> bool:
+    """Whether an algorithm runs as a step of a model or of a batch: QGIS tells by the feedback."""
+    return feedback.inherits("QgsProcessingMultiStepFeedback")
 
 
 def runs_folder() -> str:

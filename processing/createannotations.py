@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from deepseg_qgis.processing.attribute_texts import composed
-from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions
+from deepseg_qgis.processing.base import DeepSegAlgorithm, Definitions, is_a_step
 from deepseg_qgis.processing.destinations import Destinations
 from deepseg_qgis.processing.style_files import save_beside
 from deepseg_qgis.processing.styles import AnnotationStyle, Painter, with_palette
@@ -89,14 +89,8 @@ class CreateAnnotations(DeepSegAlgorithm):
             feedback.pushWarning(
                 "The layer has no CRS, which is right for pictures without georeference alone."
             )
-        alone = not is_a_step(feedback)
-        self.painted_by(Painter(style, drawn_in=alone), path, context)
+        self.painted_by(Painter(style, alone=not is_a_step(feedback)), path, context)
         return {"OUTPUT": path}
-
-
-def is_a_step(feedback: QgsProcessingFeedback) -> bool:
-    """Whether an algorithm runs as a step of a model or of a batch: QGIS tells by the feedback."""
-    return feedback.inherits("QgsProcessingMultiStepFeedback")
 
 
 def split_names(text: str) -> list[str]:

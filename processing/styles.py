@@ -204,15 +204,15 @@ def _put_on(layer: QgsMapLayer, style: Style) -> None:
 class Painter(QgsProcessingLayerPostProcessorInterface):
     """Gives a layer its style (if there is one) and place when QGIS adds it to the map.
 
-    ``drawn_in``: in QGIS's window it is also made ready to draw in. QGIS keeps a bare pointer to a
-    painter, so whoever makes one must keep it alive.
+    In QGIS's window, annotations of a run that stands ``alone`` are made ready to draw in. QGIS
+    keeps a bare pointer to a painter, so whoever makes one must keep it alive.
     """
 
-    def __init__(self, style: Style | None, *, shown: bool = True, drawn_in: bool = False) -> None:
+    def __init__(self, style: Style | None, *, shown: bool = True, alone: bool = False) -> None:
         super().__init__()
         self._style = style
         self._shown = shown
-        self._drawn_in = drawn_in
+        self._drawn_in = alone and isinstance(style, AnnotationStyle)
 
     def postProcessLayer(
         self,

@@ -104,11 +104,22 @@ def test_a_layer_that_is_not_in_the_list_is_left_alone(
     assert names(project.layerTreeRoot()) == []
 
 
+class Desktop:
+    """As much of QGIS's window as an arriving layer meets."""
+
+    active: QgsVectorLayer | None = None
+
+    def setActiveLayer(self, layer: QgsVectorLayer) -> None:  # noqa: N802 - QGIS's name
+        self.active = layer
+
+
+@pytest.mark.parametrize("desktop", [None, Desktop()], ids=["script", "window"])
 def test_a_scene_does_not_hide_its_annotations_and_they_come_with_their_form(
-    tmp_path: Path, project: QgsProject
+    desktop: Desktop | None, tmp_path: Path, project: QgsProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import processing
 
+    monkeypatch.setattr("qgis.utils.iface", desktop)
     files = {
         "ANNOTATIONS": "1.gpkg",
         "OUTPUT": "2.tif",
@@ -124,4 +135,11 @@ def test_a_scene_does_not_hide_its_annotations_and_they_come_with_their_form(
     index = annotations.fields().lookupField("category")
     assert annotations.editorWidgetSetup(index).type() == "ValueMap"
     assert annotations.editorWidgetSetup(annotations.fields().lookupField("fid")).type() == "Hidden"
-    assert not annotations.isEditable()
+    in_editing = [each for each in project.mapLayers().values() if is_edited(each)]
+    assert in_editing == ([annotations] if desktop else [])
+    assert desktop is None or desktop.active is annotations
+    annotations.rollBack()
+
+
+def is_edited(layer: Any) -> bool:
+    return isinstance(layer, QgsVectorLayer) and layer.isEditable()
