@@ -228,7 +228,7 @@ def test_probabilities_without_heights_are_refused(town, model, tmp_path):
     with rasterio.open(cut, "w", **profile) as dataset:
         dataset.write(first, 1)
         dataset.update_tags(ns=NAMESPACE, **tags)
-    with pytest.raises(RasterError, match=r"expected \d band\(s\).*house, height.*found 1"):
+    with pytest.raises(RasterError, match=r"expected \d bands.*house, height.*found 1"):
         polygonize.run(polygonize_job(cut, tmp_path / "again.gpkg"), Control())
 
 

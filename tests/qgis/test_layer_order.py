@@ -120,11 +120,11 @@ def test_a_scene_does_not_hide_its_annotations_and_they_come_with_their_form(
     import processing
 
     monkeypatch.setattr("qgis.utils.iface", desktop)
-    files = {
-        "ANNOTATIONS": "1.gpkg",
-        "OUTPUT": "2.tif",
-        "TEST_AOI": "3.gpkg",
-        "TRAINING_AOI": "4.gpkg",
+    files = {  # QGIS calls layers by their file or by their label, as the user likes
+        "ANNOTATIONS": "Annotations.gpkg",
+        "OUTPUT": "Scene.tif",
+        "TEST_AOI": "Test area.gpkg",
+        "TRAINING_AOI": "Training area.gpkg",
     }
     where = {name: str(tmp_path / file) for name, file in files.items()}
     processing.runAndLoadResults("deepseg:demoscene", {"SIZE": 256, **where})

@@ -84,6 +84,8 @@ def check_dataset(dataset: DatasetReader, path: str) -> None:
     """
     if dataset.driver in NETWORK_DRIVERS and not is_remote(path):
         raise _refused(path, f"a description of a service or of other files ({dataset.driver})")
+    if dataset.driver == "VRT" and not os.path.isfile(path) and not is_remote(path):
+        _check_packed(dataset, path)
     _check_bands(dataset, path)
     if dataset.width * dataset.height > MOST_PIXELS:
         raise RasterError(
@@ -102,6 +104,13 @@ def check_dataset(dataset: DatasetReader, path: str) -> None:
             f"{LARGEST_BLOCK_BYTES / 1e9:.1f} GB: write it as a tiled GeoTIFF with QGIS's "
             "'Translate'."
         )
+
+
+def _check_packed(dataset: DatasetReader, path: str) -> None:
+    """Look through a VRT that lies in an archive, as GDAL read it."""
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT", "<VRTDataset/>")
+    elements = list(ElementTree.fromstring(text).iter())  # noqa: S314 - GDAL's own, no entities
+    _check_elements(path, path, elements, 0, [])
 
 
 def _check_bands(dataset: DatasetReader, path: str) -> None:
@@ -136,7 +145,13 @@ def _check_file(root: str, path: str, depth: int, found: list[str]) -> None:
         return
     if depth >= DEEPEST or os.path.getsize(path) > LARGEST_VRT_BYTES:
         raise _refused(root, f"a VRT that is too large or nested too deep ({path})")
-    for element in _elements(root, path):
+    _check_elements(root, path, _elements(root, path), depth, found)
+
+
+def _check_elements(
+    root: str, vrt: str, elements: list[ElementTree.Element], depth: int, found: list[str]
+) -> None:
+    for element in elements:
         name = element.tag.rpartition("}")[2].lower()
         text = (element.text or "").strip()
         if name == "pixelfunctioncode" or (
@@ -146,7 +161,7 @@ def _check_file(root: str, path: str, depth: int, found: list[str]) -> None:
         if name in SOURCES and text:
             if len(found) >= MOST_SOURCES:
                 raise _refused(root, f"a VRT of more than {MOST_SOURCES:,} files")
-            _check_source(root, path, text, _is_relative(element), depth, found)
+            _check_source(root, vrt, text, _is_relative(element), depth, found)
 
 
 def _is_relative(element: ElementTree.Element) -> bool:
@@ -161,8 +176,8 @@ def _check_source(
         raise _refused(root, f"a VRT that reads from the network or a service ({source[:80]})")
     inside = os.path.join(os.path.dirname(vrt), source) if relative else source
     found.append(inside)
-    # GDAL gives zeros for these, with an error for the first read alone
-    if depth and not ADDRESS.match(source):
+    # GDAL may give zeros for these, with an error for the first read alone
+    if not ADDRESS.match(inside):
         _check_there(root, vrt, inside)
     _check_file(root, inside, depth + 1, found)
 
@@ -170,8 +185,9 @@ def _check_source(
 def _check_there(root: str, vrt: str, source: str) -> None:
     if not os.path.exists(source):
         raise RasterError(
-            f"{root} is a VRT of VRTs, and {source} is not there, which {vrt} is made of. Put that "
-            f"file back, or build {os.path.basename(vrt)} again without it."
+            f"{source} is not there, which the VRT {vrt} is made of. Put that file back, or build "
+            f"{os.path.basename(vrt)} again without it."
+            + (f" {root} needs it." if root != vrt else "")
         )
 
 
