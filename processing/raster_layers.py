@@ -17,15 +17,6 @@ LOCAL = re.compile(r'(COMPOUNDCRS\["[^"]*",\s*)?(ENGCRS|ENGINEERINGCRS|LOCAL_CS)
 IN_MEMORY = ("/vsimem/", "MEM:")
 
 
-def raster_source(layer: QgsRasterLayer) -> RasterSource:
-    """Return what the engine needs to open the layer's raster: its path and the *layer's* CRS.
-
-    Raises:
-        RasterError: the layer is no file that another process could open.
-    """
-    return raster_sources([layer])[0]
-
-
 def raster_sources(layers: Sequence[QgsRasterLayer]) -> tuple[RasterSource, ...]:
     """Return what the engine needs to open the layers' rasters, with names that tell them apart.
 

@@ -12,6 +12,7 @@ import geopandas
 import pytest
 from deepseg_qgis.processing.createannotations import split_names
 from deepseg_qgis.processing.raster_layers import wkt_of
+from desktop import Desktop
 from qgis.core import (
     QgsApplication,
     QgsCategorizedSymbolRenderer,
@@ -83,15 +84,6 @@ def test_the_form_asks_for_the_category_and_hides_the_id(
     assert constraints.constraints() & QgsFieldConstraints.Constraint.ConstraintNotNull
     strength = constraints.constraintStrength(QgsFieldConstraints.Constraint.ConstraintNotNull)
     assert strength == QgsFieldConstraints.ConstraintStrength.ConstraintStrengthHard
-
-
-class Desktop:
-    """As much of QGIS's window as an arriving layer meets."""
-
-    active: QgsVectorLayer | None = None
-
-    def setActiveLayer(self, layer: QgsVectorLayer) -> None:  # noqa: N802 - QGIS's name
-        self.active = layer
 
 
 @pytest.fixture

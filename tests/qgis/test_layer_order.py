@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from affine import Affine
 from deepseg_qgis.processing.layer_order import settle, unfold
+from desktop import Desktop
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
 
 
@@ -102,15 +103,6 @@ def test_a_layer_that_is_not_in_the_list_is_left_alone(
     layer = project.addMapLayer(make_layer("NEW"), False)
     settle(layer, project)
     assert names(project.layerTreeRoot()) == []
-
-
-class Desktop:
-    """As much of QGIS's window as an arriving layer meets."""
-
-    active: QgsVectorLayer | None = None
-
-    def setActiveLayer(self, layer: QgsVectorLayer) -> None:  # noqa: N802 - QGIS's name
-        self.active = layer
 
 
 @pytest.mark.parametrize("desktop", [None, Desktop()], ids=["script", "window"])

@@ -458,7 +458,9 @@ def test_a_local_crs_travels_and_is_no_place_for_a_geojson(
         gdal.Open(path, gdal.GA_Update).SetProjection(wkt)
     scene = QgsRasterLayer(path, "scene")
     assert raster_layers.is_georeferenced(scene) == georeferenced
-    assert ("Local Coordinates (m)" in raster_layers.raster_source(scene).crs_wkt) == bool(wkt)
+    assert ("Local Coordinates (m)" in raster_layers.raster_sources([scene])[0].crs_wkt) == bool(
+        wkt
+    )
 
 
 def test_relative_paths_become_absolute(
@@ -496,7 +498,7 @@ def test_what_gdal_needs_in_a_path_stays(raster: Callable[..., str], tmp_path: P
     with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
         archive.write(raster("scene.tif"), "scene.tif")
     path = f"/vsizip/{tmp_path / 'scenes.zip'}/scene.tif"
-    source = raster_layers.raster_source(QgsRasterLayer(path, "zipped"))
+    source = raster_layers.raster_sources([QgsRasterLayer(path, "zipped")])[0]
     assert source.path == path
 
 
@@ -506,7 +508,7 @@ def test_open_options_of_qgis_do_not_travel(raster: Callable[..., str]) -> None:
     path = raster("scene.tif")
     scene = QgsRasterLayer(f"{path}|option:NUM_THREADS=2", "scene")
     assert scene.isValid()
-    assert raster_layers.raster_source(scene).path == path
+    assert raster_layers.raster_sources([scene])[0].path == path
 
 
 def test_a_raster_that_is_no_file_is_refused() -> None:
@@ -516,7 +518,7 @@ def test_a_raster_that_is_no_file_is_refused() -> None:
 
     tiles = QgsRasterLayer("type=xyz&url=http://localhost/{z}/{x}/{y}.png", "map", "wms")
     with pytest.raises(RasterError, match=r"'map' is not read from a file.*'wms'.*GeoTIFF"):
-        raster_layers.raster_source(tiles)
+        raster_layers.raster_sources([tiles])[0]
 
 
 def test_a_raster_that_does_not_open_is_named(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.raster_inputs import band_order
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind
-from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels, PixelSource
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.files.raster_inputs.pixels import PixelByPixel, Pixels, PixelSource
 from deepseg_qgis.errors import RasterError
 
 
@@ -65,32 +64,17 @@ def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], name: str) -> lis
     return []
 
 
-class Fitted:
+class Fitted(PixelByPixel):
     """Some bands of a picture, in another order or type; a `PixelSource`."""
 
     def __init__(self, source: PixelSource, chosen: Sequence[int], dtype: str) -> None:
-        self.grid, self.dtype, self.bands = source.grid, dtype, len(chosen)
-        self.colours: Mapping[int, str] = {}
+        super().__init__(source)
+        self.dtype, self.bands = dtype, len(chosen)
         self.band_info = tuple(source.band_info[i] for i in chosen)
-        self._source, self._chosen = source, list(chosen)
+        self._chosen = list(chosen)
 
-    def read(self, window: Window) -> Pixels:
-        """Return the pixels of a window inside the grid."""
-        return self._of(self._source.read(window))
-
-    def thumbnail(self, window: Window, shape: tuple[int, int]) -> Pixels:
-        """Return a window shrunk to (rows, columns) by nearest neighbour."""
-        return self._of(self._source.thumbnail(window, shape))
-
-    def check_read(self) -> None:
-        """Raise RasterError if most of what was read turned out to be broken."""
-        self._source.check_read()
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
-
-    def _of(self, pixels: Pixels) -> Pixels:
+    def made(self, pixels: Pixels) -> Pixels:
+        """Return the bands that were chosen, in their type."""
         values = pixels.values[self._chosen]
         if values.dtype != self.dtype:
             values = _as_dtype(np.where(pixels.valid, values, 0), np.dtype(self.dtype))

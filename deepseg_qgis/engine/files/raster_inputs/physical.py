@@ -5,15 +5,14 @@ A raster without palette, scale and offset never comes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
-from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels, PixelSource
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.files.raster_inputs.pixels import PixelByPixel, Pixels, PixelSource
 
 SCALED_DTYPE = "float32"
 COLOURS = ("red", "green", "blue")
@@ -27,7 +26,7 @@ def is_physical(source: PixelSource) -> bool:
     return not any(band.is_scaled or band.palette for band in source.band_info)
 
 
-class Physical:
+class Physical(PixelByPixel):
     """The values of a picture of stored numbers; a `PixelSource`.
 
     A band with a palette becomes red, green and blue, or one band where all its colours are grey;
@@ -36,40 +35,23 @@ class Physical:
     """
 
     def __init__(self, source: PixelSource) -> None:
-        self.grid = source.grid
-        self.colours: Mapping[int, str] = {}
-        self._source = source
+        super().__init__(source)
         self._ways = [_way(band) for band in source.band_info]
         self.band_info = tuple(each for band in source.band_info for each in _made_of(band))
         self.bands = len(self.band_info)
         self.dtype = _dtype(source)
 
-    def read(self, window: Window) -> Pixels:
-        """Return the pixels of a window inside the grid."""
-        return self._values(self._source.read(window))
-
-    def thumbnail(self, window: Window, shape: tuple[int, int]) -> Pixels:
-        """Return a window shrunk to (rows, columns) by nearest neighbour."""
-        return self._values(self._source.thumbnail(window, shape))
-
-    def check_read(self) -> None:
-        """Raise RasterError if most of what was read turned out to be broken."""
-        self._source.check_read()
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
-
-    def _values(self, stored: Pixels) -> Pixels:
-        values = np.empty((self.bands, *stored.valid.shape), dtype=self.dtype)
-        known = np.zeros(stored.valid.shape, dtype=bool)
+    def made(self, pixels: Pixels) -> Pixels:
+        """Return the values of stored numbers."""
+        values = np.empty((self.bands, *pixels.valid.shape), dtype=self.dtype)
+        known = np.zeros(pixels.valid.shape, dtype=bool)
         first = 0
-        for layer, way in zip(stored.values, self._ways, strict=True):
+        for layer, way in zip(pixels.values, self._ways, strict=True):
             made, there = way(layer)
             values[first : first + len(made)] = made
             known |= there
             first += len(made)
-        known &= stored.valid
+        known &= pixels.valid
         if values.dtype.kind == "f":
             known &= np.isfinite(values).all(axis=0)
         return Pixels(values, known)

@@ -68,6 +68,38 @@ class PixelSource(Protocol):
         """Let go of files; may be called twice."""
 
 
+class PixelByPixel:
+    """A picture whose every pixel is made from that pixel of another picture; a `PixelSource`.
+
+    Subclasses fill in `made`, and what a `PixelSource` says of itself.
+    """
+
+    def __init__(self, source: PixelSource) -> None:
+        self.grid = source.grid
+        self.colours: Mapping[int, str] = {}
+        self._source = source
+
+    def made(self, pixels: Pixels) -> Pixels:
+        """Return what pixels of the source become."""
+        raise NotImplementedError
+
+    def read(self, window: Window) -> Pixels:
+        """Return the pixels of a window inside the grid."""
+        return self.made(self._source.read(window))
+
+    def thumbnail(self, window: Window, shape: tuple[int, int]) -> Pixels:
+        """Return a window shrunk to (rows, columns) by nearest neighbour."""
+        return self.made(self._source.thumbnail(window, shape))
+
+    def check_read(self) -> None:
+        """Raise RasterError if most of what was read turned out to be broken."""
+        self._source.check_read()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
 def padded(source: PixelSource, window: Window) -> Pixels:
     """Return the pixels of a window that may stick out of the grid: no data there."""
     inside = window.intersection(source.grid.window)
