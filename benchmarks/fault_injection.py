@@ -43,7 +43,7 @@ OLD = b"what stood there before"
 PARENT = """
 import sys
 from deepseg_qgis import jobs
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
 import os
 folder, launch = sys.argv[1:]
 program = EngineProgram(sys.executable, launch, dict(os.environ))
@@ -87,9 +87,9 @@ def made(root: Path) -> Place:
     """Return a place with a scene and a model of random weights."""
     import torch
 
+    from deepseg_qgis.engine.annotations.annotation_layer import Category
     from deepseg_qgis.engine.models import networks, weights
     from deepseg_qgis.engine.models.model_card import ModelCard
-    from deepseg_qgis.engine.truth.annotations import Category
 
     for name in ("out", "tmp", "cache"):
         (root / name).mkdir()

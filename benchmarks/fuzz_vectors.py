@@ -23,11 +23,11 @@ import shapely
 from affine import Affine
 from fuzz_coco import TOKENS, damaged_bytes, damaged_tree
 
+from deepseg_qgis.engine.annotations import annotation_layer, labelled_raster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth import annotations, ground_truth
 from deepseg_qgis.engine.verbs import statistics
 from deepseg_qgis.jobs import RasterSource, StatisticsJob, VectorSource
 
@@ -259,7 +259,7 @@ def check_mask(annotated: AnnotatedArea, most: int, window: Window, rng: random.
 
 def read_annotations(source: VectorSource, raster: Raster, rng: random.Random) -> None:
     """Read a layer as train does."""
-    layer = annotations.load(source, Control())
+    layer = annotation_layer.load(source, Control())
     areas = shapely.area(layer.geometries)
     assert shapely.is_valid(layer.geometries).all()
     assert (np.isfinite(areas) & (areas > 0)).all()
@@ -268,14 +268,14 @@ def read_annotations(source: VectorSource, raster: Raster, rng: random.Random) -
     assert shapely.is_valid(annotated.geometries).all()
     for window in (raster.grid.window, Window(-5, 30, 64, 99), Window(60, 80, 33, 7)):
         check_mask(annotated, len(categories), window, rng)
-    area = ground_truth.labelled_area(layer, None, raster, Control())
+    area = labelled_raster.labelled_area(layer, None, raster, Control())
     assert 0 <= area.size_px <= WIDTH * HEIGHT
-    annotations.require_touching(layer, [raster])
+    annotation_layer.require_touching(layer, [raster])
 
 
 def read_area(source: VectorSource, raster: Raster, _rng: random.Random) -> None:
     """Read a layer as an area of interest."""
-    area = annotations.load_area(source, raster, Control())
+    area = annotation_layer.load_area(source, raster, Control())
     assert 0 <= area.size_px <= WIDTH * HEIGHT * (1 + 1e-9)
     mask = area.mask(raster.grid.window)
     assert mask.shape == (HEIGHT, WIDTH)

@@ -3,8 +3,8 @@
     python benchmarks/inference.py SCENE.tif MODEL.safetensors [--rounds 3] [--precision auto]
 
 Raw: the same compiled network on windows of the same size, of random pixels that lie in memory, as
-many in flight. Stage: `decided` over the whole raster: reading, halos, decisions. The two take
-turns. Useful pixels are those of the raster; raw ones are all that the network is run on.
+many in flight. Stage: `predicted_cores` over the whole raster: reading, halos, decisions. The two
+take turns. Useful pixels are those of the raster; raw ones are all that the network is run on.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from collections import deque
 
 import numpy as np
 
+from deepseg_qgis.engine.backends.backend import Backend
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
-from deepseg_qgis.engine.inference.backend import Backend
-from deepseg_qgis.engine.inference.decided import decided
-from deepseg_qgis.engine.inference.inference import Inference, Settings
+from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.events import Event, Log
 from deepseg_qgis.jobs import RasterSource
@@ -42,11 +42,12 @@ def raw(backend: Backend, pixels: list[Pixels]) -> float:
     return batches * len(pixels) * pixels[0].valid.size / seconds / 1e6
 
 
-def stage(inference: Inference, raster: Raster, area: Area) -> float:
+def stage(predictor: Predictor, raster: Raster, area: Area) -> float:
     """Return million useful pixels a second of the whole stage."""
     started = time.perf_counter()
     total = sum(
-        each.core.height * each.core.width for each in decided(inference, raster, area, Control())
+        each.core.height * each.core.width
+        for each in predicted_cores(predictor, raster, area, Control())
     )
     return total / (time.perf_counter() - started) / 1e6
 
@@ -72,9 +73,9 @@ def main() -> None:
     )
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
         model = model_file.read_for(given.model, [raster])
-        inference = Inference(model, settings, Control(tell))
+        predictor = Predictor(model, settings, Control(tell))
         area = Area(box(raster.grid.window))
-        layout, backend = inference.prepared(raster, area)
+        layout, backend = predictor.prepared(raster, area)
         shape = (layout.height, layout.width)
         values = np.random.default_rng(0).integers(0, 255, (raster.bands, *shape))
         window = Pixels(values.astype(raster.dtype), np.ones(shape, dtype=bool))
@@ -82,7 +83,7 @@ def main() -> None:
         raws, stages = [], []
         for _ in range(given.rounds):
             raws.append(raw(backend, [window] * backend.batch_size))
-            stages.append(stage(inference, raster, area))
+            stages.append(stage(predictor, raster, area))
             raws.append(raw(backend, [window] * backend.batch_size))
             print(f"raw {raws[-2]:.2f} and {raws[-1]:.2f}, stage {stages[-1]:.2f} Mpx/s")
     ratio = statistics.median(stages) / statistics.median(raws)

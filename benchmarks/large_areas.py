@@ -24,15 +24,15 @@ from affine import Affine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category  # noqa: E402
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster, with_chosen_validation  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.learning.sampling import Sampler  # noqa: E402
 from deepseg_qgis.engine.learning.training import Settings, Trainer  # noqa: E402
-from deepseg_qgis.engine.truth.annotations import Category  # noqa: E402
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth, with_chosen_validation  # noqa: E402
-from deepseg_qgis.engine.truth.lesson import Lesson  # noqa: E402
+from deepseg_qgis.engine.learning.training_set import TrainingSet  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 CATEGORIES = (Category("a", "#00aa11"),)
@@ -59,13 +59,13 @@ def trainer(raster: Raster, area: Area, side: int, windows: int) -> Trainer:
     columns, rows = (each.ravel() for each in np.meshgrid(places, places))
     squares = shapely.box(columns, rows, columns + 30, rows + 30)
     annotated = AnnotatedArea(squares, np.ones(len(squares), dtype=np.uint8))
-    truth = GroundTruth(raster, annotated, area, Area.of_windows([]))
-    truths = with_chosen_validation([truth], 0.2, 256, CATEGORIES, rng)
+    labelled = LabelledRaster(raster, annotated, area, Area.of_windows([]))
+    labelled_rasters = with_chosen_validation([labelled], 0.2, 256, CATEGORIES, rng)
     settings = Settings("unet", "resnet18", 9, 256, 8, 1e-3, None, "cpu")
-    lesson = Lesson(CATEGORIES, (False,), tuple(truths))
-    sampler = Sampler(truths, 256, rng)
+    training_set = TrainingSet(CATEGORIES, (False,), tuple(labelled_rasters))
+    sampler = Sampler(labelled_rasters, 256, rng)
     sampler.windows_per_epoch = windows
-    return Trainer(settings, lesson, sampler, SimpleNamespace(), Control())
+    return Trainer(settings, training_set, sampler, SimpleNamespace(), Control())
 
 
 def epoch_seconds(one: Trainer, number: int) -> tuple[float, float]:
@@ -83,11 +83,11 @@ def scattered_seconds() -> float:
     grid = SimpleNamespace(window=Window(0, 0, HUGE_PX, HUGE_PX))
     raster = SimpleNamespace(grid=grid)
     nothing = AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
-    truth = GroundTruth(raster, nothing, area, Area.of_windows([]))
+    labelled = LabelledRaster(raster, nothing, area, Area.of_windows([]))
     rng = np.random.default_rng(0)
     started = time.perf_counter()
-    truths = with_chosen_validation([truth], 0.2, 256, CATEGORIES, rng)
-    sampler = Sampler(truths, 256, rng)
+    labelled_rasters = with_chosen_validation([labelled], 0.2, 256, CATEGORIES, rng)
+    sampler = Sampler(labelled_rasters, 256, rng)
     for _ in range(256):
         sampler.draw()
     return time.perf_counter() - started

@@ -17,13 +17,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from deepseg_qgis.engine.backends import selection  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
-from deepseg_qgis.engine.inference import choosing  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
-from deepseg_qgis.engine.inference.inference import Inference, Settings  # noqa: E402
-from deepseg_qgis.engine.instances.finder import Telling, instances_at_once  # noqa: E402
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings  # noqa: E402
+from deepseg_qgis.engine.instances.finder import InstanceRule, instances_at_once  # noqa: E402
 from deepseg_qgis.engine.instances.overlaps import Overlaps  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
@@ -34,10 +34,10 @@ TILE_PX, OVERLAP_PX = 1024, 128
 """The same windows for all, so that only the arithmetic differs."""
 
 
-class _Torch(choosing.Choice):
+class _Torch(selection.Choice):
     """Always torch."""
 
-    def engine(self) -> choosing.Engine:
+    def engine(self) -> selection.Engine:
         return self.torch_engine()
 
 
@@ -47,10 +47,10 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float(((one == other) & either).sum() / max(1, either.sum()))
 
 
-def objects_f1(one: ClassMap, other: ClassMap, telling: Telling) -> float:
+def objects_f1(one: ClassMap, other: ClassMap, instance_rule: InstanceRule) -> float:
     """Return the F1 of one map's objects as measured with the other's."""
     maps = [
-        (instances_at_once(each.classes, each.heights, telling), each.classes)
+        (instances_at_once(each.classes, each.heights, instance_rule), each.classes)
         for each in (one, other)
     ]
     matched, *counts = Overlaps.of(*maps).counts
@@ -77,19 +77,19 @@ def main() -> None:
         for name in ("torch", "float32", "bfloat16", "int8"):
             precision = "float32" if name == "torch" else name
             settings = Settings("cpu", precision, TILE_PX, OVERLAP_PX)
-            inference = Inference(model, settings, control)
+            predictor = Predictor(model, settings, control)
             if name == "torch":
-                inference._choice = _Torch(model, "cpu", precision, None, control)
-                inference._plain = inference._choice.engine()
+                predictor._choice = _Torch(model, "cpu", precision, None, control)
+                predictor._plain = predictor._choice.engine()
             try:
-                found[name] = class_map(inference, raster, area, Control())
+                found[name] = class_map(predictor, raster, area, Control())
             except DeepSegError as error:
                 print(f"{name}: {error}")
-    telling = Telling.of(model.card)
+    instance_rule = InstanceRule.of(model.card)
     for name, other in (("float32", "torch"), ("bfloat16", "float32"), ("int8", "float32")):
         text = f"{name} and {other}: IoU {iou(found[name].classes, found[other].classes):.7f}"
-        if telling:
-            text += f", F1 of objects {objects_f1(found[name], found[other], telling):.4f}"
+        if instance_rule:
+            text += f", F1 of objects {objects_f1(found[name], found[other], instance_rule):.4f}"
         print(text)
 
 

@@ -12,12 +12,12 @@ import argparse
 
 import numpy as np
 
+from deepseg_qgis.engine.backends.backend import Engine, probabilities
+from deepseg_qgis.engine.backends.selection import Choice
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.backend import Engine, probabilities
-from deepseg_qgis.engine.inference.choosing import Choice
-from deepseg_qgis.engine.inference.decisions import as_levels, decide
+from deepseg_qgis.engine.legend.decisions import as_levels, decide
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.jobs import RasterSource
 

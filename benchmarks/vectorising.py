@@ -30,13 +30,13 @@ from rasterio.features import shapes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files import vectors  # noqa: E402
 from deepseg_qgis.engine.geometry.georeference import Grid  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
-from deepseg_qgis.engine.inference.decided import Decided  # noqa: E402
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore  # noqa: E402
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
-from deepseg_qgis.engine.truth.annotations import Category  # noqa: E402
 from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
 from deepseg_qgis.engine.vectorising.styling import OUTLINES  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
@@ -102,10 +102,10 @@ def write(kind: str, side: int, path: Path) -> None:
     """Do after inference what predict does; print a line of JSON."""
     made = field(kind, side, side)
 
-    def cores() -> Generator[Decided, None, None]:
+    def cores() -> Generator[PredictedCore, None, None]:
         for window in windows(side):
             classes, probabilities = made(window)
-            yield Decided(window, classes, probabilities, classes > 0)
+            yield PredictedCore(window, classes, probabilities, classes > 0)
 
     grid = Grid(side, side, Affine(0.2, 0, 352_000, 0, -0.2, 5_804_000), pyproj.CRS(32633))
     crs = vectors.crs_for(str(path), grid.crs)

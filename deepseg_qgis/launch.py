@@ -37,7 +37,7 @@ def main():
 
         return prepare()
     if sys.argv[1] == "--convert":
-        from deepseg_qgis.engine.inference.converting import run
+        from deepseg_qgis.engine.backends.conversion_process import run
 
         return run(sys.argv[2])
     from deepseg_qgis.engine.run import run

@@ -7,18 +7,18 @@ import os
 from collections import deque
 from typing import Any
 
-from deepseg_qgis.processing.createannotations import CreateAnnotations
-from deepseg_qgis.processing.demoscene import DemoScene
-from deepseg_qgis.processing.destinations import file_of
-from deepseg_qgis.processing.engine_choice import ENGINE_SETTING
-from deepseg_qgis.processing.evaluate import Evaluate
-from deepseg_qgis.processing.importannotations import ImportAnnotations
-from deepseg_qgis.processing.polygonize import Polygonize
-from deepseg_qgis.processing.predict import Predict
-from deepseg_qgis.processing.setupengine import SetUpEngine
-from deepseg_qgis.processing.statistics import Statistics
-from deepseg_qgis.processing.tile import Tile
-from deepseg_qgis.processing.train import Train
+from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotations
+from deepseg_qgis.processing.algorithms.demoscene import DemoScene
+from deepseg_qgis.processing.algorithms.evaluate import Evaluate
+from deepseg_qgis.processing.algorithms.importannotations import ImportAnnotations
+from deepseg_qgis.processing.algorithms.polygonize import Polygonize
+from deepseg_qgis.processing.algorithms.predict import Predict
+from deepseg_qgis.processing.algorithms.setupengine import SetUpEngine
+from deepseg_qgis.processing.algorithms.statistics import Statistics
+from deepseg_qgis.processing.algorithms.tile import Tile
+from deepseg_qgis.processing.algorithms.train import Train
+from deepseg_qgis.processing.engine.choice import ENGINE_SETTING
+from deepseg_qgis.processing.layers.destinations import file_of
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingDestinationParameter,

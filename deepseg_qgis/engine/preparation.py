@@ -13,10 +13,10 @@ import pyarrow as pa
 from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.instances.edge_distances import contacts_of, edge_distances
 from deepseg_qgis.engine.instances.splitter import Splitter
+from deepseg_qgis.engine.learning.edge_distances import contacts_of, edge_distances
+from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.styling import OUTLINES

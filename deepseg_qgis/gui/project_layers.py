@@ -7,7 +7,7 @@ from typing import Any
 
 from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
 
-from deepseg_qgis.processing.category_fields import likely_category_field
+from deepseg_qgis.processing.layers.category_fields import likely_category_field
 
 PICTURE_BANDS = 3
 """A raster with fewer is rarely a picture."""

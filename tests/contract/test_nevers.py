@@ -12,18 +12,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ("errors", "events", "jobs", "catalogue", "locks")
 WITHOUT_QGIS = (
-    "engine_client",
-    "engine_environment",
-    "engine_setup",
-    "pip_commands",
-    "private_folders",
-    "process_tree",
-    "python_search",
+    "engine.client",
+    "engine.environment",
+    "engine.setup",
+    "engine.pip_commands",
+    "engine.private_folders",
+    "engine.process_tree",
+    "engine.python_search",
 )
 """Modules of the QGIS side that say that they do without it."""
 
+ENGINE_SIDE = sorted(
+    path
+    for package in ("engine", "demo_scene")
+    for path in (ROOT / "deepseg_qgis" / package).rglob("*.py")
+)
 GUI = sorted((ROOT / "deepseg_qgis" / "gui").glob("*.py"))
-QGIS_SIDE = sorted([*(ROOT / "processing").glob("*.py"), *GUI, ROOT / "deepseg_qgis" / "plugin.py"])
+PROCESSING = sorted((ROOT / "processing").rglob("*.py"))
+QGIS_SIDE = [*PROCESSING, *GUI, ROOT / "deepseg_qgis" / "plugin.py"]
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -66,12 +72,11 @@ def test_only_the_desktop_loads_the_gui() -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_QGIS)
 def test_the_pipe_needs_no_qgis(name: str) -> None:
-    assert not [
-        each for each in imported(ROOT / "processing" / f"{name}.py") if "qgis.core" in each
-    ]
+    path = ROOT / "processing" / f"{name.replace('.', '/')}.py"
+    assert not [each for each in imported(path) if "qgis.core" in each]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "deepseg_qgis" / "engine").rglob("*.py")), ids=str)
+@pytest.mark.parametrize("path", ENGINE_SIDE, ids=str)
 def test_the_engine_never_sees_qgis(path: Path) -> None:
     for each in imported(path):
         assert each.partition(".")[0] not in ("qgis", "osgeo", "processing", "PyQt5"), each
@@ -107,6 +112,7 @@ for name in sys.argv[1:]:
 
 
 def test_python39_imports_the_qgis_side(in_python39: Callable[..., str]) -> None:
-    names = [f"deepseg_qgis.processing.{path.stem}" for path in (ROOT / "processing").glob("*.py")]
+    modules = [path.relative_to(ROOT).with_suffix("") for path in PROCESSING]
+    names = [f"deepseg_qgis.{'.'.join(module.parts)}" for module in modules]
     names += [f"deepseg_qgis.gui.{path.stem}" for path in GUI]
     in_python39(STRAW, "deepseg_qgis.plugin", *(name for name in names if "__" not in name))

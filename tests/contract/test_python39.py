@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, jobs
 
@@ -19,8 +19,8 @@ CLIENT = """
 import os
 from deepseg_qgis import jobs
 from deepseg_qgis.errors import VectorError
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 python, launch, folder, job = sys.argv[1:]
 program = EngineProgram(python, launch, engine_variables(os.environ))
 try:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import shapely
 
+from deepseg_qgis.engine.annotations import annotation_layer, countability
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth import annotations, countability
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.events import Log
 
@@ -23,7 +23,7 @@ def listening():
 def test_broken_and_nameless_features_are_counted_not_fatal(make_layer):
     control, said = listening()
     polygons = [shapely.box(0, 0, 1, 1), BOW_TIE, None, shapely.box(5, 5, 6, 6)]
-    found = annotations.load(make_layer(polygons, ["a", "b", "a", None]), control)
+    found = annotation_layer.load(make_layer(polygons, ["a", "b", "a", None]), control)
     assert sorted(found.names) == ["a", "b"]
     text = " ".join(event.text for event in said)
     assert "1 feature with an invalid geometry repaired" in text
@@ -32,19 +32,19 @@ def test_broken_and_nameless_features_are_counted_not_fatal(make_layer):
 
 
 def test_without_a_field_the_layer_names_the_category(make_layer):
-    found = annotations.load(make_layer([shapely.box(0, 0, 1, 1)], name="roofs"), Control())
+    found = annotation_layer.load(make_layer([shapely.box(0, 0, 1, 1)], name="roofs"), Control())
     assert [category.name for category in found.categories] == ["roofs"]
 
 
 def test_a_layer_without_usable_polygons_is_refused(make_layer):
     with pytest.raises(VectorError, match="none of them is a polygon with a category"):
-        annotations.load(make_layer([None, None], ["a", "b"]), Control())
+        annotation_layer.load(make_layer([None, None], ["a", "b"]), Control())
 
 
 def test_names_that_differ_in_case_alone_are_warned_of(make_layer):
     shapes = [shapely.box(i, 0, i + 1, 1) for i in range(4)]
     control, said = listening()
-    annotations.load(make_layer(shapes, ["House", "house", "road", "house"]), control)
+    annotation_layer.load(make_layer(shapes, ["House", "house", "road", "house"]), control)
     (warning,) = said
     assert warning.text.startswith("'House', 'house' differ in upper and lower case alone")
 
@@ -54,25 +54,25 @@ COMPOSED, DECOMPOSED = "b\u00e4ume", "ba\u0308ume"
 
 def test_names_in_two_unicode_forms_are_one(make_layer):
     shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
-    found = annotations.load(make_layer(shapes, [COMPOSED, DECOMPOSED]), Control())
+    found = annotation_layer.load(make_layer(shapes, [COMPOSED, DECOMPOSED]), Control())
     assert [category.name for category in found.categories] == [COMPOSED]
     assert countability.named([DECOMPOSED.upper()], [COMPOSED]) == (COMPOSED,)
 
 
 def test_names_are_spelt_as_the_model_writes_them(make_layer):
     shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
-    found = annotations.load(make_layer(shapes, [COMPOSED, "other"]), Control())
-    model = (annotations.Category(DECOMPOSED, "#ff0000"),)
+    found = annotation_layer.load(make_layer(shapes, [COMPOSED, "other"]), Control())
+    model = (annotation_layer.Category(DECOMPOSED, "#ff0000"),)
     assert found.spelt_as(model).names.tolist() == [DECOMPOSED, "other"]
 
 
 def test_annotations_off_the_raster_are_told_with_numbers(make_raster, make_layer):
-    layer = annotations.load(make_layer([shapely.box(0, 0, 9, 9)], ["a"]), Control())
+    layer = annotation_layer.load(make_layer([shapely.box(0, 0, 9, 9)], ["a"]), Control())
     with (
         Raster(make_raster(np.ones((1, 20, 20), dtype=np.uint8))) as raster,
         pytest.raises(VectorError, match="Check that both layers have the right CRS"),
     ):
-        annotations.require_touching(layer, [raster])
+        annotation_layer.require_touching(layer, [raster])
 
 
 def test_the_smaller_annotation_lies_on_top():

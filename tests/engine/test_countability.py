@@ -8,9 +8,8 @@ import pytest
 import shapely
 from example_jobs import Watched
 
-from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
-from deepseg_qgis.engine.truth.annotations import Category
-from deepseg_qgis.engine.truth.countability import (
+from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.annotations.countability import (
     NEAR_PX,
     NEAR_SHARE,
     QUARTER_TILE,
@@ -21,6 +20,7 @@ from deepseg_qgis.engine.truth.countability import (
     named,
     task_of,
 )
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.errors import ParameterError
 
 TILE_PX = 64
@@ -32,7 +32,7 @@ EVERYTHING = Area(shapely.box(0, 0, 1000, 1000))
 NOTHING = Area.of_windows([])
 
 
-def truth(polygons, classes=None, training=EVERYTHING, validation=NOTHING):
+def labelled(polygons, classes=None, training=EVERYTHING, validation=NOTHING):
     classes = np.array(classes or [1] * len(polygons), dtype=np.uint8)
     area = AnnotatedArea(np.array(polygons, dtype=object), classes)
     return SimpleNamespace(annotated=area, training=training, validation=validation)
@@ -43,28 +43,28 @@ def rows_of_houses(apart):
     return [shapely.box(i * (10 + apart), 0, i * (10 + apart) + 10, 10) for i in range(10)]
 
 
-def judge(*truths, categories=(HOUSE,)):
-    return judged(truths, categories)
+def judge(*labelled_rasters, categories=(HOUSE,)):
+    return judged(labelled_rasters, categories)
 
 
 @pytest.mark.parametrize(
     ("apart", "near"), [(0, 1.0), (NEAR_PX - 0.01, 1.0), (NEAR_PX + 0.01, 0.0)]
 )
 def test_near_is_within_the_bound(apart, near):
-    (found,) = judge(truth(rows_of_houses(apart)))
+    (found,) = judge(labelled(rows_of_houses(apart)))
     assert (found.objects, found.near_share, found.median_px) == (10, near, 100.0)
     assert found.countable(TILE_PX) == (near > 0)
 
 
 def test_every_object_near_another_one_is_counted_once():
     three = [shapely.box(i * 10, 0, i * 10 + 10, 10) for i in range(3)]
-    (found,) = judge(truth([*three, shapely.box(500, 500, 510, 510)]))
+    (found,) = judge(labelled([*three, shapely.box(500, 500, 510, 510)]))
     assert found.near_share == 0.75
 
 
 def test_only_objects_of_the_same_category_are_neighbours():
     polygons = [shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)]
-    found = judge(truth(polygons, [1, 2]), categories=(HOUSE, WATER))
+    found = judge(labelled(polygons, [1, 2]), categories=(HOUSE, WATER))
     assert [each.near_share for each in found] == [0.0, 0.0]
     assert [each.category for each in found] == [HOUSE, WATER]
 
@@ -74,12 +74,12 @@ def test_only_labelled_ground_is_judged_in_all_rasters_together():
     there = Area(shapely.box(200, 0, 300, 100))
     pair = [shapely.box(10, 10, 20, 20), shapely.box(20, 10, 30, 20)]
     single, outside = shapely.box(210, 10, 230, 30), shapely.box(500, 500, 900, 900)
-    both = truth([*pair, single, outside], training=here, validation=there)
+    both = labelled([*pair, single, outside], training=here, validation=there)
     (found,) = judge(both)
     assert found.objects == 3
     assert found.near_share == pytest.approx(2 / 3)
     # the same place in another raster is no neighbour
-    alone = truth([shapely.box(30, 10, 40, 20)], training=here)
+    alone = labelled([shapely.box(30, 10, 40, 20)], training=here)
     (found,) = judge(both, alone)
     assert found.objects == 4
     assert found.near_share == 0.5
@@ -87,7 +87,7 @@ def test_only_labelled_ground_is_judged_in_all_rasters_together():
 
 
 def test_a_category_without_objects_is_not_counted():
-    found = judge(truth([shapely.box(0, 0, 9, 9)]), categories=(HOUSE, TREE))
+    found = judge(labelled([shapely.box(0, 0, 9, 9)]), categories=(HOUSE, TREE))
     assert found[1] == Judged(TREE, 0, 0.0, 0.0)
     assert not found[1].countable(TILE_PX)
 
@@ -195,7 +195,7 @@ def test_the_reason_is_said_and_the_way_out(found, said):
 
 def test_features_in_several_parts_are_counted():
     two = shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(9, 9, 14, 14)])
-    (found,) = judge(truth([two, shapely.box(30, 30, 40, 40)]))
+    (found,) = judge(labelled([two, shapely.box(30, 30, 40, 40)]))
     assert (found.objects, found.in_parts) == (2, 1)
 
 

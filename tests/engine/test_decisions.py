@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepseg_qgis.engine.inference.decisions import as_levels, decide
+from deepseg_qgis.engine.legend.decisions import as_levels, decide
 
 probabilities = hnp.arrays(np.uint8, (3, 4, 5))
 thresholds = st.tuples(*[st.floats(0.0, 1.0)] * 3)

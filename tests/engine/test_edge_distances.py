@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepseg_qgis.engine.instances.edge_distances import FAR, contacts_of, edge_distances
+from deepseg_qgis.engine.learning.edge_distances import FAR, contacts_of, edge_distances
 
 
 def slowly(objects):

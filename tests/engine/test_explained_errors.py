@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from deepseg_qgis.engine import faults, run
-from deepseg_qgis.engine.inference import converting
+from deepseg_qgis.engine.backends import conversion_process
 from deepseg_qgis.errors import RasterError, os_message
 from deepseg_qgis.events import decode
 
@@ -92,7 +92,7 @@ def test_a_job_that_is_gone_is_told_by_its_name(tmp_path, monkeypatch):
 
 def test_the_converter_tells_what_the_system_refused():
     said = json.dumps({"kind": "", "message": "x", "system": [28, "full", "/cache/a"]})
-    error = converting._what_went_wrong(f"noise\n{said}\n")
+    error = conversion_process._what_went_wrong(f"noise\n{said}\n")
     assert isinstance(error, OSError)
     assert error.filename == "/cache/a"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.instances.finder import Finder, Telling, objects_at_once
+from deepseg_qgis.engine.instances.finder import Finder, InstanceRule, objects_at_once
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
 
@@ -20,8 +20,8 @@ DEPTHS, LEAST_PX = (2, 0, 5), (1, 0, 3)
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
     """Have numba compile (or load) everything before Hypothesis looks at the clock."""
-    for telling in (None, Telling(DEPTHS, LEAST_PX)):
-        in_cores(*scene(0, (9, 9)), [4], [4], telling)
+    for instance_rule in (None, InstanceRule(DEPTHS, LEAST_PX)):
+        in_cores(*scene(0, (9, 9)), [4], [4], instance_rule)
 
 
 def scene(seed, shape):
@@ -38,12 +38,12 @@ def scene(seed, shape):
     return classes, probabilities.astype(np.uint8), heights.astype(np.uint8)
 
 
-def in_cores(classes, probabilities, heights, rows, columns, telling, shaping=Shaping()):  # noqa: B008
+def in_cores(classes, probabilities, heights, rows, columns, instance_rule, shaping=Shaping()):  # noqa: B008
     """Return the objects found with cores cut at these rows and columns, by first pixel."""
     row_ends = [0, *(each for each in rows if each < classes.shape[0]), classes.shape[0]]
     column_ends = [0, *(each for each in columns if each < classes.shape[1]), classes.shape[1]]
     found = []
-    with Finder(Window(*ORIGIN, *classes.shape), telling, shaping) as finder:
+    with Finder(Window(*ORIGIN, *classes.shape), instance_rule, shaping) as finder:
         for top, bottom in itertools.pairwise(row_ends):
             for left, right in itertools.pairwise(column_ends):
                 core = Window(ORIGIN[0] + top, ORIGIN[1] + left, bottom - top, right - left)
@@ -62,16 +62,18 @@ def assert_equal(one, other):
     assert [each.wkb for each in one.geometries] == [each.wkb for each in other.geometries]
 
 
-def slowly(classes, probabilities, heights, telling):
+def slowly(classes, probabilities, heights, instance_rule):
     """Return {first pixel: (category, size, score)} of all objects, by their definition."""
     all_of_it = np.zeros_like(heights)
-    told = instances_of(classes, heights, telling.depths)
-    connected = instances_of(classes, all_of_it, [int(depth == 0) for depth in telling.depths])
+    told = instances_of(classes, heights, instance_rule.depths)
+    connected = instances_of(
+        classes, all_of_it, [int(depth == 0) for depth in instance_rule.depths]
+    )
     found = {}
     for labels in (told, connected):
         for number in range(1, labels.max(initial=0) + 1):
             rows, columns = np.nonzero(labels == number)
-            if len(rows) >= telling.least_px[classes[rows[0], columns[0]] - 1]:
+            if len(rows) >= instance_rule.least_px[classes[rows[0], columns[0]] - 1]:
                 first = ORIGIN[0] + rows[0], ORIGIN[1] + columns[0]
                 score = probabilities[rows, columns].sum() / 255 / len(rows)
                 found[first] = (classes[rows[0], columns[0]], len(rows), pytest.approx(score))
@@ -87,24 +89,26 @@ def as_dict(objects):
 shapes = st.tuples(st.integers(1, 16), st.integers(1, 16))
 cuts = st.lists(st.integers(1, 15), max_size=5, unique=True).map(sorted)
 depths, least_px = st.sampled_from([0, 1, 5, 30, 120]), st.sampled_from([0, 1, 3, 10])
-tellings = st.builds(Telling, st.tuples(*[depths] * 3), st.tuples(*[least_px] * 3))
+tellings = st.builds(InstanceRule, st.tuples(*[depths] * 3), st.tuples(*[least_px] * 3))
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 9999), shapes, cuts, cuts, tellings)
-def test_objects_are_those_of_the_definition_whatever_the_grid(seed, shape, rows, columns, telling):
+def test_objects_are_those_of_the_definition_whatever_the_grid(
+    seed, shape, rows, columns, instance_rule
+):
     maps = scene(seed, shape)
-    found = in_cores(*maps, rows, columns, telling)
-    assert as_dict(found) == slowly(*maps, telling)
-    assert_equal(found, objects_at_once(maps, Window(*ORIGIN, *shape), telling))
+    found = in_cores(*maps, rows, columns, instance_rule)
+    assert as_dict(found) == slowly(*maps, instance_rule)
+    assert_equal(found, objects_at_once(maps, Window(*ORIGIN, *shape), instance_rule))
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 9999), cuts, cuts, tellings)
-def test_simplified_outlines_do_not_show_the_grid_either(seed, rows, columns, telling):
+def test_simplified_outlines_do_not_show_the_grid_either(seed, rows, columns, instance_rule):
     maps, shaping = scene(seed, (16, 16)), Shaping(1.0, 2.0)
-    found = in_cores(*maps, rows, columns, telling, shaping)
-    assert_equal(found, in_cores(*maps, [], [], telling, shaping))
+    found = in_cores(*maps, rows, columns, instance_rule, shaping)
+    assert_equal(found, in_cores(*maps, [], [], instance_rule, shaping))
 
 
 @settings(max_examples=30)
@@ -125,13 +129,13 @@ def test_two_houses_wall_to_wall_are_two_and_a_lake_with_two_bays_is_one():
     classes = np.ones_like(heights)
     region = Window(0, 0, *heights.shape)
     maps = (classes, classes * 255, heights)
-    houses = objects_at_once(maps, region, Telling((50, 0), (0, 0)))
+    houses = objects_at_once(maps, region, InstanceRule((50, 0), (0, 0)))
     assert houses.sizes_px.sum() == 45
     assert houses.classes.tolist() == [1, 1]
     both = (classes * 2, *maps[1:])
-    lake = objects_at_once(both, region, Telling((50, 0), (0, 0)))
+    lake = objects_at_once(both, region, InstanceRule((50, 0), (0, 0)))
     assert (lake.classes.tolist(), lake.sizes_px.tolist()) == ([2], [45])
-    shallow = objects_at_once(maps, region, Telling((190, 0), (0, 0)))
+    shallow = objects_at_once(maps, region, InstanceRule((190, 0), (0, 0)))
     assert shallow.sizes_px.tolist() == [45]
 
 
@@ -142,8 +146,8 @@ def test_objects_go_that_are_smaller_than_those_of_their_category():
     maps = (classes, np.where(classes, 255, 0).astype(np.uint8), np.zeros_like(classes))
 
     def sizes(*least_px):
-        telling = Telling((1, 0), least_px)
-        found = objects_at_once(maps, Window(0, 0, 8, 12), telling)
+        instance_rule = InstanceRule((1, 0), least_px)
+        found = objects_at_once(maps, Window(0, 0, 8, 12), instance_rule)
         return [(int(k), int(size)) for k, size in zip(found.classes, found.sizes_px, strict=True)]
 
     assert sizes(0, 0) == sizes(4, 4) == [(1, 4), (1, 9), (2, 4), (2, 9)]
@@ -152,7 +156,7 @@ def test_objects_go_that_are_smaller_than_those_of_their_category():
     assert sizes(0, 10) == [(1, 4), (1, 9)]
 
 
-@pytest.mark.parametrize("telling", [None, Telling((1,), (0,))])
-def test_a_region_without_anything_gives_no_objects(telling):
+@pytest.mark.parametrize("instance_rule", [None, InstanceRule((1,), (0,))])
+def test_a_region_without_anything_gives_no_objects(instance_rule):
     empty = np.zeros((6, 6), dtype=np.uint8)
-    assert len(objects_at_once((empty, empty, empty), Window(0, 0, 6, 6), telling)) == 0
+    assert len(objects_at_once((empty, empty, empty), Window(0, 0, 6, 6), instance_rule)) == 0

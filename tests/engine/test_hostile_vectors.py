@@ -13,14 +13,14 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.annotation_layer import placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.repair import FARTHEST, repair
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.annotations import placed
 from deepseg_qgis.errors import VectorError
 
 pytestmark = [
@@ -160,7 +160,7 @@ def test_a_layer_of_all_sorts_is_counted(make_layer):
     ]
     said = []
     source = make_layer(shapes, ["a"] * len(shapes))
-    found = annotations.load(source, Control(lambda event: said.append(event.text)))
+    found = annotation_layer.load(source, Control(lambda event: said.append(event.text)))
     assert sorted(shapely.area(found.geometries)) == [1, 1]
     assert "4 features without a usable geometry left out" in said[0]
 
@@ -180,7 +180,7 @@ def test_an_outline_that_begins_with_nan_does_not_hide_the_others(make_layer):
         crs="EPSG:32633",
     )
     said = []
-    found = annotations.load(source, Control(lambda event: said.append(event.text)))
+    found = annotation_layer.load(source, Control(lambda event: said.append(event.text)))
     assert found.names.tolist() == ["b"]
     assert "1 feature without a usable geometry left out" in said[0]
 
@@ -188,12 +188,12 @@ def test_an_outline_that_begins_with_nan_does_not_hide_the_others(make_layer):
 def test_nothing_but_points_is_refused(make_layer, make_raster):
     source = make_layer([shapely.Point(1, 1)], ["a"])
     with pytest.raises(VectorError, match="none of them is a polygon"):
-        annotations.load(source, Control())
+        annotation_layer.load(source, Control())
     with (
         Raster(make_raster(np.ones((1, 5, 5), np.uint8))) as raster,
         pytest.raises(VectorError, match="has no polygon"),
     ):
-        annotations.load_area(source, raster, Control())
+        annotation_layer.load_area(source, raster, Control())
 
 
 @given(
@@ -215,14 +215,14 @@ def grid_factory():
 
 def test_annotations_are_projected_once_for_each_raster(make_layer, make_raster, monkeypatch):
     ground = shapely.box(500_001, 5_499_990, 500_004, 5_499_995)
-    layer = annotations.load(make_layer([ground], ["a"]), Control())
+    layer = annotation_layer.load(make_layer([ground], ["a"]), Control())
     calls = []
 
     def counted(*arguments):
         calls.append(arguments)
         return placed(*arguments)
 
-    monkeypatch.setattr(annotations, "placed", counted)
+    monkeypatch.setattr(annotation_layer, "placed", counted)
     for name in ("a.tif", "b.tif"):
         with Raster(make_raster(np.ones((1, 40, 40 + len(calls)), np.uint8), name=name)) as raster:
             for _ in range(3):

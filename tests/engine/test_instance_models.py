@@ -14,10 +14,10 @@ from example_jobs import KilledError, Watched, evaluate_job, kill, predict_job, 
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.inference import journals
 from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.engine.prediction.prediction_tags import NAMESPACE
+from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import evaluate, polygonize, predict, train
 from deepseg_qgis.errors import ParameterError, RasterError
 
@@ -236,7 +236,7 @@ def test_probabilities_without_heights_are_refused(town, model, tmp_path):
 def cache(tmp_path, monkeypatch):
     """An empty folder of journals."""
     folder = tmp_path / "journals"
-    monkeypatch.setattr(journals, "journal_folder", lambda: str(folder))
+    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(folder))
     return folder
 
 

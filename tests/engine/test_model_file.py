@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES, ModelCard, from_json, to_json
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ModelError, RasterError
 
 CARD = ModelCard(

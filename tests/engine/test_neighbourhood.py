@@ -6,10 +6,10 @@ import pytest
 import shapely
 from affine import Affine
 
+from deepseg_qgis.engine.annotations.annotation_layer import placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.neighbourhood import near
-from deepseg_qgis.engine.truth.annotations import placed
 from deepseg_qgis.engine.verbs import statistics
 from deepseg_qgis.jobs import StatisticsJob
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepseg_qgis.engine.inference.conversion import converted
+from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.backends.openvino_conversion import converted
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.networks import (
@@ -17,7 +18,6 @@ from deepseg_qgis.engine.models.networks import (
     object_planes,
 )
 from deepseg_qgis.engine.models.weights import Model
-from deepseg_qgis.engine.truth.annotations import Category
 
 CATEGORIES = (Category("a", "#00aa11"), Category("b", "#aabbcc"))
 

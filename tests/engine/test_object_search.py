@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.learning.object_search import (
     USUAL_DEPTH,
@@ -17,6 +16,7 @@ from deepseg_qgis.engine.learning.object_search import (
     _sizes,
     best_rule,
 )
+from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 
 ONE = np.array([True])
@@ -57,10 +57,10 @@ def slowly(grounds, thresholds, countable, rule):
             classes, _ = decide_known(ground.planes, as_levels(thresholds), ground.known)
             labels = instances_of(classes, ground.planes[len(countable)], rule.depths)
             labels = np.where(classes == number, labels, 0)
-            truth = np.where(ground.known & (ground.classes == number), ground.objects, 0)
+            labelled = np.where(ground.known & (ground.classes == number), ground.objects, 0)
             found = [labels == each for each in np.unique(labels[labels > 0])]
             found = [each for each in found if each.sum() >= rule.least_px[number - 1]]
-            there = [truth == each for each in np.unique(truth[truth > 0])]
+            there = [labelled == each for each in np.unique(labelled[labelled > 0])]
             found_count, there_count = found_count + len(found), there_count + len(there)
             for one, other in itertools.product(found, there):
                 iou = (one & other).sum() / (one | other).sum()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from deepseg_qgis import jobs
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import unpacking
 from deepseg_qgis.engine.files.raster_inputs.band_order import matched
@@ -28,7 +29,6 @@ from deepseg_qgis.engine.files.rasters import Raster, alike, as_mosaic, model_ra
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.models import model_card, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.verbs import polygonize, predict, tile, train
 from deepseg_qgis.errors import RasterError, VectorError
 from deepseg_qgis.jobs import RasterSource

@@ -15,6 +15,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
 from deepseg_qgis import jobs
+from deepseg_qgis.engine.annotations.annotation_layer import Category, load, placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.rasters import Raster, as_mosaic, for_model, opened
@@ -23,7 +24,6 @@ from deepseg_qgis.engine.geometry.local_crs import metres_per_local_unit
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.truth.annotations import Category, load, placed
 from deepseg_qgis.engine.verbs import predict, statistics, tile
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource

@@ -21,14 +21,14 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from deepseg_qgis import jobs
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import burnt
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference import journals
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, RasterError
 from deepseg_qgis.jobs import RasterSource
@@ -218,8 +218,8 @@ def test_classes_and_probabilities_are_cloud_optimized(predict_job, model_of, ra
         assert dataset.crs.to_epsg() == 32633
         assert json.loads(dataset.tags(ns="DEEPSEG")["THRESHOLDS"]) == [0.4, 0.3, 0.3, 0.2]
     best = probabilities.argmax(axis=0) + 1
-    decided = classes[(classes > 0) & known] == best[(classes > 0) & known]
-    assert decided.mean() > 0.9  # elsewhere the best one missed its threshold
+    predicted_cores = classes[(classes > 0) & known] == best[(classes > 0) & known]
+    assert predicted_cores.mean() > 0.9  # elsewhere the best one missed its threshold
     found = geopandas.read_file(given.output)
     for number, name in enumerate(["größe <&>", "b", "c", "d"], start=1):
         assert found.area_px[found.category == name].sum() == (classes == number).sum()
@@ -361,7 +361,7 @@ class StopsAfter(Control):
 
 
 def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, monkeypatch):
-    monkeypatch.setattr(journals, "journal_folder", lambda: str(tmp_path / "journals"))
+    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(tmp_path / "journals"))
     given = replace(predict_job, resume=True, simplify_px=1.0)
     result = predict.run(given, StopsAfter(5))
     assert result["covered"]

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import rasterio
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.prediction.prediction_rasters import Destinations, PredictionRasters
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import OutputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -55,7 +55,7 @@ def written(folder, predicted):
                 core = Window(row, column, CORE, CORE).intersection(grid.window)
                 part = core.slices
                 inside = every[(slice(None), *part)]
-                files.add(Decided(core, classes[part], inside[0], known[part], every=inside))
+                files.add(PredictedCore(core, classes[part], inside[0], known[part], every=inside))
         files.finish(None, Control())
     return paths
 

@@ -14,7 +14,7 @@ from affine import Affine
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import label_rasters
 from deepseg_qgis.engine.files.rasters import Raster, for_model
-from deepseg_qgis.engine.pages import pictures
+from deepseg_qgis.engine.reports import pictures
 from deepseg_qgis.errors import DeepSegError, RasterError
 from deepseg_qgis.jobs import RasterSource
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import shapely
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.evaluating.comparison import trained_share
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -16,8 +18,6 @@ from deepseg_qgis.engine.learning import footprint as footprints
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.footprint import footprint, simplified
 from deepseg_qgis.engine.models.model_card import json_bytes
-from deepseg_qgis.engine.scoring.evaluation import trained_share
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 SIDE = 400
 NOTHING = AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
@@ -34,7 +34,7 @@ def coast(vertices, seed=0, side=SIDE):
 
 
 @pytest.fixture
-def truth(make_raster):
+def labelled(make_raster):
     """Return a factory of the ground truth of a raster, a corner of its area kept from training."""
     image, cells = np.ones((1, SIDE, SIDE), np.uint8), Area.of_windows([Window(150, 150, 64, 250)])
     stack = contextlib.ExitStack()
@@ -42,7 +42,7 @@ def truth(make_raster):
     def make(shape, name="a.tif", **options):
         raster = stack.enter_context(Raster(make_raster(image, name=name, **options)))
         area = Area(shape)
-        return GroundTruth(raster, NOTHING, area.without(cells), cells.within(area))
+        return LabelledRaster(raster, NOTHING, area.without(cells), cells.within(area))
 
     with stack:
         yield make
@@ -52,16 +52,16 @@ def card_of(entries):
     return SimpleNamespace(footprint=entries)
 
 
-def test_a_plain_footprint_is_the_training_area_itself(truth):
-    one = truth(shapely.box(10.5, 20, 300, 390))
+def test_a_plain_footprint_is_the_training_area_itself(labelled):
+    one = labelled(shapely.box(10.5, 20, 300, 390))
     (entry,) = footprint([one])
     there = one.raster.grid.to_crs(np.array([one.training.geometry]), one.raster.grid.crs)[0]
     assert shapely.from_geojson(json.dumps(entry["area"])).equals(there)
 
 
 @pytest.mark.parametrize("vertices", [300, 5_000, 60_000])
-def test_a_simplified_area_holds_the_training_area_and_hardly_more(truth, vertices):
-    one = truth(coast(vertices))
+def test_a_simplified_area_holds_the_training_area_and_hardly_more(labelled, vertices):
+    one = labelled(coast(vertices))
     found = simplified(one, 200)
     assert shapely.get_num_coordinates(found) <= 200
     assert shapely.difference(one.training.geometry, found).area < 1e-6
@@ -69,19 +69,19 @@ def test_a_simplified_area_holds_the_training_area_and_hardly_more(truth, vertic
     assert found.intersection(one.validation.geometry).area < 0.25 * one.validation.size_px
 
 
-def test_many_vertices_fit_and_evaluate_still_tells_training_ground(truth):
-    one = truth(coast(60_000))
+def test_many_vertices_fit_and_evaluate_still_tells_training_ground(labelled):
+    one = labelled(coast(60_000))
     entries = footprint([one])
     assert json_bytes(entries) <= footprints.MOST_BYTES
     assert trained_share(card_of(entries), one.raster, one.training) == pytest.approx(1.0)
     assert trained_share(card_of(entries), one.raster, one.validation) < 0.0005
 
 
-def test_hundreds_of_rasters_fit_with_and_without_crs(truth, monkeypatch):
+def test_hundreds_of_rasters_fit_with_and_without_crs(labelled, monkeypatch):
     monkeypatch.setattr(footprints, "MOST_BYTES", 20_000)
     monkeypatch.setattr(record, "MOST_DATA_BYTES", 1_000)
     for crs in ({}, {"crs": None, "transform": None}):
-        some = [truth(coast(100, seed), f"{crs}{seed}.tif", **crs) for seed in range(40)]
+        some = [labelled(coast(100, seed), f"{crs}{seed}.tif", **crs) for seed in range(40)]
         entries = footprint(some)
         assert json_bytes(entries) <= footprints.MOST_BYTES
         shares = [trained_share(card_of(entries), each.raster, each.training) for each in some]
@@ -93,8 +93,8 @@ def test_hundreds_of_rasters_fit_with_and_without_crs(truth, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "known"), [("2024/a.tif", True), ("a.tif", True), ("ba.tif", False)]
 )
-def test_a_raster_without_crs_is_known_with_and_without_its_folder(name, known, truth):
-    then = truth(coast(100), crs=None, transform=None)
+def test_a_raster_without_crs_is_known_with_and_without_its_folder(name, known, labelled):
+    then = labelled(coast(100), crs=None, transform=None)
     entries = [{**entry, "raster": "x/2024/a.tif"} for entry in footprint([then])]
     raster = SimpleNamespace(name=name, grid=then.raster.grid)
     share = trained_share(card_of(entries), raster, then.training)

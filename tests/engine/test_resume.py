@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis import jobs
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference import journals
-from deepseg_qgis.engine.inference.decided import Decided
-from deepseg_qgis.engine.inference.journal import Journal
-from deepseg_qgis.engine.inference.journals import Journals, prune
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.resuming import journal_folder
+from deepseg_qgis.engine.resuming.journal import Journal
+from deepseg_qgis.engine.resuming.journal_folder import JournalFolder, prune
 from deepseg_qgis.engine.verbs import predict
 from deepseg_qgis.errors import RasterError, ResourceError, Stopped
 
@@ -55,7 +55,7 @@ def model(tmp_path_factory):
 def cache(tmp_path, monkeypatch):
     """An empty folder of journals, with as much room as they want."""
     folder = tmp_path / "journals"
-    monkeypatch.setattr(journals, "journal_folder", lambda: str(folder))
+    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(folder))
     return folder
 
 
@@ -289,7 +289,7 @@ def test_a_full_cache_disk_costs_the_journal_alone(job, cache, monkeypatch):
         run(job, control)
     assert any("the journal ends here (No space left" in text for text in control.texts)
     monkeypatch.undo()
-    monkeypatch.setattr(journals, "journal_folder", lambda: str(cache))
+    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(cache))
     control = Watched()
     run(job, control)
     assert any("6 of 35 tiles" in text for text in control.texts)
@@ -297,7 +297,7 @@ def test_a_full_cache_disk_costs_the_journal_alone(job, cache, monkeypatch):
 
 
 def test_too_little_room_for_a_journal_is_said_beforehand(job, cache, monkeypatch):
-    monkeypatch.setattr(journals, "KEPT_FREE_BYTES", 10**18)
+    monkeypatch.setattr(journal_folder, "KEPT_FREE_BYTES", 10**18)
     control = Watched()
     result = run(job, control)
     assert not result["resumable"]
@@ -330,7 +330,9 @@ def some_cores():
         maps = rng.integers(0, 3, (2, core.height, core.width)).astype(np.uint8)
         known = rng.random((core.height, core.width)) < 0.5
         found.append(
-            Decided(core, None, None, None) if i == 2 else Decided(core, maps[0], maps[1], known)
+            PredictedCore(core, None, None, None)
+            if i == 2
+            else PredictedCore(core, maps[0], maps[1], known)
         )
     return found
 
@@ -390,7 +392,7 @@ def test_a_journal_of_another_grid_gives_nothing(tmp_path):
 
 
 def test_old_and_large_journals_go_but_none_in_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(journals, "MOST_BYTES", 1000)
+    monkeypatch.setattr(journal_folder, "MOST_BYTES", 1000)
     ages = {"new": 1, "large": 2, "wanted": 30, "used": 30, "old": 30}
     for name, days in ages.items():
         path = tmp_path / f"{name}.journal"
@@ -408,7 +410,7 @@ def test_old_and_large_journals_go_but_none_in_use(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_journals_are_private(tmp_path):
-    with Journals(Control(), str(tmp_path / "j")) as kept:
+    with JournalFolder(Control(), str(tmp_path / "j")) as kept:
         journal = kept.open("a", "scene", 0)
         assert os.stat(journal.path).st_mode & 0o77 == 0
         assert os.stat(tmp_path / "j").st_mode & 0o77 == 0

@@ -12,13 +12,13 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations.annotation_layer import placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.vectors import Batch, write_features
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84, World
-from deepseg_qgis.engine.truth.annotations import placed
 from deepseg_qgis.engine.verbs import statistics
 from deepseg_qgis.jobs import StatisticsJob
 

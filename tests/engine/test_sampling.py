@@ -11,6 +11,13 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import (
+    LabelledRaster,
+    apart,
+    with_chosen_validation,
+    with_validation_area,
+)
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
@@ -19,13 +26,6 @@ from deepseg_qgis.engine.learning import sampling
 from deepseg_qgis.engine.learning.augmentation import TURNS, Light, View, turned
 from deepseg_qgis.engine.learning.losses import segmentation_loss
 from deepseg_qgis.engine.learning.sampling import FEWEST_WINDOWS, Sampler
-from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.ground_truth import (
-    GroundTruth,
-    apart,
-    with_chosen_validation,
-    with_validation_area,
-)
 from deepseg_qgis.errors import RasterError, VectorError
 from tests.engine.conftest import NORTH_UP
 
@@ -33,12 +33,15 @@ NOTHING = Area.of_windows([])
 
 
 @pytest.fixture
-def truth(discs):
+def labelled(discs):
     raster_source, layer = discs
-    loaded = annotations.load(layer, Control())
+    loaded = annotation_layer.load(layer, Control())
     with Raster(raster_source) as raster:
         over = loaded.over(raster, loaded.categories)
-        yield GroundTruth(raster, over, Area(box(raster.grid.window)), NOTHING), loaded.categories
+        yield (
+            LabelledRaster(raster, over, Area(box(raster.grid.window)), NOTHING),
+            loaded.categories,
+        )
 
 
 @given(st.integers(0, TURNS - 1), st.integers(1, 6))
@@ -100,8 +103,8 @@ def test_plain_light_changes_nothing():
     assert np.array_equal(Light().on(values), values)
 
 
-def test_no_data_is_dark_in_any_light(truth):
-    ground, _ = truth
+def test_no_data_is_dark_in_any_light(labelled):
+    ground, _ = labelled
     rng = np.random.default_rng(2)
     normal = sampling.Normalisation(np.full(3, 90, np.float32), np.full(3, 30, np.float32))
     outside = Window(-40, -40, 64, 64)
@@ -116,9 +119,9 @@ def test_no_data_is_dark_in_any_light(truth):
     assert (batch.values[:, 0][valid] != 0).any()
 
 
-def test_what_blends_with_the_unknown_is_unknown(truth):
+def test_what_blends_with_the_unknown_is_unknown(labelled):
     """No data is far from any value: not a trace of it may be seen."""
-    ground, _ = truth
+    ground, _ = labelled
     rng = np.random.default_rng(1)
     for _ in range(20):
         sample = sampling.read(sampling.Draw(ground, Window(-20, -20, 64, 64), View.random(rng)))
@@ -129,8 +132,8 @@ def test_what_blends_with_the_unknown_is_unknown(truth):
         )
 
 
-def test_turned_samples_still_fit_their_masks(truth):
-    ground, _ = truth
+def test_turned_samples_still_fit_their_masks(labelled):
+    ground, _ = labelled
     seen = set()
     sampler = Sampler([ground], 64, np.random.default_rng(0))
     for _ in range(60):
@@ -144,8 +147,8 @@ def test_turned_samples_still_fit_their_masks(truth):
     assert seen == set(range(TURNS))
 
 
-def test_chosen_validation_is_apart_balanced_and_never_sampled(truth):
-    ground, categories = truth
+def test_chosen_validation_is_apart_balanced_and_never_sampled(labelled):
+    ground, categories = labelled
     rng = np.random.default_rng(3)
     (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
     assert split.training.within(split.validation).size_px == 0
@@ -155,16 +158,16 @@ def test_chosen_validation_is_apart_balanced_and_never_sampled(truth):
     sampler = Sampler([split], 32, rng)
     for _ in range(200):
         draw = sampler.draw()
-        sample = sampling.read(sampling.Draw(draw.truth, draw.window))
+        sample = sampling.read(sampling.Draw(draw.labelled, draw.window))
         inside = draw.window.intersection(Window(0, 0, 160, 160))
         overlap = kept[inside.slices] & sample.pixels.valid[inside.within(draw.window)]
         assert not overlap.any()
         assert not (kept[inside.slices] & sample.known[inside.within(draw.window)]).any()
 
 
-def test_nothing_of_validation_is_seen_from_any_angle(truth):
+def test_nothing_of_validation_is_seen_from_any_angle(labelled):
     """What lies in the validation areas is painted white here, and no sample shows any of it."""
-    ground, categories = truth
+    ground, categories = labelled
     rng = np.random.default_rng(3)
     (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
     sampler = Sampler([split], 32, rng)
@@ -187,8 +190,8 @@ def test_nothing_of_validation_is_seen_from_any_angle(truth):
             assert values.max(initial=0) <= brightest
 
 
-def test_most_windows_keep_clear_of_validation(truth):
-    ground, categories = truth
+def test_most_windows_keep_clear_of_validation(labelled):
+    ground, categories = labelled
     rng = np.random.default_rng(5)
     (split,) = with_chosen_validation([ground], 0.2, 32, categories, rng)
     sampler = Sampler([split], 32, rng)
@@ -197,9 +200,9 @@ def test_most_windows_keep_clear_of_validation(truth):
     assert np.mean(shared) < 0.05 * 32**2
 
 
-def test_ground_between_validation_areas_is_seen_as_often_as_other_ground(truth):
+def test_ground_between_validation_areas_is_seen_as_often_as_other_ground(labelled):
     """A gap as wide as a window has no room for one that is clear, but for a single place."""
-    ground, _ = truth
+    ground, _ = labelled
     kept = Area.of_windows([Window(0, 64, 160, 16), Window(0, 112, 160, 16)])
     split = replace(ground, training=ground.training.without(kept), validation=kept)
     sampler = Sampler([split], 32, np.random.default_rng(0))
@@ -222,9 +225,9 @@ def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
     sources = make_raster(image, name="may.tif"), make_raster(image, later, name="june.tif")
     layer = make_layer([shapely.box(500_005, 5_499_925, 500_100, 5_499_995)], ["field"])
     with Raster(sources[0]) as may, Raster(sources[1]) as june:
-        loaded = annotations.load(layer, Control())
+        loaded = annotation_layer.load(layer, Control())
         whole = [
-            GroundTruth(
+            LabelledRaster(
                 raster,
                 loaded.over(raster, loaded.categories),
                 Area(box(raster.grid.window)),
@@ -288,15 +291,15 @@ def test_the_normalisation_is_summed_up_window_by_window():
     np.testing.assert_allclose(moments.std, every.std(axis=1), rtol=1e-12)
 
 
-def test_an_epoch_has_full_batches_and_enough_windows(truth):
-    ground, _ = truth
+def test_an_epoch_has_full_batches_and_enough_windows(labelled):
+    ground, _ = labelled
     batches = list(Sampler([ground], 64, np.random.default_rng(0)).epoch(10))
     assert {len(batch) for batch in batches} == {10}
     assert sum(len(batch) for batch in batches) >= FEWEST_WINDOWS
 
 
-def test_a_validation_area_that_leaves_nothing_is_refused(truth, make_layer):
-    ground, _ = truth
+def test_a_validation_area_that_leaves_nothing_is_refused(labelled, make_layer):
+    ground, _ = labelled
     everything = make_layer([shapely.box(499_000, 5_499_000, 501_000, 5_501_000)], name="all")
     with pytest.raises(VectorError, match="leaves nothing to train on"):
         with_validation_area([ground], everything, Control())
@@ -311,8 +314,12 @@ def test_normalisation_is_that_of_known_pixels_alone(make_raster):
     source = make_raster(image, nodata=0)
     with Raster(source) as raster:
         area = Area(box(raster.grid.window))
-        none = annotations.AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
-        sampler = Sampler([GroundTruth(raster, none, area, NOTHING)], 32, np.random.default_rng(0))
+        none = annotation_layer.AnnotatedArea(
+            np.array([], dtype=object), np.array([], dtype=np.uint8)
+        )
+        sampler = Sampler(
+            [LabelledRaster(raster, none, area, NOTHING)], 32, np.random.default_rng(0)
+        )
         found = sampling.measure(sampler)
         assert found.mean[0] == pytest.approx(1000)
         assert found.std[0] > 0
@@ -322,8 +329,12 @@ def test_an_area_without_data_is_refused(make_raster):
     source = make_raster(np.zeros((1, 64, 64), dtype=np.uint8), nodata=0)
     with Raster(source) as raster:
         area = Area(box(raster.grid.window))
-        none = annotations.AnnotatedArea(np.array([], dtype=object), np.array([], dtype=np.uint8))
-        sampler = Sampler([GroundTruth(raster, none, area, NOTHING)], 32, np.random.default_rng(0))
+        none = annotation_layer.AnnotatedArea(
+            np.array([], dtype=object), np.array([], dtype=np.uint8)
+        )
+        sampler = Sampler(
+            [LabelledRaster(raster, none, area, NOTHING)], 32, np.random.default_rng(0)
+        )
         with pytest.raises(RasterError, match="holds no data"):
             sampling.measure(sampler)
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
+from deepseg_qgis.demo_scene.scene import LARGEST_PX, SMALLEST_PX, Scene
+from deepseg_qgis.demo_scene.sketch import CATEGORIES
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.scene.scene import LARGEST_PX, SMALLEST_PX, Scene
-from deepseg_qgis.engine.scene.sketch import CATEGORIES
 from deepseg_qgis.engine.verbs import demoscene
 from deepseg_qgis.errors import OutputError, ParameterError, Stopped
 from deepseg_qgis.events import Progress

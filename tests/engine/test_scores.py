@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import shapely
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.scoring.confusion import Confusion
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError
 
 CATEGORIES = [

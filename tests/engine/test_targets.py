@@ -8,6 +8,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
@@ -20,8 +22,6 @@ from deepseg_qgis.engine.learning.targets import (
     smoothing_for,
     targets,
 )
-from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 ALL = np.array([True])
 
@@ -139,34 +139,34 @@ def test_an_object_that_a_window_cuts_has_no_edge_along_the_cut():
 
 def test_targets_turn_with_their_picture(discs):
     source, layer = discs
-    loaded = annotations.load(layer, Control())
+    loaded = annotation_layer.load(layer, Control())
     with Raster(source) as raster:
         over = loaded.over(raster, loaded.categories)
         nothing = Area.of_windows([])
-        truth = GroundTruth(raster, over, Area(box(raster.grid.window)), nothing)
+        labelled = LabelledRaster(raster, over, Area(box(raster.grid.window)), nothing)
         window = Window(3, 30, 64, 64)  # so that no way of turning it gives the same
         plain = targets(over, ALL, window)
         assert len({turned(plain.heights, turn).tobytes() for turn in range(TURNS)}) == TURNS
         for turn in range(TURNS):
-            sample = sampling.read(sampling.Draw(truth, window, View(turn)), ALL)
+            sample = sampling.read(sampling.Draw(labelled, window, View(turn)), ALL)
             assert np.array_equal(sample.targets.heights, turned(plain.heights, turn))
             assert np.array_equal(sample.targets.edges, turned(plain.edges, turn))
             assert np.array_equal(sample.targets.heights > 0, sample.classes > 0)
-        assert sampling.read(sampling.Draw(truth, window)).targets is None
-        assert sampling.read(sampling.Draw(truth, window), ~ALL).targets is None
+        assert sampling.read(sampling.Draw(labelled, window)).targets is None
+        assert sampling.read(sampling.Draw(labelled, window), ~ALL).targets is None
 
 
 def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():
-    def truth(*sides, classes=None):
+    def labelled(*sides, classes=None):
         polygons = [shapely.box(0, 0, side, side) for side in sides]
         return SimpleNamespace(annotated=annotated(polygons, classes))
 
-    small, large = smoothing_for([truth(8)], ALL), smoothing_for([truth(16)], ALL)
+    small, large = smoothing_for([labelled(8)], ALL), smoothing_for([labelled(16)], ALL)
     assert small > 0
     assert large == pytest.approx(2 * small, rel=0.1)
-    assert smoothing_for([truth(8, 8), truth(8, 4000)], ALL) == pytest.approx(small, rel=0.1)
-    assert smoothing_for([truth(4000)], ALL) == MOST_SMOOTHING_PX
-    stuff = truth(8, 4000, 4000, classes=[1, 2, 2])
+    assert smoothing_for([labelled(8, 8), labelled(8, 4000)], ALL) == pytest.approx(small, rel=0.1)
+    assert smoothing_for([labelled(4000)], ALL) == MOST_SMOOTHING_PX
+    stuff = labelled(8, 4000, 4000, classes=[1, 2, 2])
     assert smoothing_for([stuff], np.array([True, False])) == pytest.approx(small, rel=0.1)
     assert smoothing_for([stuff], np.array([False, False])) == 0.0
-    assert smoothing_for([truth()], ALL) == 0.0
+    assert smoothing_for([labelled()], ALL) == 0.0

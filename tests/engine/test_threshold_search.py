@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.inference.decisions import as_levels, decide
 from deepseg_qgis.engine.learning.threshold_search import (
     ERRORS,
     FEWEST_PLACES,
     GROUPS,
     ThresholdSearch,
 )
+from deepseg_qgis.engine.legend.decisions import as_levels, decide
 
 LEVELS = range(26, 231)
 """A tenth to nine tenths, in 1/255."""
@@ -19,8 +19,8 @@ LEVELS = range(26, 231)
 
 def iou_at(level, pieces):
     """Return the IoU of category 1 at a threshold over (found, truth) pieces."""
-    both = sum(int(((found >= level) & (truth == 1)).sum()) for found, truth in pieces)
-    either = sum(int(((found >= level) | (truth == 1)).sum()) for found, truth in pieces)
+    both = sum(int(((found >= level) & (reference == 1)).sum()) for found, reference in pieces)
+    either = sum(int(((found >= level) | (reference == 1)).sum()) for found, reference in pieces)
     return both / either if either else 0.0
 
 
@@ -45,10 +45,10 @@ def plainest(pieces):
 
 def test_the_search_finds_the_threshold_that_separates():
     rng = np.random.default_rng(1)
-    truth = (rng.random((100, 100)) < 0.3).astype(np.uint8)
-    found = np.where(truth, 180, 120).astype(np.uint8)[None]
+    reference = (rng.random((100, 100)) < 0.3).astype(np.uint8)
+    found = np.where(reference, 180, 120).astype(np.uint8)[None]
     search = ThresholdSearch(1)
-    search.add(found, truth, np.ones_like(truth, dtype=bool), 0)
+    search.add(found, reference, np.ones_like(reference, dtype=bool), 0)
     (threshold,), (iou,) = search.best()
     assert iou == 1.0
     assert 120 < as_levels((threshold,))[0] <= 180
@@ -59,12 +59,12 @@ def test_the_plainest_of_the_best_is_chosen(seed, count):
     rng = np.random.default_rng(seed)
     search, pieces = ThresholdSearch(1), []
     for number in range(count):
-        truth = (rng.random(40) < rng.uniform(0.2, 0.8)).astype(np.uint8)
+        reference = (rng.random(40) < rng.uniform(0.2, 0.8)).astype(np.uint8)
         found = rng.normal(rng.normal(120, 30), 20, 40)
-        found = np.where(truth, found + rng.uniform(0, 80), found).clip(0, 255).astype(np.uint8)
-        search.add(found[None], truth, np.ones(40, dtype=bool), number)
-        pieces.append((found, truth))
-    if any((truth == 1).any() for _, truth in pieces):
+        found = np.where(reference, found + rng.uniform(0, 80), found).clip(0, 255).astype(np.uint8)
+        search.add(found[None], reference, np.ones(40, dtype=bool), number)
+        pieces.append((found, reference))
+    if any((reference == 1).any() for _, reference in pieces):
         (threshold,), (iou,) = search.best()
         assert as_levels((threshold,))[0] == plainest(pieces)
         assert iou == iou_at(plainest(pieces), pieces)
@@ -74,12 +74,14 @@ def test_chance_does_not_choose_but_what_all_ground_says_does():
     rng = np.random.default_rng(4)
     chance, sure = ThresholdSearch(1), ThresholdSearch(1)
     for number in range(12):
-        truth = (rng.random(400) < 0.5).astype(np.uint8)
-        wide = np.where(truth, 200, 50) + rng.normal(0, 30, 400)  # anything from 90 to 160 will do
-        high = np.where(truth, 240, 170) + rng.normal(0, 5, 400)
+        reference = (rng.random(400) < 0.5).astype(np.uint8)
+        wide = np.where(reference, 200, 50) + rng.normal(
+            0, 30, 400
+        )  # anything from 90 to 160 will do
+        high = np.where(reference, 240, 170) + rng.normal(0, 5, 400)
         for search, found in ((chance, wide), (sure, high)):
             planes = found.clip(0, 255).astype(np.uint8)[None]
-            search.add(planes, truth, np.ones(400, dtype=bool), number)
+            search.add(planes, reference, np.ones(400, dtype=bool), number)
     assert abs(chance.best()[0][0] - 0.5) < 0.03
     assert 0.7 < sure.best()[0][0] < 0.9
 
@@ -96,10 +98,10 @@ def test_a_few_pieces_must_agree_well_to_leave_the_half():
     for count in (6, 30):
         search = ThresholdSearch(1)
         for number in range(count):
-            truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
-            found = np.where(truth, 220, 20).astype(np.uint8)
+            reference = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+            found = np.where(reference, 220, 20).astype(np.uint8)
             found[100 : 100 + (60, 10, 2)[number % 3]] = 160
-            search.add(found[None], truth, np.ones(200, dtype=bool), number)
+            search.add(found[None], reference, np.ones(200, dtype=bool), number)
         chosen[count] = search.best()[0][0]
     assert abs(chosen[6] - 0.5) < 0.01
     assert chosen[30] > 0.6
@@ -107,45 +109,49 @@ def test_a_few_pieces_must_agree_well_to_leave_the_half():
 
 def test_pieces_of_one_place_are_one_witness():
     """Twelve pieces that say the same count for no more than one if they lie side by side."""
-    truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+    reference = np.repeat([1, 0], [100, 100]).astype(np.uint8)
     found = np.repeat([220, 160, 20], [100, 20, 80]).astype(np.uint8)
     apart, together = ThresholdSearch(1), ThresholdSearch(1)
     for number in range(12):
-        apart.add(found[None], truth, np.ones(200, dtype=bool), number)
-        together.add(found[None], truth, np.ones(200, dtype=bool), "here")
+        apart.add(found[None], reference, np.ones(200, dtype=bool), number)
+        together.add(found[None], reference, np.ones(200, dtype=bool), "here")
     assert apart.best()[0][0] > 0.6
     assert abs(together.best()[0][0] - 0.5) < 0.01
 
 
 def test_where_the_half_is_of_no_use_even_one_piece_moves_it():
-    truth = np.repeat([1, 0], [100, 100]).astype(np.uint8)
+    reference = np.repeat([1, 0], [100, 100]).astype(np.uint8)
     search = ThresholdSearch(1)
-    found = np.where(truth, 100, 20).astype(np.uint8)  # a network that is unsure of everything
-    search.add(found[None], truth, np.ones(200, dtype=bool), 0)
+    found = np.where(reference, 100, 20).astype(np.uint8)  # a network that is unsure of everything
+    search.add(found[None], reference, np.ones(200, dtype=bool), 0)
     assert search.best() == ((100 / 255,), (1.0,))
 
 
 def test_more_pieces_than_groups_count_alike():
     rng = np.random.default_rng(5)
-    truth = (rng.random((3 * GROUPS, 50)) < 0.5).astype(np.uint8)
-    found = np.where(truth, 150, 90) + rng.integers(-40, 40, truth.shape)
+    reference = (rng.random((3 * GROUPS, 50)) < 0.5).astype(np.uint8)
+    found = np.where(reference, 150, 90) + rng.integers(-40, 40, reference.shape)
     search = ThresholdSearch(1)
-    for number, (one, other) in enumerate(zip(found.astype(np.uint8), truth, strict=True)):
+    for number, (one, other) in enumerate(zip(found.astype(np.uint8), reference, strict=True)):
         search.add(one[None], other, np.ones(50, dtype=bool), number)
         search.add(one[None], other, np.zeros(50, dtype=bool), -1)  # nothing known: no piece at all
     (threshold,), (iou,) = search.best()
-    assert iou == iou_at(as_levels((threshold,))[0], [(found, truth)])
+    assert iou == iou_at(as_levels((threshold,))[0], [(found, reference)])
 
 
 def test_the_found_iou_is_what_deciding_gives():
     rng = np.random.default_rng(2)
-    truth = rng.integers(0, 2, (60, 60)).astype(np.uint8)
-    found = np.clip(truth * 60 + rng.integers(40, 190, truth.shape), 0, 255).astype(np.uint8)[None]
+    reference = rng.integers(0, 2, (60, 60)).astype(np.uint8)
+    found = np.clip(reference * 60 + rng.integers(40, 190, reference.shape), 0, 255).astype(
+        np.uint8
+    )[None]
     search = ThresholdSearch(1)
-    search.add(found, truth, np.ones_like(truth, dtype=bool), 0)
+    search.add(found, reference, np.ones_like(reference, dtype=bool), 0)
     limits, (iou,) = search.best()
     classes, _ = decide(found, as_levels(limits))
-    assert iou == ((classes == 1) & (truth == 1)).sum() / ((classes == 1) | (truth == 1)).sum()
+    assert (
+        iou == ((classes == 1) & (reference == 1)).sum() / ((classes == 1) | (reference == 1)).sum()
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -162,9 +168,9 @@ def test_among_many_categories_the_plain_threshold_leaves_their_ground_to_them(s
     shares[1000:, 0] += 2.0
     shares /= shares.sum(axis=1, keepdims=True)
     planes = np.round(shares[:, 1:].T * 255).astype(np.uint8)[:, None]
-    truth = (shares.cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1).astype(np.uint8)[None]
+    reference = (shares.cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1).astype(np.uint8)[None]
     search = ThresholdSearch(count)
-    search.add(planes, truth, np.ones_like(truth, dtype=bool), 0)
+    search.add(planes, reference, np.ones_like(reference, dtype=bool), 0)
     limits, _ = search.best()
     classes, _ = decide(planes, as_levels(limits))
     assert (classes[0] > 0)[:1000].mean() > 0.9

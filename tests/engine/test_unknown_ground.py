@@ -9,16 +9,16 @@ from example_jobs import Watched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import (
+    LabelledRaster,
+    labelled_area,
+    with_validation_area,
+)
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry import repair as repair_module
 from deepseg_qgis.engine.geometry.repair import PLAIN_VERTICES, hulls, repair, united
-from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.ground_truth import (
-    GroundTruth,
-    labelled_area,
-    with_validation_area,
-)
 
 RNG = np.random.default_rng(0)
 PLACES = RNG.permutation(40 * 40)[:1000]
@@ -112,7 +112,7 @@ def test_the_ground_of_a_tangle_is_unknown(drawn, tangled, make_layer):
     source, layer = tangled
     aoi = make_layer([shapely.box(500_000, 5_499_920, 500_080, 5_500_000)], name="area")
     control = Watched()
-    found = annotations.load(layer, control)
+    found = annotation_layer.load(layer, control)
     with Raster(source) as raster:
         area = labelled_area(found, aoi if drawn else None, raster, control)
         window = raster.grid.window
@@ -132,14 +132,14 @@ def test_the_ground_of_a_tangle_does_not_validate(tangled, make_layer):
     source, layer = tangled
     whole = make_layer([shapely.box(500_000, 5_499_920, 500_080, 5_500_000)], name="area")
     kept = make_layer([shapely.box(500_000, 5_499_920, 500_040, 5_500_000)], name="kept")
-    found = annotations.load(layer, Control())
+    found = annotation_layer.load(layer, Control())
     with Raster(source) as raster:
         area = labelled_area(found, whole, raster, Control())
         annotated = found.over(raster, found.categories)
-        truth = GroundTruth(
+        labelled = LabelledRaster(
             raster, annotated, area, area.without(area), unknown=found.unknown_on(raster)
         )
-        (split,) = with_validation_area([truth], kept, Control())
+        (split,) = with_validation_area([labelled], kept, Control())
         assert not split.validation.mask(raster.grid.window)[2:38, 2:38].any()
         assert split.validation.mask(raster.grid.window)[45:, :78].all()
 
@@ -161,6 +161,6 @@ def test_each_part_lies_in_a_hull_of_its_own(kind):
 
 
 def test_a_layer_without_faults_leaves_nothing_unknown(make_layer, make_raster):
-    found = annotations.load(make_layer([shapely.box(0, 0, 1, 1)], ["a"]), Control())
+    found = annotation_layer.load(make_layer([shapely.box(0, 0, 1, 1)], ["a"]), Control())
     with Raster(make_raster(np.ones((1, 9, 9), dtype=np.uint8))) as raster:
         assert found.unknown_on(raster).size_px == 0

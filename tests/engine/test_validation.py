@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
@@ -14,8 +16,6 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.object_search import Rule
 from deepseg_qgis.engine.learning.validation import Validation, _pieces, validate
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
-from deepseg_qgis.engine.truth import annotations
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 ALL, NONE = np.array([True]), np.array([False])
 NOTHING = Area.of_windows([])
@@ -39,7 +39,7 @@ class Echo:
 
 
 @pytest.fixture
-def truth(make_raster, make_layer):
+def labelled(make_raster, make_layer):
     """Return a factory: validation area → ground truth of houses wall to wall, well told."""
     stack = contextlib.ExitStack()
 
@@ -60,10 +60,10 @@ def truth(make_raster, make_layer):
             name=name,
         )
         source = make_raster(image, transform=None, crs=None, name=f"{name}.tif")
-        loaded = annotations.load(layer, Control())
+        loaded = annotation_layer.load(layer, Control())
         raster = stack.enter_context(Raster(source))
         training = Area(box(raster.grid.window)).without(validation)
-        return GroundTruth(raster, loaded.over(raster, loaded.categories), training, validation)
+        return LabelledRaster(raster, loaded.over(raster, loaded.categories), training, validation)
 
     with stack:
         yield make
@@ -73,15 +73,15 @@ def area(row, column, height, width):
     return Area(box(Window(row, column, height, width)))
 
 
-def test_well_told_objects_have_the_full_score(truth):
-    found = validate(Echo(), ALL, [truth(area(0, 0, SIDE, SIDE))], 64)
+def test_well_told_objects_have_the_full_score(labelled):
+    found = validate(Echo(), ALL, [labelled(area(0, 0, SIDE, SIDE))], 64)
     assert found.category_iou == (1.0,)
     assert found.rule.qualities == (1.0,)
     assert found.score == 1.0
 
 
-def test_without_heights_houses_in_a_row_are_one(truth):
-    ground = truth(area(0, 0, SIDE, SIDE))
+def test_without_heights_houses_in_a_row_are_one(labelled):
+    ground = labelled(area(0, 0, SIDE, SIDE))
     flat = Echo()
     flat.start = lambda pixels: lambda: np.stack([each.values * FIRST_ALONE for each in pixels])
     found = validate(flat, ALL, [ground], 64)
@@ -90,23 +90,23 @@ def test_without_heights_houses_in_a_row_are_one(truth):
     assert found.score == 0.0
 
 
-def test_where_nothing_is_counted_the_score_is_the_iou(truth):
-    found = validate(Echo(), NONE, [truth(area(0, 0, SIDE, SIDE))], 64)
+def test_where_nothing_is_counted_the_score_is_the_iou(labelled):
+    found = validate(Echo(), NONE, [labelled(area(0, 0, SIDE, SIDE))], 64)
     assert found.rule is None
     assert found.score == 1.0
 
 
-def test_objects_outside_of_the_validation_area_do_not_count(truth):
-    ground = truth(area(0, 0, HOUSE, 3 * HOUSE))
+def test_objects_outside_of_the_validation_area_do_not_count(labelled):
+    ground = labelled(area(0, 0, HOUSE, 3 * HOUSE))
     found = validate(Echo(), ALL, [ground], 64)
     assert found.rule.qualities == (1.0,)
     assert found.loss == pytest.approx(-np.log(220 / 255), rel=1e-3)
 
 
-def test_an_object_at_the_areas_edge_counts_with_half_of_it_inside(truth):
+def test_an_object_at_the_areas_edge_counts_with_half_of_it_inside(labelled):
     """As in `evaluate`; the rest of a cut one is no object, and what was found there neither."""
     for width, columns in ((2.6, 3), (2.4, 2)):
-        ground = truth(area(0, 0, HOUSE, round(width * HOUSE)))
+        ground = labelled(area(0, 0, HOUSE, round(width * HOUSE)))
         (piece,) = _pieces(ground, ALL)
         piece.add(Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE)
         there = piece.ground.objects[piece.ground.known]
@@ -117,15 +117,15 @@ def test_an_object_at_the_areas_edge_counts_with_half_of_it_inside(truth):
         assert validate(Echo(), ALL, [ground], 64).rule.qualities == (1.0,)
 
 
-def test_areas_that_lie_apart_take_no_room_between_them(truth):
+def test_areas_that_lie_apart_take_no_room_between_them(labelled):
     corners = Area.of_windows([Window(0, 0, HOUSE, HOUSE), Window(72, 48, HOUSE, HOUSE)])
-    pieces = _pieces(truth(corners), ALL)
+    pieces = _pieces(labelled(corners), ALL)
     assert [piece.ground.known.size for piece in pieces] == [HOUSE**2] * 2
-    assert validate(Echo(), ALL, [truth(corners)], 64).rule.qualities == (1.0,)
+    assert validate(Echo(), ALL, [labelled(corners)], 64).rule.qualities == (1.0,)
 
 
-def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):
-    ground = truth(area(0, 0, SIDE, SIDE), first=(4, 4))
+def test_objects_over_the_border_of_tiles_are_whole(labelled, monkeypatch):
+    ground = labelled(area(0, 0, SIDE, SIDE), first=(4, 4))
     monkeypatch.setattr(
         "deepseg_qgis.engine.learning.validation.windows.default_tile_size", lambda _: 32
     )
@@ -134,9 +134,9 @@ def test_objects_over_the_border_of_tiles_are_whole(truth, monkeypatch):
 
 
 @pytest.mark.parametrize("first", [(0, 0), (5, 5)])
-def test_a_raster_without_validation_area_is_passed_over(truth, first):
-    kept = truth(area(0, 0, SIDE, SIDE), name="kept")
-    other = truth(NOTHING, first, name="other")
+def test_a_raster_without_validation_area_is_passed_over(labelled, first):
+    kept = labelled(area(0, 0, SIDE, SIDE), name="kept")
+    other = labelled(NOTHING, first, name="other")
     alone = validate(Echo(), ALL, [kept], 64)
     assert validate(Echo(), ALL, [other, kept], 64) == alone
     assert validate(Echo(), ALL, [kept, other], 64) == alone

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import events, jobs
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from deepseg_qgis.processing import engine_client
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine import client
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, events, jobs
 from tests.pipe.conftest import JOB, Heard
@@ -121,7 +121,7 @@ def test_an_error_keeps_its_kind_and_its_details(ask: Ask) -> None:
         ask("say('error', kind='ModelError', message='No model.', details='Traceback ...')")
     assert str(caught.value) == "No model."
     assert str(caught.value.__cause__) == "Traceback ..."
-    assert isinstance(caught.value.__cause__, engine_client.EngineDetails)
+    assert isinstance(caught.value.__cause__, client.EngineDetails)
 
 
 @posix_only
@@ -139,7 +139,7 @@ def test_an_error_keeps_its_kind_and_its_details(ask: Ask) -> None:
 def test_a_death_without_a_word_becomes_one_message(
     code: str, message: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_client, "FAREWELL_S", 0.5)
+    monkeypatch.setattr(client, "FAREWELL_S", 0.5)
     with pytest.raises(errors.EngineDied, match=message) as caught:
         ask(code)
     assert "\n" not in str(caught.value)
@@ -275,6 +275,6 @@ def test_nothing_is_left_when_the_listener_fails(
 def test_an_engine_that_lingers_after_its_result_is_ended(
     ask: Ask, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_client, "FAREWELL_S", 0.3)
+    monkeypatch.setattr(client, "FAREWELL_S", 0.3)
     ask("say('log', text=str(os.getpid())); result(); time.sleep(600)")
     assert is_gone(int(heard.texts[0]))

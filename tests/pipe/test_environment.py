@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing import engine_environment as environment
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine import environment as environment
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import events
 

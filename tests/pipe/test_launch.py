@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, jobs
 from tests.pipe.conftest import Heard

@@ -41,8 +41,8 @@ sys.exit(run.run(sys.argv[1], events))
 PARENT = """
 import dataclasses, os, sys
 from deepseg_qgis import jobs
-from deepseg_qgis.processing.engine_client import EngineProgram, Listener, run_job
-from deepseg_qgis.processing.engine_environment import engine_variables
+from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.environment import engine_variables
 
 engine, folder, job = sys.argv[1:]
 program = EngineProgram(sys.executable, engine, engine_variables(os.environ))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.private_folders import PrivateFolder, is_memory, parent_folder
+from deepseg_qgis.processing.engine.private_folders import PrivateFolder, is_memory, parent_folder
 
 MOUNTS = """\
 /dev/vda1 / ext4 rw,relatime 0 0
@@ -66,7 +66,7 @@ def test_a_disk_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_goes_with_the_next_and_nothing_else(tmp_path: Path) -> None:
     program = (
-        "from deepseg_qgis.processing.private_folders import PrivateFolder; import os\n"
+        "from deepseg_qgis.processing.engine.private_folders import PrivateFolder; import os\n"
         f"print(PrivateFolder({str(tmp_path)!r}).path, flush=True); os._exit(9)"
     )
     done = subprocess.run(

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing import process_tree
-from deepseg_qgis.processing.process_tree import ProcessTree
+from deepseg_qgis.processing.engine import process_tree
+from deepseg_qgis.processing.engine.process_tree import ProcessTree
 
 
 @pytest.mark.skipif(sys.maxsize < 2**32, reason="the layout of 64-bit systems")

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing import engine_setup, pip_commands, python_search
-from deepseg_qgis.processing.engine_environment import (
+from deepseg_qgis.processing.engine import pip_commands, python_search, setup
+from deepseg_qgis.processing.engine.environment import (
     HOME_VARIABLE,
     PIP_PREFIXES,
     engine_variables,
     installed_python,
 )
-from deepseg_qgis.processing.engine_setup import EngineSetup, Watcher, Wish
-from deepseg_qgis.processing.pip_commands import PipProgress
+from deepseg_qgis.processing.engine.pip_commands import PipProgress
+from deepseg_qgis.processing.engine.setup import EngineSetup, SetupObserver, SetupRequest
 
 from deepseg_qgis.errors import EngineError, EngineMissing, OutputError, ResourceError, Stopped
 
@@ -39,7 +39,7 @@ esac
 """
 GOOD_PIP = "echo Collecting torch; echo Installing collected packages: torch"
 GOOD_TRIAL = """echo '{"torch": "9.9", "device": "cpu"}'"""
-AUTO = Wish("auto", None, anew=False)
+AUTO = SetupRequest("auto", None, anew=False)
 
 
 @dataclass
@@ -59,12 +59,12 @@ class Room:
         actor.write_text(ACTOR.replace("{pip}", pip).replace("{trial}", trial))
         actor.chmod(0o755)
 
-    def set_up(self, wish: Wish = AUTO) -> engine_setup.Engine:
+    def set_up(self, request: SetupRequest = AUTO) -> setup.Engine:
         variables = {"PATH": f"{self.bin}{os.pathsep}/usr/bin{os.pathsep}/bin"}
-        watcher = Watcher(
+        observer = SetupObserver(
             self.lines.append, lambda *said: self.progress.append(said), lambda: self.stop()
         )
-        return EngineSetup(str(self.home), str(self.requirements), variables, watcher).run(wish)
+        return EngineSetup(str(self.home), str(self.requirements), variables, observer).run(request)
 
     @property
     def installed(self) -> str | None:
@@ -82,7 +82,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     room.bin.mkdir()
     room.act()
     monkeypatch.setattr(python_search, "ON_PATH", ("python3",))
-    monkeypatch.setattr(engine_setup, "POLL_S", 0.02)
+    monkeypatch.setattr(setup, "POLL_S", 0.02)
     return room
 
 
@@ -107,16 +107,16 @@ def test_the_second_time_nothing_is_made(room: Room) -> None:
 @pytest.mark.parametrize("change", ["accelerator", "requirements", "anew", "broken"])
 def test_what_has_changed_is_made_anew(room: Room, change: str) -> None:
     first = room.set_up()
-    wish = AUTO
+    request = AUTO
     if change == "accelerator":
-        wish = Wish("cuda", None, anew=False)
+        request = SetupRequest("cuda", None, anew=False)
     elif change == "requirements":
         room.requirements.write_text("torch>=3\n")
     elif change == "anew":
-        wish = Wish("auto", None, anew=True)
+        request = SetupRequest("auto", None, anew=True)
     else:
         Path(first.python).write_text("#!/bin/sh\nexit 1\n")
-    second = room.set_up(wish)
+    second = room.set_up(request)
     assert second.python != first.python
     assert room.installed == second.python
     assert len(room.environments) == 1, "the old one is removed"
@@ -137,7 +137,7 @@ def test_when_pip_fails_the_engine_before_stays(
     before = room.set_up().python
     room.act(pip=pip)
     with pytest.raises(kind, match=message):
-        room.set_up(Wish("auto", None, anew=True))
+        room.set_up(SetupRequest("auto", None, anew=True))
     assert room.installed == before
     assert len(room.environments) == 1
 
@@ -202,7 +202,7 @@ def test_stop_ends_pip_and_leaves_nothing(room: Room) -> None:
 
 
 def test_a_silent_pip_gives_signs_of_life(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_setup, "SIGN_OF_LIFE_S", 0.1)
+    monkeypatch.setattr(setup, "SIGN_OF_LIFE_S", 0.1)
     room.act(pip="echo Collecting torch; sleep 0.5")
     room.set_up()
     assert any("Still working" in text and "torch" in text for _, text in room.progress)
@@ -228,7 +228,7 @@ def test_a_python_that_does_not_suit(room: Room, answer: str, problem: str) -> N
     unsuitable.write_text(f"#!/bin/sh\necho '{answer}'\n")
     unsuitable.chmod(0o755)
     with pytest.raises(EngineMissing, match=problem):
-        room.set_up(Wish("auto", str(unsuitable), anew=False))
+        room.set_up(SetupRequest("auto", str(unsuitable), anew=False))
     (room.bin / "python3").unlink()
     shutil.copy(unsuitable, room.bin / "python3")
     found = python_search.candidates({"PATH": str(room.bin)})
@@ -276,13 +276,13 @@ def test_progress_never_falls() -> None:
 
 
 def test_the_trial_imports_what_the_requirements_ask_for() -> None:
-    requirements = Path(engine_setup.__file__).parents[1] / "deepseg_qgis" / "requirements.txt"
+    requirements = Path(setup.__file__).parents[2] / "deepseg_qgis" / "requirements.txt"
     names = [
         line.partition("#")[0].strip().partition(">")[0].replace("-", "_")
         for line in requirements.read_text().splitlines()
     ]
     for name in filter(None, names):
-        assert name in engine_setup.TRIAL, name
+        assert name in setup.TRIAL, name
 
 
 LIBRARIES = {
@@ -298,7 +298,7 @@ except ImportError: sys.stderr.write("mute\\n")
 
 
 def test_the_trial_reports_to_nobody_and_prints_its_answer_alone(tmp_path: Path) -> None:
-    imported = re.findall(r"^import (?!json)(.*)", engine_setup.TRIAL, re.MULTILINE)
+    imported = re.findall(r"^import (?!json)(.*)", setup.TRIAL, re.MULTILINE)
     names = [*re.findall(r"[\w.]+", " ".join(imported)), "pycocotools", "openvino_telemetry"]
     for name in names:
         stand_in = tmp_path / name.replace(".", "/") / "__init__.py"
@@ -306,7 +306,7 @@ def test_the_trial_reports_to_nobody_and_prints_its_answer_alone(tmp_path: Path)
         stand_in.write_text(f"__version__ = '1.0'\n{LIBRARIES.get(name, '')}\n")
     here = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     said = subprocess.run(
-        [sys.executable, "-I", "-c", here + engine_setup.TRIAL],
+        [sys.executable, "-I", "-c", here + setup.TRIAL],
         check=True,
         capture_output=True,
         text=True,
@@ -328,10 +328,10 @@ def test_the_real_venv_and_pip_follow_the_users_settings(tmp_path: Path) -> None
         str(tmp_path / "home"),
         str(requirements),
         engine_variables({**os.environ, **settings}, PIP_PREFIXES),
-        Watcher(lines.append, lambda fraction, text: None, lambda: False),
+        SetupObserver(lines.append, lambda fraction, text: None, lambda: False),
         "import json, deepsegtiny; print(json.dumps({'tiny': deepsegtiny.VERSION}))",
     )
-    engine = setup.run(Wish("auto", sys.executable, anew=False))
+    engine = setup.run(SetupRequest("auto", sys.executable, anew=False))
     assert engine.versions == {"tiny": "1.0"}
     assert any(line.startswith("Successfully installed deepsegtiny") for line in lines)
     pointer = json.loads((tmp_path / "home" / "current.json").read_text())

@@ -125,12 +125,13 @@ class Engine:
 
     def acts(self, code: str = "write_outputs()\nsay(events.Result({}))") -> None:
         """Have the engine do this with ``job``, from now on."""
-        from deepseg_qgis.processing import base, engine_client
+        from deepseg_qgis.processing.algorithms import base
+        from deepseg_qgis.processing.engine import client
 
         script = self._folder / "engine.py"
         start = ENGINE.format(trace=str(self._trace), layers=str(self.layers))
         script.write_text(start + textwrap.dedent(code), encoding="utf-8")
-        program = engine_client.EngineProgram(sys.executable, str(script), dict(os.environ))
+        program = client.EngineProgram(sys.executable, str(script), dict(os.environ))
         self._monkeypatch.setattr(base, "find_engine", lambda: program)
 
     @property

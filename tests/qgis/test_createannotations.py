@@ -10,8 +10,8 @@ from typing import Any
 import fiona
 import geopandas
 import pytest
-from deepseg_qgis.processing.createannotations import split_names
-from deepseg_qgis.processing.raster_layers import wkt_of
+from deepseg_qgis.processing.algorithms.createannotations import split_names
+from deepseg_qgis.processing.layers.raster_layers import wkt_of
 from desktop import Desktop
 from qgis.core import (
     QgsApplication,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from deepseg_qgis.processing.layer_order import settle, unfold
+from deepseg_qgis.processing.layers.layer_order import settle, unfold
 from desktop import Desktop
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
 

@@ -11,10 +11,10 @@ import geopandas
 import pyogrio
 import pytest
 import shapely
-from deepseg_qgis.processing import raster_layers
-from deepseg_qgis.processing.attribute_texts import category_text
-from deepseg_qgis.processing.category_fields import likely_category_field
-from deepseg_qgis.processing.flat_polygons import flat_polygons
+from deepseg_qgis.processing.layers import raster_layers
+from deepseg_qgis.processing.layers.attribute_texts import category_text
+from deepseg_qgis.processing.layers.category_fields import likely_category_field
+from deepseg_qgis.processing.layers.flat_polygons import flat_polygons
 from qgis.core import (
     NULL,
     QgsCategorizedSymbolRenderer,

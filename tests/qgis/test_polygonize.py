@@ -12,9 +12,9 @@ import torch
 from osgeo import gdal
 from qgis.core import QgsRasterLayer
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.truth.annotations import Category
 
 Run = Callable[..., dict[str, Any]]
 CARD = ModelCard(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.raster_layers import raster_sources
-from deepseg_qgis.processing.raster_names import Address, distinct_names
+from deepseg_qgis.processing.layers.raster_layers import raster_sources
+from deepseg_qgis.processing.layers.raster_names import Address, distinct_names
 from hypothesis import given
 from hypothesis import strategies as st
 from qgis.core import QgsRasterLayer

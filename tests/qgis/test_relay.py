@@ -6,8 +6,8 @@ import itertools
 from typing import Any
 
 import pytest
-from deepseg_qgis.processing import relay
-from deepseg_qgis.processing.relay import Relay, duration
+from deepseg_qgis.processing.engine import relay
+from deepseg_qgis.processing.engine.relay import Relay, duration
 
 from deepseg_qgis.events import Epoch, Progress
 

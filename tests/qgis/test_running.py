@@ -454,7 +454,7 @@ def test_a_temporary_folder_without_room_is_explained(
     feedback: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from deepseg_qgis.processing import base
+    from deepseg_qgis.processing.algorithms import base
 
     def full(parent: str) -> None:
         raise OSError(28, "No space left on device", parent)
@@ -501,7 +501,7 @@ def test_a_file_that_cannot_be_used_is_not_blamed_on_the_temporary_folder(
     model: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from deepseg_qgis.processing import base
+    from deepseg_qgis.processing.algorithms import base
 
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/share/houses.gpkg")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from deepseg_qgis.processing.styles import (
+from deepseg_qgis.processing.layers.styles import (
     PALETTE,
     AnnotationStyle,
     by_category,

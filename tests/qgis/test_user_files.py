@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deepseg_qgis.processing.layer_files import files_of
-from deepseg_qgis.processing.style_files import save_beside
-from deepseg_qgis.processing.styles import by_category, outlined, save_style
+from deepseg_qgis.processing.layers.layer_files import files_of
+from deepseg_qgis.processing.layers.style_files import save_beside
+from deepseg_qgis.processing.layers.styles import by_category, outlined, save_style
 from osgeo import gdal, ogr
 from qgis.core import (
     QgsApplication,

@@ -14,11 +14,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.labelled_raster import Cell, chosen_cells
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
-from deepseg_qgis.engine.truth.ground_truth import Cell, chosen_cells
 
 PARTS = ("train", "validation", "test")
 SHARES = {"validation": 0.15, "test": 0.15}

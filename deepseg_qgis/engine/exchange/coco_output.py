@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.truth.annotations import Category
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.vectorising.objects import Components
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.errors import DeepSegError, OutputError

@@ -12,8 +12,8 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import decided
-from deepseg_qgis.engine.inference.inference import Inference
+from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
+from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.errors import ResourceError
 
 
@@ -34,7 +34,7 @@ class ClassMap:
     heights: NDArray[np.uint8] | None = None
 
 
-def class_map(inference: Inference, raster: Raster, area: Area, control: Control) -> ClassMap:
+def class_map(predictor: Predictor, raster: Raster, area: Area, control: Control) -> ClassMap:
     """Return the classes inside an area; the region is its bounding box on the raster.
 
     Memory: 3 bytes a pixel of the region, 4 with heights.
@@ -44,8 +44,8 @@ def class_map(inference: Inference, raster: Raster, area: Area, control: Control
         Stopped: the user asked to.
     """
     region = area.window(raster.grid.window)
-    result = _empty(region, raster.name, inference.card.objects)
-    with contextlib.closing(decided(inference, raster, area, control)) as cores:
+    result = _empty(region, raster.name, predictor.card.objects)
+    with contextlib.closing(predicted_cores(predictor, raster, area, control)) as cores:
         for found in cores:
             place = found.core.within(region)
             for whole, part in (

@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.backends.backend import Backend, Result
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Tile
-from deepseg_qgis.engine.inference.backend import Backend, Result
 from deepseg_qgis.engine.inference.windows import Layout
 from deepseg_qgis.engine.streams import ahead
 

@@ -19,14 +19,14 @@ from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 
 
 @dataclass(frozen=True)
-class Telling:
+class InstanceRule:
     """How objects are told apart; see `ModelCard` for the fields."""
 
     depths: Sequence[int]
     least_px: Sequence[int]
 
     @classmethod
-    def of(cls, card: ModelCard) -> Telling | None:
+    def of(cls, card: ModelCard) -> InstanceRule | None:
         """Return how a model tells objects apart, None if it does not."""
         return cls(card.depths, card.least_px) if card.objects else None
 
@@ -34,20 +34,22 @@ class Telling:
 class Finder:
     """Finds the objects of a region, whose cores come row by row of a complete grid.
 
-    With ``telling`` None, objects are the 4-connected parts of a class. With it, those of
+    With ``instance_rule`` None, objects are the 4-connected parts of a class. With it, those of
     categories that have a depth are told apart by their heights, and what is smaller than its
     category's ``least_px`` is no object. What comes out is the same whatever the grid. A context
     manager; see `Splitter` and `Vectoriser` for memory and errors.
     """
 
-    def __init__(self, region: Window, telling: Telling | None, shaping: Shaping) -> None:
+    def __init__(
+        self, region: Window, instance_rule: InstanceRule | None, shaping: Shaping
+    ) -> None:
         self._stack = contextlib.ExitStack()
-        self._telling = telling
+        self._instance_rule = instance_rule
         self.left_out = 0
         """How many objects were smaller than their category's least size, so far."""
         self._splitter: Splitter | None = None
-        if telling:
-            self._splitter = self._stack.enter_context(Splitter(region, telling.depths))
+        if instance_rule:
+            self._splitter = self._stack.enter_context(Splitter(region, instance_rule.depths))
         self._vectoriser = self._stack.enter_context(Vectoriser(region, shaping))
 
     @property
@@ -97,35 +99,37 @@ class Finder:
     def _named(self, objects: Components) -> Components:
         """Return objects with categories for their slots, those that are too small left out."""
         assert self._splitter is not None
-        assert self._telling is not None
+        assert self._instance_rule is not None
         objects = replace(objects, classes=self._splitter.categories[objects.classes])
-        large = objects.sizes_px >= by_class(self._telling.least_px)[objects.classes]
+        large = objects.sizes_px >= by_class(self._instance_rule.least_px)[objects.classes]
         self.left_out += int((~large).sum())
         return objects if large.all() else objects.chosen(np.flatnonzero(large))
 
 
-def instances_at_once(classes: Pixels, heights: Pixels, telling: Telling) -> NDArray[np.int32]:
+def instances_at_once(
+    classes: Pixels, heights: Pixels, instance_rule: InstanceRule
+) -> NDArray[np.int32]:
     """Return the number of each pixel's object, 0 for none, of maps at hand as a whole.
 
     Only categories that have a depth have any. Numbers are as in `basins.instances_of`; those of
     objects that are too small are left out.
     """
-    labels = instances_of(classes, heights, telling.depths)
+    labels = instances_of(classes, heights, instance_rule.depths)
     sizes = np.bincount(labels.ravel())
-    large = sizes[labels] >= by_class(telling.least_px)[classes]
+    large = sizes[labels] >= by_class(instance_rule.least_px)[classes]
     return np.where(large, labels, np.int32(0))
 
 
 def objects_at_once(
     maps: tuple[Pixels, Pixels, NDArray[np.uint8] | None],
     region: Window,
-    telling: Telling | None,
+    instance_rule: InstanceRule | None,
 ) -> Components:
     """Return the objects of classes, probabilities and heights at hand as a whole, by first pixel.
 
     ``maps`` are (rows, columns) each, as `Finder.add` takes them; outlines are exact.
     """
-    with Finder(region, telling, Shaping()) as finder:
+    with Finder(region, instance_rule, Shaping()) as finder:
         (found,) = finder.add(region, *maps)  # a complete grid of one core
         finder.check_complete()
     return found.chosen(np.lexsort((found.first_columns, found.first_rows)))

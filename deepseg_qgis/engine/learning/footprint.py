@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import shapely
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.models.model_card import json_bytes
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 MOST_BYTES = 200_000
 FEWEST_VERTICES = 16
@@ -28,16 +28,18 @@ FINEST = 2.0**-14
 Entry = Mapping[str, Any]
 
 
-def footprint(truths: Sequence[GroundTruth]) -> tuple[Entry, ...]:
+def footprint(labelled_rasters: Sequence[LabelledRaster]) -> tuple[Entry, ...]:
     """Return the training areas as a card lists them, see `ModelCard`, in at most `MOST_BYTES`.
 
     Where the exact areas are longer, those in one CRS become one entry, and outlines are simplified
     outwards. Of more entries than fit the largest areas stay.
     """
-    exact = tuple(_entry(truth.raster, truth.training.geometry) for truth in truths)
+    exact = tuple(
+        _entry(labelled.raster, labelled.training.geometry) for labelled in labelled_rasters
+    )
     if json_bytes(exact) <= MOST_BYTES:
         return exact
-    groups = _by_crs(truths)
+    groups = _by_crs(labelled_rasters)
     vertices = max(MOST_BYTES // 2 // VERTEX_BYTES // len(groups), FEWEST_VERTICES)
     entries = [_united(group, vertices) for group in groups]
     return tuple(_largest(entries))
@@ -54,19 +56,19 @@ def _entry(raster: Raster, pixels: shapely.Geometry, name: str | None = None) ->
     }
 
 
-def _by_crs(truths: Sequence[GroundTruth]) -> list[list[GroundTruth]]:
+def _by_crs(labelled_rasters: Sequence[LabelledRaster]) -> list[list[LabelledRaster]]:
     """Return the ground truth by CRS; pixels without a CRS mean something in one raster alone."""
-    groups: dict[object, list[GroundTruth]] = {}
-    for truth in truths:
-        crs = truth.raster.grid.crs
-        groups.setdefault(crs.to_wkt() if crs else truth.raster.name, []).append(truth)
+    groups: dict[object, list[LabelledRaster]] = {}
+    for labelled in labelled_rasters:
+        crs = labelled.raster.grid.crs
+        groups.setdefault(crs.to_wkt() if crs else labelled.raster.name, []).append(labelled)
     return list(groups.values())
 
 
-def _united(group: Sequence[GroundTruth], vertices: int) -> Entry:
+def _united(group: Sequence[LabelledRaster], vertices: int) -> Entry:
     """Return one entry for rasters of one CRS, of at most so many vertices."""
     share = max(vertices // len(group), FEWEST_VERTICES)
-    parts = [_entry(truth.raster, simplified(truth, share)) for truth in group]
+    parts = [_entry(labelled.raster, simplified(labelled, share)) for labelled in group]
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -76,15 +78,15 @@ def _united(group: Sequence[GroundTruth], vertices: int) -> Entry:
     return {**first, "raster": name, "area": json.loads(shapely.to_geojson(area))}
 
 
-def simplified(truth: GroundTruth, vertices: int) -> shapely.Geometry:
+def simplified(labelled: LabelledRaster, vertices: int) -> shapely.Geometry:
     """Return a polygon in pixels that holds the training area, of at most so many vertices.
 
     Nothing of the validation area lies in it where that can be had, else a narrow strip.
     """
-    training, withheld = truth.training.geometry, truth.withheld.geometry
+    training, withheld = labelled.training.geometry, labelled.withheld.geometry
     if _count(training) <= vertices:
         return training
-    whole = box(truth.raster.grid.window)
+    whole = box(labelled.raster.grid.window)
     for tolerance, grown in _grown(training):
         for less in (withheld, _shrunk(withheld, tolerance)):
             found = shapely.difference(shapely.intersection(grown, whole), less)

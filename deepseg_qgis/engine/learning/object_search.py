@@ -11,9 +11,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.inference.decisions import as_levels, decide_known
 from deepseg_qgis.engine.instances.basins import Basins, by_class, instances_of
 from deepseg_qgis.engine.instances.overlaps import Overlaps
+from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.panoptic import Quality
 

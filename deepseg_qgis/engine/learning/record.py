@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from deepseg_qgis import __version__
+from deepseg_qgis.engine.annotations.countability import task_of
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.footprint import footprint
 from deepseg_qgis.engine.learning.training import Trained
+from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard, json_bytes
-from deepseg_qgis.engine.truth.countability import task_of
-from deepseg_qgis.engine.truth.lesson import Lesson
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 
@@ -40,14 +40,14 @@ class Record:
     """
 
     job: TrainJob
-    lesson: Lesson
+    training_set: TrainingSet
     resolution_m: float | None
     footprint: tuple[Mapping[str, Any], ...]
     data: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(
-        cls, job: TrainJob, lesson: Lesson, resolution_m: float | None, control: Control
+        cls, job: TrainJob, training_set: TrainingSet, resolution_m: float | None, control: Control
     ) -> Record:
         """Return the record of a training; an overview of every raster is read for it.
 
@@ -56,23 +56,23 @@ class Record:
         """
         return cls(
             job,
-            lesson,
+            training_set,
             resolution_m,
-            footprint(lesson.truths),
-            _data([truth.raster for truth in lesson.truths], control),
+            footprint(training_set.labelled_rasters),
+            _data([labelled.raster for labelled in training_set.labelled_rasters], control),
         )
 
     def card(self, trained: Trained) -> ModelCard:
         """Return the card of a network; it fits into a model file whatever its history."""
-        job, lesson = self.job, self.lesson
-        raster = lesson.truths[0].raster
+        job, training_set = self.job, self.training_set
+        raster = training_set.labelled_rasters[0].raster
         rule, normalisation = trained.validation.rule, trained.normalisation
         card = ModelCard(
             architecture=job.architecture,
             encoder=job.encoder,
-            task=task_of(lesson.countable),
-            categories=lesson.categories,
-            countable=lesson.countable,
+            task=task_of(training_set.countable),
+            categories=training_set.categories,
+            countable=training_set.countable,
             band_names=raster.band_names,
             dtype=raster.dtype,
             resolution_m=self.resolution_m,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.augmentation import PLAIN_LIGHT, PLAIN_VIEW, Light, View
 from deepseg_qgis.engine.learning.targets import CONTACT_WEIGHT, Targets, targets
 from deepseg_qgis.engine.models.networks import network_input
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 from deepseg_qgis.errors import RasterError
 
 FEWEST_WINDOWS = 256
@@ -35,7 +35,7 @@ STATISTICS_WINDOWS = 64
 class Draw:
     """A window to be read for training: of which raster, around where, and how it is seen."""
 
-    truth: GroundTruth
+    labelled: LabelledRaster
     window: Window
     view: View = PLAIN_VIEW
     light: Light = PLAIN_LIGHT
@@ -84,11 +84,14 @@ class Sampler:
     """Draws training windows evenly over the training areas, as clear of validation as can be."""
 
     def __init__(
-        self, truths: Sequence[GroundTruth], tile_size_px: int, rng: np.random.Generator
+        self,
+        labelled_rasters: Sequence[LabelledRaster],
+        tile_size_px: int,
+        rng: np.random.Generator,
     ) -> None:
-        self._truths = [truth for truth in truths if truth.training.size_px > 0]
-        self._places = [_PointSource(truth.training) for truth in self._truths]
-        sizes = np.array([truth.training.size_px for truth in self._truths])
+        self._truths = [labelled for labelled in labelled_rasters if labelled.training.size_px > 0]
+        self._places = [_PointSource(labelled.training) for labelled in self._truths]
+        sizes = np.array([labelled.training.size_px for labelled in self._truths])
         self._shares = sizes / sizes.sum()
         self._tile_size = tile_size_px
         self._rng = rng
@@ -109,17 +112,17 @@ class Sampler:
         validation areas would hardly ever be seen.
         """
         number = int(self._rng.choice(len(self._truths), p=self._shares))
-        truth = self._truths[number]
+        labelled = self._truths[number]
         row, column = self._places[number].pixel(self._rng)
-        tried = (self._window(truth, row, column) for _ in range(TRIES))
-        window = _clearest(tried, truth.withheld)
-        return Draw(truth, window, View.random(self._rng), Light.random(self._rng))
+        tried = (self._window(labelled, row, column) for _ in range(TRIES))
+        window = _clearest(tried, labelled.withheld)
+        return Draw(labelled, window, View.random(self._rng), Light.random(self._rng))
 
-    def _window(self, truth: GroundTruth, row: int, column: int) -> Window:
+    def _window(self, labelled: LabelledRaster, row: int, column: int) -> Window:
         """Return a window at a random offset around a pixel, inside the training area's bounds."""
         size = self._tile_size
-        raster = truth.raster.grid.window
-        area = truth.training.window(raster)
+        raster = labelled.raster.grid.window
+        area = labelled.training.window(raster)
         up, left = (int(each) for each in self._rng.integers(size, size=2))
         return Window(
             _kept(row - up, size, (area.row, area.row_end), (0, raster.height)),
@@ -179,22 +182,22 @@ def read(draw: Draw, countable: NDArray[np.bool_] | None = None) -> Sample:
 
     ``countable`` (categories,) says which categories consist of objects that are told apart.
     """
-    truth, view, size = draw.truth, draw.view, draw.window.height
+    labelled, view, size = draw.labelled, draw.view, draw.window.height
     window = draw.window.grown(view.margin_px(size))
     sight = view.sight(window.height, size)
-    pixels = truth.raster.read(window)
-    valid = pixels.valid & ~truth.withheld.mask(window)
-    known = sight.of_whole(valid & truth.training.mask(window))
+    pixels = labelled.raster.read(window)
+    valid = pixels.valid & ~labelled.withheld.mask(window)
+    known = sight.of_whole(valid & labelled.training.mask(window))
     values = np.where(valid, pixels.values, 0)
     found = None
     if countable is not None and countable.any():
-        plain = targets(truth.annotated, countable, window)
+        plain = targets(labelled.annotated, countable, window)
         found = Targets(
             sight.of(plain.heights), sight.of_kinds(plain.edges), sight.of_kinds(plain.contacts)
         )
     return Sample(
         Pixels(sight.of(values), sight.of_whole(valid)),
-        sight.of_kinds(truth.annotated.mask(window)),
+        sight.of_kinds(labelled.annotated.mask(window)),
         known,
         found,
         draw.light,

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.edge_distances import contacts_of, edge_distances
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
+from deepseg_qgis.engine.learning.edge_distances import contacts_of, edge_distances
 
 MARGIN_PX = 32
 """Edges so far outside of a window still count for the heights inside."""
@@ -77,13 +77,15 @@ def targets(annotated: AnnotatedArea, countable: NDArray[np.bool_], window: Wind
     return Targets(np.where(there, heights, np.float32(0.0)), there & edges, contacts)
 
 
-def smoothing_for(truths: Sequence[GroundTruth], countable: NDArray[np.bool_]) -> float:
+def smoothing_for(
+    labelled_rasters: Sequence[LabelledRaster], countable: NDArray[np.bool_]
+) -> float:
     """Return how far heights are to be smoothed, in px, by the size of the objects; 0 for none."""
     if not countable.any():  # radii take a second for a large road network
         return 0.0
     radii = [
-        truth.annotated.radii[countable[truth.annotated.classes.astype(np.int64) - 1]]
-        for truth in truths
+        labelled.annotated.radii[countable[labelled.annotated.classes.astype(np.int64) - 1]]
+        for labelled in labelled_rasters
     ]
     every = np.concatenate(radii)
     median = float(np.median(every)) if len(every) else 0.0

@@ -80,8 +80,8 @@ class ThresholdSearch:
         categories = self._reference.shape[1]
         found = probabilities[:, known]
         winner, level = found.argmax(axis=0), found.max(axis=0)
-        truth = reference[known]
-        right = truth == winner + 1
+        reference = reference[known]
+        right = reference == winner + 1
         above = level + found.sum(axis=0, dtype=np.int64) > LEVELS - 1
         cells = winner * LEVELS + level
         for counts, which in (
@@ -92,7 +92,7 @@ class ThresholdSearch:
         ):
             new = np.bincount(cells[which], minlength=categories * LEVELS)
             counts += new.reshape(categories, LEVELS)
-        self._reference[group] += np.bincount(truth, minlength=categories + 1)[1:]
+        self._reference[group] += np.bincount(reference, minlength=categories + 1)[1:]
 
     def best(self) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
         """Return each category's threshold (0 to 1) and the IoU it gives there.

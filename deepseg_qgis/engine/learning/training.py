@@ -18,18 +18,18 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
+from deepseg_qgis.engine.backends.devices import choose_device
+from deepseg_qgis.engine.backends.torch_backend import TorchEngine
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.inference.devices import choose_device
-from deepseg_qgis.engine.inference.torch_engine import TorchEngine
 from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning import sampling, validation
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.sampling import Batch, Normalisation, Sampler
 from deepseg_qgis.engine.learning.targets import smoothing_for
+from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.learning.validation import Validation, validate
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.streams import ahead
-from deepseg_qgis.engine.truth.lesson import Lesson
 from deepseg_qgis.errors import ParameterError, counted
 from deepseg_qgis.events import Epoch
 
@@ -97,14 +97,14 @@ class Trainer:
     def __init__(
         self,
         settings: Settings,
-        lesson: Lesson,
+        training_set: TrainingSet,
         sampler: Sampler,
         checkpoint: Checkpoint,
         control: Control,
     ) -> None:
-        self._settings, self._lesson = settings, lesson
+        self._settings, self._training_set = settings, training_set
         self._sampler, self._control, self._checkpoint = sampler, control, checkpoint
-        self._countable = np.array(lesson.countable, dtype=bool)
+        self._countable = np.array(training_set.countable, dtype=bool)
         self._normalisation = sampling.measure(sampler)
         device = torch.device(choose_device(settings.device))
         self._bfloat16 = networks.has_fast_bfloat16(device)
@@ -114,13 +114,13 @@ class Trainer:
             precision="bf16-mixed" if self._bfloat16 else "32-true",
         )
         self._device = device
-        self._smoothing_px = smoothing_for(lesson.truths, self._countable)
-        bands = lesson.truths[0].raster.bands
+        self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
+        bands = training_set.labelled_rasters[0].raster.bands
         network = networks.build(
             settings.architecture,
             settings.encoder,
             bands,
-            len(lesson.categories),
+            len(training_set.categories),
             objects=bool(self._countable.any()),
         )
         networks.check_takes(network, bands, settings.tile_size_px)
@@ -247,7 +247,7 @@ class Trainer:
         return validate(
             engine,
             self._countable,
-            self._lesson.truths,
+            self._training_set.labelled_rasters,
             self._settings.tile_size_px,
             self._control.part(done, done),
         )
@@ -269,7 +269,7 @@ class Trainer:
     def _told(
         self, number: int, loss: float, found: Validation, kept: bool, seconds: float
     ) -> Epoch:
-        names = [category.name for category in self._lesson.categories]
+        names = [category.name for category in self._training_set.categories]
         epoch = Epoch(
             epoch=number + 1,
             epochs=self._settings.epochs,

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.backends.backend import Engine
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
-from deepseg_qgis.engine.inference.backend import Engine
 from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
 from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
 from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
 
 PLACE_PX = 512
 """Tiles of validation whose corners lie in one square of this size lie in one place."""
@@ -56,7 +56,7 @@ class Validation:
 def validate(
     engine: Engine,
     countable: NDArray[np.bool_],
-    truths: Sequence[GroundTruth],
+    labelled_rasters: Sequence[LabelledRaster],
     training_tile_px: int,
     control: Control | None = None,
 ) -> Validation:
@@ -71,14 +71,14 @@ def validate(
     control = control or Control()
     sums = _Sums(countable)
     backend = engine.backend(side, side)
-    for truth in truths:
-        layout = windows.square(truth.raster.grid.window, truth.validation, side).wanted_alone
+    for labelled in labelled_rasters:
+        layout = windows.square(labelled.raster.grid.window, labelled.validation, side).wanted_alone
         total = len(layout.tiles)
         for number, _ in enumerate(
-            pipeline.run(backend, truth.raster, layout, sums.adder(truth)), start=1
+            pipeline.run(backend, labelled.raster, layout, sums.adder(labelled)), start=1
         ):
             control.progress(
-                number / total, f"Validation on {truth.raster.name}, tile {number} of {total}"
+                number / total, f"Validation on {labelled.raster.name}, tile {number} of {total}"
             )
     return sums.validation(control)
 
@@ -98,16 +98,16 @@ class _Sums:
         self._numbers = itertools.count()
         self._grounds: list[Ground] = []
 
-    def adder(self, truth: GroundTruth) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
+    def adder(self, labelled: LabelledRaster) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
         number = next(self._numbers)
-        pieces = _pieces(truth, self._countable) if self._countable.any() else []
+        pieces = _pieces(labelled, self._countable) if self._countable.any() else []
         self._grounds += [piece.ground for piece in pieces]
 
         def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:
             core = tile.core.within(tile.window)
-            known = pixels.valid[core] & truth.validation.mask(tile.core)
-            classes = truth.annotated.mask(tile.core)
+            known = pixels.valid[core] & labelled.validation.mask(tile.core)
+            classes = labelled.annotated.mask(tile.core)
             planes = found[:, core[0], core[1]]
             probabilities = planes[: len(self._countable)]
             place = number, tile.core.row // PLACE_PX, tile.core.column // PLACE_PX
@@ -145,14 +145,16 @@ class _Piece:
         self.ground.known[target] = known[source] & self.counts[target]
 
 
-def _pieces(truth: GroundTruth, countable: NDArray[np.bool_]) -> list[_Piece]:
+def _pieces(labelled: LabelledRaster, countable: NDArray[np.bool_]) -> list[_Piece]:
     """Return the pieces of the validation area; nothing was found there yet.
 
     As in `evaluate`, an object that the area's edge cuts counts if half of it lies inside.
     """
-    annotated, categories = truth.annotated, len(countable)
-    regions = truth.validation.windows(truth.raster.grid.window)
-    counts = np.append(True, truth.validated | ~countable[annotated.classes.astype(np.int64) - 1])
+    annotated, categories = labelled.annotated, len(countable)
+    regions = labelled.validation.windows(labelled.raster.grid.window)
+    counts = np.append(
+        True, labelled.validated | ~countable[annotated.classes.astype(np.int64) - 1]
+    )
     pieces = []
     for region in regions:
         objects = annotated.objects(region)

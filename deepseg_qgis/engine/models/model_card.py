@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.annotations.annotation_layer import MOST_CATEGORIES, Category
+from deepseg_qgis.engine.annotations.countability import task_of
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
-from deepseg_qgis.engine.truth.annotations import MOST_CATEGORIES, Category
-from deepseg_qgis.engine.truth.countability import task_of
 from deepseg_qgis.errors import ModelError, counted
 
 FORMAT_VERSION = 1

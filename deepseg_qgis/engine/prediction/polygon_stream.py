@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyproj
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.local_crs import has_sizes
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import Decided
-from deepseg_qgis.engine.instances.finder import Finder, Telling
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
+from deepseg_qgis.engine.instances.finder import Finder, InstanceRule
 from deepseg_qgis.engine.streams import ahead
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
@@ -56,7 +56,7 @@ class Wanted:
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
     ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
-    ``outlines`` is the style that they are drawn in, one of `OUTLINES`; ``telling`` how
+    ``outlines`` is the style that they are drawn in, one of `OUTLINES`; ``instance_rule`` how
     objects are told apart, None where connected ground is one object.
     """
 
@@ -68,7 +68,7 @@ class Wanted:
     min_area: float
     told: Callable[[Components], None] | None = None
     outlines: str = "plain"
-    telling: Telling | None = None
+    instance_rule: InstanceRule | None = None
 
 
 def check_shaping(simplify_px: float, outlines: str) -> None:
@@ -89,11 +89,11 @@ def check_shaping(simplify_px: float, outlines: str) -> None:
 
 
 def polygons(
-    cores: Generator[Decided, None, None], region: Window, wanted: Wanted, control: Control
+    cores: Generator[PredictedCore, None, None], region: Window, wanted: Wanted, control: Control
 ) -> Generator[Batch, None, None]:
     """Yield batches of polygons in the wanted CRS, with the columns of `FIELDS`.
 
-    ``cores`` come row by row of a complete grid over ``region`` (see `decided`). Close the
+    ``cores`` come row by row of a complete grid over ``region`` (see `predicted_cores`). Close the
     generator (or exhaust it) to have its threads ended. Memory: some cores of pixels, the outlines
     of objects that are not complete (bounded, see `vectorising`), some batches.
 
@@ -109,7 +109,7 @@ def polygons(
         outlines=wanted.outlines,
     )
     made = ahead(cores, CORES_AHEAD, "inference")
-    objects = _objects(made, region, wanted.telling, shaping, control)
+    objects = _objects(made, region, wanted.instance_rule, shaping, control)
     found = ahead(objects, BATCHES_AHEAD, "outlines")
     placing = Placing(grid, wanted.crs)
     names = np.array([category.name for category in wanted.categories], dtype=object)
@@ -121,13 +121,13 @@ def polygons(
 
 
 def _objects(
-    cores: Generator[Decided, None, None],
+    cores: Generator[PredictedCore, None, None],
     region: Window,
-    telling: Telling | None,
+    instance_rule: InstanceRule | None,
     shaping: Shaping,
     control: Control,
 ) -> Generator[Components, None, None]:
-    with contextlib.closing(cores), Finder(region, telling, shaping) as finder:
+    with contextlib.closing(cores), Finder(region, instance_rule, shaping) as finder:
         found = 0
         for core in cores:
             for objects in finder.add(core.core, core.classes, core.probabilities, core.heights):

@@ -16,7 +16,7 @@ from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.georeference import Grid
-from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.prediction.prediction_rasters import (
     Destinations,
@@ -83,8 +83,12 @@ class PredictionOutputs:
                 self._lost[file] = error
 
     def recorded(
-        self, cores: Generator[Decided, None, None], grid: Grid, area: Area, about: PredictionTags
-    ) -> Generator[Decided, None, None]:
+        self,
+        cores: Generator[PredictedCore, None, None],
+        grid: Grid,
+        area: Area,
+        about: PredictionTags,
+    ) -> Generator[PredictedCore, None, None]:
         """Return the cores over an area of a grid, which are written on their way if need be.
 
         Raises:
@@ -100,8 +104,8 @@ class PredictionOutputs:
         return self._recorded(cores, files)
 
     def _recorded(
-        self, cores: Generator[Decided, None, None], files: PredictionRasters
-    ) -> Generator[Decided, None, None]:
+        self, cores: Generator[PredictedCore, None, None], files: PredictionRasters
+    ) -> Generator[PredictedCore, None, None]:
         """Yield cores as they come, after they were written."""
         with contextlib.closing(cores):
             for core in cores:

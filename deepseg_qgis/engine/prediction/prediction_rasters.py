@@ -24,7 +24,7 @@ from deepseg_qgis.engine.files.raster_output import (
 )
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import Decided
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.prediction.prediction_tags import NAMESPACE, PredictionTags, to_tags
 from deepseg_qgis.errors import OutputError
 
@@ -82,7 +82,7 @@ class PredictionRasters:
                 self._probabilities.write_mask(Window(0, 0, 1, 1), np.zeros((1, 1), dtype=bool))
             on_error.pop_all()
 
-    def add(self, core: Decided) -> None:
+    def add(self, core: PredictedCore) -> None:
         """Write a core; ``every`` must be there if probabilities were asked for."""
         if core.classes is None or core.known is None:
             return

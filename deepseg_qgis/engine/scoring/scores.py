@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.scoring import confusion, panoptic
 from deepseg_qgis.engine.scoring.confusion import Confusion, Counts, mean_of_known
 from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches
 from deepseg_qgis.engine.scoring.objects import LARGE, MEDIUM, SMALL
 from deepseg_qgis.engine.scoring.panoptic import Quality
-from deepseg_qgis.engine.truth.annotations import Category
 from deepseg_qgis.errors import ParameterError
 
 BACKGROUND = "background"

@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations import annotation_layer as annotated
+from deepseg_qgis.engine.annotations import labelled_raster
+from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.evaluating.comparison import Compared, Comparison, trained_share
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
 from deepseg_qgis.engine.geometry.areas import Area
-from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.pages import pictures, report_evaluation
-from deepseg_qgis.engine.pages.report import overlay
-from deepseg_qgis.engine.scoring import evaluation
-from deepseg_qgis.engine.scoring.evaluation import Compared, Comparison
+from deepseg_qgis.engine.reports import evaluation_report, pictures
+from deepseg_qgis.engine.reports.page import overlay
 from deepseg_qgis.engine.scoring.scores import Evaluation
 from deepseg_qgis.engine.scoring.scores import evaluation as scored
-from deepseg_qgis.engine.truth import annotations as annotated
-from deepseg_qgis.engine.truth import ground_truth
-from deepseg_qgis.engine.truth.annotations import Annotations, Category
 from deepseg_qgis.errors import ParameterError, VectorError, listed
 from deepseg_qgis.jobs import EvaluateJob
 
@@ -57,12 +56,12 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         # the objects of a semantic model, connected pieces of one category, are counted in all
         countable = _countable(model.card, len(categories))
         comparison = Comparison(layer, categories, countable, job.iou_threshold)
-        inference = Inference(model, Settings(job.device, threshold=job.threshold), control)
+        predictor = Predictor(model, Settings(job.device, threshold=job.threshold), control)
         shown: list[tuple[str, NDArray[np.uint8]]] = []
         for number, (raster, area) in enumerate(zip(rasters, areas, strict=True)):
             part = control.part(number / len(rasters), (number + 1) / len(rasters))
             if area.size_px:
-                compared = comparison.add(raster, area, inference, part)
+                compared = comparison.add(raster, area, predictor, part)
                 if html_path and len(shown) < MOST_PICTURES:
                     shown.append(_picture(compared))
                 del compared  # before the next raster's takes as much memory
@@ -72,7 +71,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
             _write_json(json_path, result)
             outputs.place(str(job.output_json))
         if html_path:
-            report_evaluation.write(
+            evaluation_report.write(
                 html_path,
                 result,
                 shown,
@@ -147,7 +146,7 @@ def _all_categories(card: ModelCard, layer: Annotations, control: Control) -> tu
 def _areas(
     job: EvaluateJob, layer: Annotations, rasters: Sequence[Raster], control: Control
 ) -> list[Area]:
-    areas = [ground_truth.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
+    areas = [labelled_raster.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
     if not any(area.size_px for area in areas):
         raise VectorError(
             "The area of interest does not touch any of the rasters. Draw it over annotated "
@@ -172,7 +171,7 @@ def _result(
     used += [None] * (len(comparison.categories) - len(used))
     total = sum(area.size_px for area in areas)
     trained = sum(
-        evaluation.trained_share(card, raster, area) * area.size_px
+        trained_share(card, raster, area) * area.size_px
         for raster, area in zip(rasters, areas, strict=True)
     )
     scores = scored(

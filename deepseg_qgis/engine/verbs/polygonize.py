@@ -21,10 +21,10 @@ from deepseg_qgis.engine.files.raster_output import TILE_PX
 from deepseg_qgis.engine.files.rasters import Raster, opened
 from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.decided import Decided, from_planes
-from deepseg_qgis.engine.inference.decisions import as_levels
-from deepseg_qgis.engine.inference.inference import check_threshold, thresholds
-from deepseg_qgis.engine.instances.finder import Telling
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, from_planes
+from deepseg_qgis.engine.inference.predictor import check_threshold, thresholds
+from deepseg_qgis.engine.instances.finder import InstanceRule
+from deepseg_qgis.engine.legend.decisions import as_levels
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,
@@ -66,7 +66,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
             job.simplify_px,
             job.min_area,
             outlines=job.outlines,
-            telling=Telling.of(about.card),
+            instance_rule=InstanceRule.of(about.card),
         )
         summary = Summary()
         cores = _decided(raster, about, job.threshold, control)
@@ -92,7 +92,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
 
 
 def _counted(
-    cores: Generator[Decided, None, None],
+    cores: Generator[PredictedCore, None, None],
     raster: Raster,
     wanted: Wanted,
     summary: Summary,
@@ -110,7 +110,7 @@ def _counted(
 
 def _decided(
     raster: Raster, about: PredictionTags, threshold: float | None, control: Control
-) -> Generator[Decided, None, None]:
+) -> Generator[PredictedCore, None, None]:
     """Yield the windows of a raster of probabilities, decided, row by row."""
     levels = as_levels(thresholds(about.card, threshold))
     windows = _windows(raster)
@@ -119,7 +119,7 @@ def _decided(
         control.progress(number / len(windows), f"Window {number} of {len(windows)}")
         pixels = raster.read(window)
         if not pixels.valid.any():
-            yield Decided(window, None, None, None)
+            yield PredictedCore(window, None, None, None)
             continue
         probabilities = np.ascontiguousarray(pixels.values, dtype=np.uint8)
         yield from_planes(window, probabilities, levels, pixels.valid, about.card.countable)

@@ -11,6 +11,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from deepseg_qgis.engine.annotations.annotation_layer import load_area, placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.output_crs import output_crs
@@ -20,17 +21,16 @@ from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
 from deepseg_qgis.engine.geometry.projections import Geometries
-from deepseg_qgis.engine.inference.inference import Inference, Settings, thresholds
-from deepseg_qgis.engine.inference.interruption import Interruptible
-from deepseg_qgis.engine.inference.journals import Journals
-from deepseg_qgis.engine.instances.finder import Telling
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
+from deepseg_qgis.engine.instances.finder import InstanceRule
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
+from deepseg_qgis.engine.resuming.journal_folder import JournalFolder
+from deepseg_qgis.engine.resuming.resumable import ResumablePrediction
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
 from deepseg_qgis.engine.scoring.category_statistics import Summary
-from deepseg_qgis.engine.truth.annotations import load_area, placed
 from deepseg_qgis.errors import VectorError, counted
 from deepseg_qgis.jobs import PredictJob
 
@@ -48,7 +48,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
     """
     check_shaping(job.simplify_px, job.outlines)
     with (
-        Journals(control) as journals,
+        JournalFolder(control) as journals,
         Outputs(control, job) as outputs,
         opened(job.rasters, control) as given,
     ):
@@ -59,10 +59,10 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         fitted = alike(given, model.card.kind, model_file.MODEL, control)
         rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
         crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
-        inference = Inference(model, _settings(job), control)
+        predictor = Predictor(model, _settings(job), control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
         kept = journals if job.resume else None
-        interruptible = Interruptible(inference, given, kept, control)
+        interruptible = ResumablePrediction(predictor, given, kept, control)
         with PredictionOutputs(job, outputs, rasters, model.card, control) as others:
             found = _Found(job, interruptible, rasters, crs, others, control)
             with contextlib.closing(found.features()) as features:
@@ -108,7 +108,7 @@ class _Found:
     def __init__(
         self,
         job: PredictJob,
-        interruptible: Interruptible,
+        interruptible: ResumablePrediction,
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
         others: PredictionOutputs,
@@ -144,9 +144,9 @@ class _Found:
             self._job.min_area,
             self._others.told(number),
             self._job.outlines,
-            telling=Telling.of(self._interruptible.card),
+            instance_rule=InstanceRule.of(self._interruptible.card),
         )
-        cores = self._interruptible.decided(raster, area, control, every=self._others.every)
+        cores = self._interruptible.predicted_cores(raster, area, control, every=self._others.every)
         used = thresholds(self._interruptible.card, self._job.threshold)
         about = PredictionTags(self._interruptible.card, used, raster.name)
         cores = self._others.recorded(cores, raster.grid, area, about)

@@ -9,6 +9,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.annotations.annotation_layer import no_area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import layers, vectors
 from deepseg_qgis.engine.files.outputs import Outputs
@@ -24,9 +25,8 @@ from deepseg_qgis.engine.geometry.projections import (
 )
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.geometry.round_world import Poles, in_world, turned_to
-from deepseg_qgis.engine.pages import report_statistics
+from deepseg_qgis.engine.reports import statistics_report
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
-from deepseg_qgis.engine.truth.annotations import no_area
 from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 
@@ -61,7 +61,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
         vectors.write_table(path, table, FIELDS)
         outputs.place(job.output)
         if html:
-            report_statistics.write(html, table, job.polygons, job.aoi)
+            statistics_report.write(html, table, job.polygons, job.aoi)
     areas = [value for value in table["area_m2"] if isinstance(value, float)]
     complete = len(areas) == len(table["area_m2"])
     return {

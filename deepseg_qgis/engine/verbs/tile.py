@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyproj
 
+from deepseg_qgis.engine.annotations.annotation_layer import load, load_area, require_touching
+from deepseg_qgis.engine.annotations.labelled_raster import labelled_area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import dataset
 from deepseg_qgis.engine.exchange.dataset import Labelled
@@ -23,8 +25,6 @@ from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.geometry import tiling
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.tiling import Tile
-from deepseg_qgis.engine.truth.annotations import load, load_area, require_touching
-from deepseg_qgis.engine.truth.ground_truth import labelled_area
 from deepseg_qgis.errors import ParameterError, VectorError, counted
 from deepseg_qgis.jobs import TileJob
 

@@ -13,6 +13,7 @@ import pyproj
 import shapely
 import torch
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import vectors
 from deepseg_qgis.engine.files.output_crs import output_crs
@@ -25,11 +26,10 @@ from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.sampling import Sampler
 from deepseg_qgis.engine.learning.training import Settings, Trainer
+from deepseg_qgis.engine.learning.training_set import load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS, TILE_SIZES_PX
-from deepseg_qgis.engine.pages import report_training
-from deepseg_qgis.engine.truth.ground_truth import GroundTruth
-from deepseg_qgis.engine.truth.lesson import lesson
+from deepseg_qgis.engine.reports import training_report
 from deepseg_qgis.errors import ParameterError, RasterError
 from deepseg_qgis.jobs import TrainJob
 
@@ -62,27 +62,27 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             validation_crs = output_crs(validation_path, named, control)
         torch.manual_seed(job.seed)
         rng = np.random.default_rng(job.seed)
-        learned = lesson(job, rasters, control, rng)
-        sampler = Sampler(learned.truths, job.tile_size_px, rng)
+        training_set = load_training_set(job, rasters, control, rng)
+        sampler = Sampler(training_set.labelled_rasters, job.tile_size_px, rng)
         checkpoint = Checkpoint(
-            outputs, job.output, Record.of(job, learned, resolution_m, control), control
+            outputs, job.output, Record.of(job, training_set, resolution_m, control), control
         )
         try:
-            trained = Trainer(_settings(job), learned, sampler, checkpoint, control).train()
+            trained = Trainer(_settings(job), training_set, sampler, checkpoint, control).train()
         except Exception:
             checkpoint.tell_of_error()
             raise
         checkpoint.finish(trained)
         with outputs.saving(job.output_validation):
             if validation_path:
-                _write_validation(validation_path, validation_crs, learned.truths)
+                _write_validation(validation_path, validation_crs, training_set.labelled_rasters)
         with outputs.saving(job.output_log):
             if log_path:
                 _write_log(log_path, [record.row(epoch) for epoch in trained.history])
         with outputs.saving(job.output_html):
             if html_path:
                 model = model_file.read(job.output)
-                report_training.write(html_path, model, learned.truths, control)
+                training_report.write(html_path, model, training_set.labelled_rasters, control)
     return {
         "output": job.output,
         "output_validation": job.output_validation,
@@ -90,7 +90,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         "output_log": job.output_log,
         "validation_score": trained.validation.score,
         "epochs_run": len(trained.history),
-        "categories": [asdict(category) for category in learned.categories],
+        "categories": [asdict(category) for category in training_set.categories],
     }
 
 
@@ -138,22 +138,24 @@ def _check_bands(raster: Raster) -> None:
 def _finest_m(rasters: Sequence[Raster]) -> float | None:
     """Return the smallest pixel size on the ground; None if none is known.
 
-    All rasters are learned from at that resolution, as `predict` will show them to the model:
+    All rasters are training_set from at that resolution, as `predict` will show them to the model:
     equal things have to look alike.
     """
     known = [each.grid.resolution_m for each in rasters if each.grid.resolution_m is not None]
     return min(known, default=None)
 
 
-def _write_validation(path: str, crs: pyproj.CRS | None, truths: Sequence[GroundTruth]) -> None:
+def _write_validation(
+    path: str, crs: pyproj.CRS | None, labelled_rasters: Sequence[LabelledRaster]
+) -> None:
     """Write the areas that were kept from training, so that `evaluate` can take them as AOI."""
 
     def batches() -> Iterator[Features]:
-        for truth in truths:
-            if truth.validation.size_px:
-                shape = np.array([truth.validation.geometry], dtype=object)
-                parts = shapely.get_parts(truth.raster.grid.to_crs(shape, crs))
-                yield Features(parts, {"source": [truth.raster.name] * len(parts)})
+        for labelled in labelled_rasters:
+            if labelled.validation.size_px:
+                shape = np.array([labelled.validation.geometry], dtype=object)
+                parts = shapely.get_parts(labelled.raster.grid.to_crs(shape, crs))
+                yield Features(parts, {"source": [labelled.raster.name] * len(parts)})
 
     vectors.write_features(path, batches(), {"source": pa.string()}, crs)
 

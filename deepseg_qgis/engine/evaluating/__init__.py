@@ -1,0 +1,1 @@
+"""A model's predictions beside a reference."""

@@ -1,0 +1,118 @@
+"""What a model says of an area, core by core: decided, and in a fixed order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseg_qgis.engine.backends.backend import Backend
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Tile, Window
+from deepseg_qgis.engine.inference import pipeline
+from deepseg_qgis.engine.inference.predictor import Predictor
+from deepseg_qgis.engine.inference.windows import Layout
+from deepseg_qgis.engine.legend.decisions import decide_known
+
+
+@dataclass(frozen=True)
+class PredictedCore:
+    """What a model says of one core of the grid over an area's bounding box.
+
+    Of categories whose objects are told apart, ``probabilities`` are the model's certainties: they
+    order objects better (docs/instances.md).
+
+    Arrays are (rows, columns) of the core: ``classes`` uint8 (0 background or not known, 1 to k),
+    ``probabilities`` uint8 in 1/255 of each pixel's class (0 for background), ``known`` bool where
+    there is data inside the area. All three are None where the core does not touch the area or
+    holds no data. ``heights`` uint8, high in the middle of objects, if the model tells objects
+    apart, else None. ``every`` (planes, rows, columns) uint8 are all that the model says (see
+    `ModelCard.planes`) in 1/255, 0 where not known; None unless it was asked for.
+    """
+
+    core: Window
+    classes: NDArray[np.uint8] | None
+    probabilities: NDArray[np.uint8] | None
+    known: NDArray[np.bool_] | None
+    heights: NDArray[np.uint8] | None = None
+    every: NDArray[np.uint8] | None = None
+
+
+def predicted_cores(
+    predictor: Predictor, raster: Raster, area: Area, control: Control, *, every: bool = False
+) -> Generator[PredictedCore, None, None]:
+    """Yield the cores of an area's bounding box on a raster, row by row of a complete grid.
+
+    The cores partition the bounding box; those of one row of the grid have one height, those of
+    one column one width. With ``every`` they carry all that the model says. Close the
+    generator (or exhaust it) to have its threads ended. Memory: a few windows.
+
+    Raises:
+        RasterError: a block is broken.
+        Stopped: the user asked to.
+    """
+    layout, backend = predictor.prepared(raster, area)
+    total = len(layout.tiles)
+    found = computed(predictor, (layout, backend), raster, area, every=every)
+    with contextlib.closing(found) as cores:
+        for number, core in enumerate(cores, start=1):
+            control.check()
+            control.progress(number / total, f"{raster.name}: tile {number} of {total}")
+            yield core
+
+
+def computed(
+    predictor: Predictor,
+    prepared: tuple[Layout, Backend],
+    raster: Raster,
+    area: Area,
+    *,
+    every: bool = False,
+) -> Generator[PredictedCore, None, None]:
+    """Yield the cores of a layout (or of the rest of one); see `predicted_cores`."""
+    layout, backend = prepared
+    levels = predictor.levels
+
+    def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> PredictedCore:
+        core = tile.core.within(tile.window)
+        known = pixels.valid[core]
+        if not area.covers(tile.core):
+            known = known & area.mask(tile.core)
+        inside = found[:, core[0], core[1]]
+        result = from_planes(tile.core, inside, levels, known, predictor.card.countable)
+        kept = np.where(known, inside, np.uint8(0)) if every else None
+        return replace(result, every=kept)
+
+    with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
+        for tile, found in cores:
+            yield found or PredictedCore(tile.core, None, None, None)
+
+
+def from_planes(
+    core: Window,
+    planes: NDArray[np.uint8],
+    levels: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+    countable: Sequence[bool],
+) -> PredictedCore:
+    """Return what a model's planes decide, without ``every``.
+
+    Args:
+        core: where they lie on the raster.
+        planes: (planes, rows, columns) in 1/255, see `ModelCard.planes`.
+        levels: (categories,), see `as_levels`.
+        known: (rows, columns), where there is data inside the area.
+        countable: for each category, whether its objects are told apart.
+    """
+    classes, chosen = decide_known(planes, levels, known)
+    if not any(countable):
+        return PredictedCore(core, classes, chosen, known)
+    *_, heights, certainties = planes
+    counted = np.array([False, *countable])[classes]
+    scores = np.where(counted, certainties, chosen)
+    return PredictedCore(core, classes, scores, known, heights.copy())

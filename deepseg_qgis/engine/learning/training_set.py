@@ -1,0 +1,207 @@
+"""What a network is to learn, and from what: the ground truth of a training, split in two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from deepseg_qgis.engine.annotations import annotation_layer as annotated
+from deepseg_qgis.engine.annotations import countability, labelled_raster
+from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
+from deepseg_qgis.engine.annotations.countability import Judged
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.models.model_card import LONGEST_NAME
+from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
+from deepseg_qgis.jobs import TrainJob
+
+FEW = 10
+"""Fewer polygons of a category than these are worth a warning."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Categories, and rasters on which they are known.
+
+    ``categories`` are those that occur on labelled ground, and ``countable`` says of each whether
+    its objects are told apart.
+    """
+
+    categories: tuple[Category, ...]
+    countable: tuple[bool, ...]
+    labelled_rasters: tuple[LabelledRaster, ...]
+
+
+def load_training_set(
+    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+) -> TrainingSet:
+    """Return what the annotations of a job teach on its rasters; say what was found.
+
+    Raises:
+        DeepSegError: layers or names of categories cannot be used.
+    """
+    layer = annotated.load(job.annotations, control)
+    _check_names([each.name for each in layer.categories], job.annotations.name)
+    stuff = countability.named(job.stuff_categories, [each.name for each in layer.categories])
+    categories, labelled_rasters = _ground_truth(job, layer, rasters, control, rng)
+    countable = _countable(job, stuff, labelled_rasters, categories, control)
+    return TrainingSet(categories, countable, tuple(labelled_rasters))
+
+
+def _check_names(names: Sequence[str], layer: str) -> None:
+    """Check that the names of categories can stand in a model file."""
+    longest = max(names, key=len)
+    if len(longest) > LONGEST_NAME:
+        raise VectorError(
+            f"A category of '{layer}' has a name of {len(longest):,} characters "
+            f"({longest[:40]!r}…); DeepSeg takes up to {LONGEST_NAME:,}. Choose the field that "
+            "holds the category, not a description."
+        )
+
+
+def _ground_truth(
+    job: TrainJob,
+    layer: Annotations,
+    rasters: Sequence[Raster],
+    control: Control,
+    rng: np.random.Generator,
+) -> tuple[tuple[Category, ...], list[LabelledRaster]]:
+    """Return the categories and, for each raster, what is known about it, split in two."""
+    annotated.require_touching(layer, list(rasters))
+    areas = [labelled_raster.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
+    if not any(area.size_px for area in areas):
+        raise VectorError(
+            "The area of interest does not touch any of the rasters. Draw it over the annotated "
+            "ground, or leave it empty."
+        )
+    categories = _categories_in(layer, rasters, areas)
+    labelled_rasters = [
+        LabelledRaster(
+            raster,
+            layer.over(raster, categories),
+            area,
+            area.without(area),
+            unknown=layer.unknown_on(raster),
+        )
+        for raster, area in zip(rasters, areas, strict=True)
+    ]
+    if job.aoi is None:
+        control.warn(
+            "No area of interest was given: everything inside the bounding box of the annotations "
+            "that is not annotated counts as background. Draw an AOI around the ground that you "
+            "annotated completely for a better model."
+        )
+    if job.validation_aoi is not None:
+        split = labelled_raster.with_validation_area(
+            labelled_rasters, job.validation_aoi, control, drawn=job.aoi is not None
+        )
+    else:
+        split = labelled_raster.with_chosen_validation(
+            labelled_rasters, job.validation_fraction, job.tile_size_px, categories, rng
+        )
+    split = labelled_raster.apart(split)
+    _tell(categories, split, control)
+    return categories, split
+
+
+def _categories_in(
+    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
+) -> tuple[Category, ...]:
+    """Return the categories that occur in at least one labelled area: others cannot be learned.
+
+    Raises:
+        VectorError: there is none.
+    """
+    names: set[str] = set()
+    for raster, area in zip(rasters, areas, strict=True):
+        geometries, found = layer.on(raster)
+        names.update(found[shapely.area(clipped(geometries, area)) > 0.0])
+    if not names:
+        raise VectorError(
+            f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
+            "annotated ground, or leave it empty."
+        )
+    return tuple(category for category in layer.categories if category.name in names)
+
+
+def _tell(
+    categories: tuple[Category, ...], labelled_rasters: Sequence[LabelledRaster], control: Control
+) -> None:
+    training = sum(labelled.training.size_px for labelled in labelled_rasters) / 1e6
+    validation = sum(labelled.validation.size_px for labelled in labelled_rasters) / 1e6
+    names = listed([category.name for category in categories])
+    count = counted(len(categories), "category", "categories")
+    control.log(
+        f"{count} ({names}). Training area {training:.2f} Mpx, validation "
+        f"area {validation:.2f} Mpx."
+    )
+    learned: set[int] = set()
+    for labelled in labelled_rasters:
+        inside = shapely.area(clipped(labelled.annotated.geometries, labelled.training)) > 0.0
+        learned.update(labelled.annotated.classes[inside].tolist())
+    unseen = [each.name for number, each in enumerate(categories, 1) if number not in learned]
+    if unseen:
+        control.warn(
+            f"All ground of {listed(unseen)} lies in the validation area, so it cannot be "
+            "learned. Annotate more of it, or draw another validation area."
+        )
+
+
+def _countable(
+    job: TrainJob,
+    stuff: Sequence[str],
+    labelled_rasters: Sequence[LabelledRaster],
+    categories: tuple[Category, ...],
+    control: Control,
+) -> tuple[bool, ...]:
+    """Return for each category whether its objects are told apart; say so, and why."""
+    found = countability.judged(labelled_rasters, categories)
+    _warn_of_few(found, job.tile_size_px, control)
+    result = countability.countable(job.task, stuff, found, job.tile_size_px)
+    by_annotations = countability.judges(job.task, stuff)
+    for each, is_counted in zip(found, result, strict=True):
+        kept = "objects are told apart" if is_counted else "connected ground is one object"
+        free = by_annotations and each.category.name not in stuff
+        why = each.reason(job.tile_size_px) if free else "as asked for"
+        control.log(f"{each.text}: {kept} ({why}).")
+        if is_counted and each.in_parts:
+            control.warn(
+                f"Polygons of '{each.category.name}' in several parts: {each.in_parts:,}. Each "
+                "counts as one object, and none will ever be found as one: run 'Multipart to "
+                "singleparts' if the parts are objects of their own."
+            )
+        if each.tiny:
+            control.warn(
+                f"Polygons of '{each.category.name}' smaller than a pixel: {each.tiny:,} of "
+                f"{each.objects:,}. Their ground counts mostly as background. Train on a raster of "
+                "higher resolution, or check the CRS of the layer."
+            )
+    countability.check_slots(result, control)
+    asked = "chosen from the annotations" if by_annotations else "as asked for"
+    control.log(f"Task: {countability.task_of(result)}, {asked}.")
+    return result
+
+
+def _warn_of_few(found: Sequence[Judged], tile_size_px: int, control: Control) -> None:
+    """Warn of categories with few polygons, unless these are large ground beside many others."""
+    total = sum(each.objects for each in found)
+    few = [
+        each
+        for each in found
+        if each.objects < FEW and (total < FEW or each.objects * each.median_px < tile_size_px**2)
+    ]
+    if few:
+        rarest = sorted(few, key=lambda each: each.objects)[:MOST_LISTED]
+        named = ", ".join(f"{each.objects} of '{each.category.name}'" for each in rarest)
+        rest = counted(len(few) - MOST_LISTED, "more category", "more categories")
+        more = f" and {rest}" if len(few) > MOST_LISTED else ""
+        control.warn(
+            f"Training on few polygons: {named}{more}. A model hardly learns from fewer than "
+            f"{FEW}; some tens of each category, in different places, are a good start. Draw more, "
+            "and train again."
+        )

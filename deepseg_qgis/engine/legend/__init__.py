@@ -1,0 +1,1 @@
+"""What the classes of a class map mean, and how probabilities become classes."""

@@ -1,0 +1,323 @@
+"""The page that tells how good a prediction is, to somebody who maps and does not train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deepseg_qgis.engine.reports.page import Cell, Markup, Page, Rgb, bar, change, escaped, swatch
+from deepseg_qgis.engine.scoring.scores import Evaluation
+from deepseg_qgis.errors import listed
+
+NAMED_COLUMNS = 8
+"""A confusion matrix with more labels than this has numbers above its columns."""
+
+RIGHT_SHADE = (0, 114, 178)
+WRONG_SHADE = (230, 130, 0)
+DARK = 0.75
+"""From this share on a cell is so dark that its text is white."""
+
+GLOSSARY = {
+    "Reference": "What people annotated: the truth that the prediction is compared with.",
+    "Area of interest (AOI)": "Where the comparison was made. Inside it, what is not annotated "
+    "counts as background; objects with less than half of their area inside count neither way.",
+    "IoU (intersection over union)": "The ground that two areas share, divided by the ground that "
+    "at least one of them covers: 0 for strangers, 1 for twins. Two equal squares that lie a third "
+    "of their side apart have an IoU of 0.5.",
+    "Right, false alarm, missed": "A predicted object is right if its IoU with an object of the "
+    "reference of the same category reaches the threshold, and no object with a higher score took "
+    "that one. Every other predicted object is a false alarm, and every object of the reference "
+    "that is left over was missed.",
+    "Precision": "The share of the predicted that is right.",
+    "Recall": "The share of the reference that was found.",
+    "F1": "The balance (harmonic mean) of precision and recall. For areas it is called Dice.",
+    "Count error": "By how much more objects are predicted than the reference has, as a share of "
+    "the latter; with a minus, fewer.",
+    "AP (average precision)": "Precision averaged over all recalls while objects are taken in by "
+    "falling score. AP50 calls an object right from an IoU of 0.50; AP is the mean of ten "
+    "thresholds from 0.50 to 0.95, so it also rewards accurate outlines. Computed by the rules of "
+    "COCO, with no limit on the number of objects.",
+    "mAP, mean IoU": "AP averaged over the categories that are counted, IoU over all, each with "
+    "the same weight, however rare it is.",
+    "PQ (panoptic quality)": "SQ times RQ, from 0 to 1: how well everything is found and outlined, "
+    "in one number. A predicted object belongs to one of the reference if their IoU is above 0.50, "
+    "whatever the threshold and the scores. A category whose objects are not counted, such as "
+    "grass, is taken as one area in each raster.",
+    "SQ (segmentation quality)": "The mean IoU of what belongs together.",
+    "RQ (recognition quality)": "The F1 of what belongs together, however well it is outlined.",
+    "Threshold": "How sure the model must be, from 0 to 1, before it draws a category.",
+}
+
+
+def write(
+    path: str,
+    evaluation: Evaluation,
+    pictures: Sequence[tuple[str, bytes | Rgb]],
+    notes: Sequence[str],
+    about: Mapping[str, Cell],
+) -> None:
+    """Write the report of an evaluation.
+
+    ``evaluation`` is that of `scoring.scores`; a ``trained_share`` in it (0 to 1) is
+    shown. ``pictures`` are (caption, PNG bytes or an RGB array), ``notes`` what the reader should
+    not overlook, ``about`` the facts at the top (model, rasters, AOI).
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    page = Page("How good is the prediction?", "Predicted objects and areas against the reference.")
+    share = evaluation.get("trained_share")
+    trained = {} if share is None else {"Trained on": f"{100 * share:.1f} % of this area"}
+    page.facts({**about, **trained})
+    page.notes(notes)
+    page.headlines(_headlines(evaluation))
+    _objects(page, evaluation)
+    _sizes(page, evaluation)
+    _areas(page, evaluation)
+    _panoptic(page, evaluation)
+    _confusion(page, evaluation["confusion"])
+    _pictures(page, pictures)
+    page.heading("The words")
+    page.glossary(GLOSSARY)
+    page.write(path)
+
+
+def _headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
+    """Return the main numbers, each with one sentence that says what it means."""
+    iou = scores["iou_threshold"]
+    return [
+        ("Count error", change(scores["count_error"]), _counted(scores)),
+        (
+            "Precision of objects",
+            scores["precision"],
+            _of_hundred(scores["precision"], "objects that the model drew", "are right")
+            or "The model drew nothing here that is counted.",
+        ),
+        (
+            "Recall of objects",
+            scores["recall"],
+            _of_hundred(scores["recall"], "objects in the reference", "were found")
+            or "The reference has nothing here that is counted.",
+        ),
+        (
+            "F1 of objects",
+            scores["f1"],
+            "Precision and recall in one number: 1 means that nothing was missed and nothing "
+            f"invented. An object is right from an overlap (IoU) of {iou:.2f}.",
+        ),
+        (
+            "Mean IoU of areas",
+            scores["mean_iou"],
+            _of_hundred(
+                scores["mean_iou"],
+                "pixels that the model or the reference gives to a category",
+                "are given to it by both (mean over the categories)",
+            )
+            or "No category occurs here.",
+        ),
+        (
+            "Panoptic quality (PQ)",
+            scores["pq"],
+            "How well everything was found (RQ) and how accurately it was outlined (SQ), in one "
+            "number: 1 means that every outline is exact (mean over the categories).",
+        ),
+        (
+            "AP50",
+            scores["ap50"],
+            "Do the right objects have the higher scores? 1 if all were found before the first "
+            "false alarm; right is an overlap (IoU) of 0.50.",
+        ),
+        (
+            "mAP",
+            scores["map"],
+            "The same, averaged over ever stricter overlaps (0.50 to 0.95): only accurate outlines "
+            "reach a high value.",
+        ),
+    ]
+
+
+def _counted(scores: Evaluation) -> str:
+    """Return how many objects there are and were predicted, as a sentence."""
+    there, said = scores["reference_count"], scores["predicted_count"]
+    known = f"{there:,} {'object' if there == 1 else 'objects'} in the reference"
+    return (
+        f"{known}, {said:,} predicted. What was missed and what was invented may even out, so look "
+        "at F1 too."
+    )
+
+
+def _of_hundred(share: float | None, what: str, outcome: str) -> str:
+    """Return a share as a sentence, or nothing where there is none."""
+    if share is None:
+        return ""
+    count = f"about {100 * share:.0f}"
+    if share in (0.0, 1.0):
+        count = "all" if share else "none"
+    elif not 0.5 <= 100 * share <= 99.5:
+        count = "nearly all" if share > 0.5 else "hardly any"
+    return f"Of every 100 {what}, {count} {outcome}."
+
+
+def _objects(page: Page, scores: Evaluation) -> None:
+    page.heading("Objects, by category")
+    page.text(
+        "Right means: the overlap (IoU) with an object of the same category in the reference is at "
+        f"least {scores['iou_threshold']:.2f}. In the last row, AP and AP50 are means over those "
+        f"of the categories that the reference has.{_not_counted(scores)}",
+        quiet=True,
+    )
+    head = "Category|In the reference|Predicted|Count error|Right|False alarms|Missed|Precision"
+    page.table(
+        [*head.split("|"), "Recall", "F1", "AP50", "AP"],
+        [
+            [_name(entry), *_outcome(entry), bar(entry["ap50"]), bar(entry["ap"])]
+            for entry in _counted_ones(scores)
+        ],
+        ["All together", *_outcome(scores), bar(scores["ap50"]), bar(scores["map"])],
+    )
+
+
+def _counted_ones(scores: Evaluation) -> list[Mapping[str, Any]]:
+    return [entry for entry in scores["categories"] if entry["countable"]]
+
+
+def _not_counted(scores: Evaluation) -> str:
+    """Return which categories are left out where objects are compared, as a sentence."""
+    others = [entry["name"] for entry in scores["categories"] if not entry["countable"]]
+    return f" Not here, since the model does not count them: {listed(others)}." if others else ""
+
+
+def _outcome(entry: Mapping[str, Any]) -> list[Cell]:
+    shares = ("precision", "recall", "f1")
+    return [
+        entry["reference_count"],
+        entry["predicted_count"],
+        change(entry["count_error"]),
+        *(entry[name] for name in ("tp", "fp", "fn")),
+        *(bar(entry[name]) for name in shares),
+    ]
+
+
+def _sizes(page: Page, scores: Evaluation) -> None:
+    page.heading("Objects, by size")
+    page.text(
+        "AP of the objects of one size alone, by their area in the reference: are small ones found "
+        "as well as large ones? A dash means that the reference has none.",
+        quiet=True,
+    )
+    sizes = ("ap_small", "ap_medium", "ap_large")
+    page.table(
+        ["Category", "Small (up to 32 × 32 px)", "Medium", "Large (from 96 × 96 px)"],
+        [[_name(entry), *(bar(entry[size]) for size in sizes)] for entry in _counted_ones(scores)],
+        ["Mean", *(bar(scores[size]) for size in sizes)],
+    )
+
+
+def _panoptic(page: Page, scores: Evaluation) -> None:
+    page.heading("Found and outlined, by category")
+    page.text(
+        "Panoptic quality (PQ) is the product of two: how accurately the right ones are outlined "
+        "(SQ), and how well the right ones were found (RQ). Right is an overlap (IoU) above 0.50.",
+        quiet=True,
+    )
+    names = ("pq", "sq", "rq")
+    kinds = {True: "objects", False: "one area a raster"}
+    page.table(
+        ["Category", "Compared as", "PQ", "SQ", "RQ"],
+        [
+            [_name(entry), kinds[entry["countable"]], *(bar(entry[name]) for name in names)]
+            for entry in scores["categories"]
+        ],
+        ["Mean", "", *(bar(scores[name]) for name in names)],
+    )
+    things, stuff = scores["pq_things"], scores["pq_stuff"]
+    if things is not None and stuff is not None:
+        page.text(
+            f"The mean PQ of categories compared as objects is {things:.2f}, that of the others "
+            f"{stuff:.2f}."
+        )
+
+
+def _areas(page: Page, scores: Evaluation) -> None:
+    page.heading("Areas, by category")
+    page.text("Compared pixel by pixel, without asking which object a pixel belongs to.", True)
+    shares = ("pixel_precision", "pixel_recall", "dice", "iou")
+    used = any(entry["threshold"] is not None for entry in scores["categories"])
+    page.table(
+        ["Category", "Reference (px)", "Predicted (px)", "Precision", "Recall", "Dice", "IoU"]
+        + ["Threshold"] * used,
+        [
+            [_name(entry), entry["reference_px"], entry["predicted_px"]]
+            + [bar(entry[name]) for name in shares]
+            + [entry["threshold"]] * used
+            for entry in scores["categories"]
+        ],
+    )
+    right = _of_hundred(scores["pixel_accuracy"], "pixels (background included)", "are right")
+    page.text(right or "No pixel was compared.")
+
+
+def _name(entry: Mapping[str, Any]) -> Markup:
+    return Markup(f"{swatch(entry['colour'])}{escaped(entry['name'])}")
+
+
+def _confusion(page: Page, confusion: Mapping[str, Any]) -> None:
+    """Append the confusion matrix as a heat map of row shares."""
+    labels, matrix = confusion["labels"], confusion["matrix"]
+    page.heading("What is taken for what")
+    page.text(
+        "Each row is what the ground is by the reference; its cells say what percentage of these "
+        "pixels the model gives to each category. Blue is right, orange is wrong; empty is none.",
+        quiet=True,
+    )
+    numbered = len(labels) > NAMED_COLUMNS
+    kind = ' class="compact"' if numbered else ""
+    above = [str(i) for i in range(len(labels))] if numbered else labels
+    beside = [f"{i} · {label}" for i, label in enumerate(labels)] if numbered else labels
+    head = "".join(f'<th class="number">{escaped(label)}</th>' for label in above)
+    rows = "".join(
+        f"<tr><th>{escaped(label)}</th>{_shades(row, i, labels)}"
+        f'<td class="number">{sum(row):,}</td></tr>'
+        for i, (label, row) in enumerate(zip(beside, matrix, strict=True))
+    )
+    page.add(
+        Markup(
+            f'<div class="wide"><table{kind}><thead><tr><th>Reference ↓ &nbsp; model →</th>'
+            f'{head}<th class="number">Pixels</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        )
+    )
+
+
+def _shades(row: Sequence[int], diagonal: int, labels: Sequence[str]) -> str:
+    """Return the cells of one row, darker the larger their share of it."""
+    total = sum(row)
+    cells = []
+    for i, count in enumerate(row):
+        if count == 0:
+            cells.append("<td></td>")
+            continue
+        share = count / total
+        shade = RIGHT_SHADE if i == diagonal else WRONG_SHADE
+        red, green, blue = (round(255 + share * (channel - 255)) for channel in shade)
+        text = "#fff" if share >= DARK and i == diagonal else "#222"
+        tip = escaped(f"{labels[diagonal]} taken for {labels[i]}: {count:,} px")
+        cells.append(
+            f'<td class="number shade" title="{tip}" '
+            f'style="background:rgb({red},{green},{blue});color:{text}">{_percent(share)}</td>'
+        )
+    return "".join(cells)
+
+
+def _percent(share: float) -> Markup:
+    if share < 0.01:
+        return Markup("&lt;1")
+    return Markup("&gt;99" if 0.99 < share < 1.0 else f"{100 * share:.0f}")
+
+
+def _pictures(page: Page, pictures: Sequence[tuple[str, bytes | Rgb]]) -> None:
+    if not pictures:
+        return
+    page.heading("Where it is right and wrong")
+    page.error_legend()
+    for caption, picture in pictures:
+        page.picture(picture, caption)

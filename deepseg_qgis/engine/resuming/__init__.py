@@ -1,0 +1,1 @@
+"""Predictions that were stopped or killed go on where they ended."""

@@ -1,0 +1,1 @@
+"""DeepSeg's algorithms as the toolbox shows them, one a file."""

@@ -1,0 +1,233 @@
+"""Declarations of parameters that several algorithms share, and short ways to write the others.
+
+Names are an interface: models and scripts of users hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deepseg_qgis.processing.algorithms.raster_parameters import RasterInput, RasterInputs
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+)
+
+Definition = QgsProcessingParameterDefinition
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MODEL_FILES = "DeepSeg model (*.safetensors)"
+WEB_PAGES = "Web page (*.html)"
+TABLES = "Table (*.csv)"
+COCO_FILES = "COCO (*.json)"
+MOST_SIMPLIFY_PX = 4.0
+OUTLINES = ("plain", "right_angles", "smooth")
+
+
+def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
+    """Return INPUT as one or more rasters."""
+    return RasterInputs("INPUT", label, QgsProcessing.SourceType.TypeRaster, None, optional)
+
+
+def raster(name: str = "INPUT", label: str = "Raster") -> Definition:
+    """Return a parameter for one raster."""
+    return RasterInput(name, label)
+
+
+def polygons(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a parameter for a layer of polygons."""
+    return QgsProcessingParameterFeatureSource(
+        name, label, [QgsProcessing.SourceType.TypeVectorPolygon], None, optional
+    )
+
+
+def category_field(
+    parent: str, label: str = "Category field (empty: all polygons are of one category)"
+) -> Definition:
+    """Return CATEGORY_FIELD, a field of the layer of another parameter."""
+    return QgsProcessingParameterField(
+        "CATEGORY_FIELD",
+        label,
+        None,
+        parent,
+        QgsProcessingParameterField.DataType.Any,
+        False,
+        True,
+    )
+
+
+def area_of_interest(what: str) -> Definition:
+    """Return AOI; ``what`` says what is done with it."""
+    return polygons("AOI", f"Area of interest: {what}", optional=True)
+
+
+def model() -> Definition:
+    """Return MODEL, a model file."""
+    return QgsProcessingParameterFile(
+        "MODEL",
+        "Model",
+        QgsProcessingParameterFile.Behavior.File,
+        "safetensors",
+    )
+
+
+def file(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a file of any kind that is read."""
+    return QgsProcessingParameterFile(
+        name, label, QgsProcessingParameterFile.Behavior.File, "", None, optional
+    )
+
+
+def folder(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a folder that is read."""
+    return QgsProcessingParameterFile(
+        name, label, QgsProcessingParameterFile.Behavior.Folder, "", None, optional
+    )
+
+
+def text(name: str, label: str) -> Definition:
+    """Return a line of text that may stay empty."""
+    return QgsProcessingParameterString(name, label, None, False, True)
+
+
+def device() -> Definition:
+    """Return DEVICE, what to compute on."""
+    return advanced(
+        choice("DEVICE", "Compute on (auto: a GPU where there is one)", DEVICES, "auto")
+    )
+
+
+def threshold() -> Definition:
+    """Return THRESHOLD, for probabilities from 0 to 1."""
+    return number(
+        "THRESHOLD",
+        "Probability threshold, 0 to 1 (empty: the model's own, one per category)",
+        None,
+        bounds=(0.0, 1.0),
+    )
+
+
+def min_area() -> Definition:
+    """Return MIN_AREA, below which polygons are left out."""
+    return number(
+        "MIN_AREA",
+        "Smallest area of a polygon (m²; px² without georeference)",
+        0.0,
+        bounds=(0.0, None),
+    )
+
+
+def simplify() -> Definition:
+    """Return SIMPLIFY, by how much outlines may be straightened."""
+    return number(
+        "SIMPLIFY",
+        "Simplify outlines by at most (px; 0: along the pixels' edges)",
+        1.0,
+        bounds=(0.0, MOST_SIMPLIFY_PX),
+    )
+
+
+def outlines() -> Definition:
+    """Return OUTLINES, the style that outlines are drawn in."""
+    return advanced(
+        choice(
+            "OUTLINES",
+            "Outlines (right_angles: for buildings; smooth: for crowns and ponds)",
+            OUTLINES,
+            "plain",
+        )
+    )
+
+
+def number(
+    name: str,
+    label: str,
+    default: float | None,
+    *,
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Definition:
+    """Return a real number; it is optional if its default is None."""
+    return _number(name, label, default, QgsProcessingParameterNumber.Type.Double, bounds)
+
+
+def whole_number(
+    name: str,
+    label: str,
+    default: int | None,
+    *,
+    bounds: tuple[float | None, float | None] = (1, None),
+) -> Definition:
+    """Return a whole number; it is optional if its default is None."""
+    return _number(name, label, default, QgsProcessingParameterNumber.Type.Integer, bounds)
+
+
+def _number(
+    name: str,
+    label: str,
+    default: float | None,
+    kind: Any,
+    bounds: tuple[float | None, float | None],
+) -> Definition:
+    definition = QgsProcessingParameterNumber(name, label, kind, default, default is None)
+    low, high = bounds
+    if low is not None:
+        definition.setMinimum(low)
+    if high is not None:
+        definition.setMaximum(high)
+    return definition
+
+
+def choice(name: str, label: str, options: Sequence[str], default: str) -> Definition:
+    """Return a choice whose values are words, so that a new choice never shifts a saved model."""
+    return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
+
+
+def advanced(definition: Definition) -> Definition:
+    """Return the parameter folded away under 'Advanced Parameters'."""
+    flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+    definition.setFlags(definition.flags() | flag)
+    return definition
+
+
+def vector_output(name: str, label: str, *, optional: bool = False) -> Definition:
+    """Return a destination for polygons."""
+    return QgsProcessingParameterVectorDestination(
+        name, label, QgsProcessing.SourceType.TypeVectorPolygon, None, optional, True
+    )
+
+
+def raster_output(name: str, label: str) -> Definition:
+    """Return a destination for a raster, which is not made unless asked for."""
+    return QgsProcessingParameterRasterDestination(name, label, None, True, False)
+
+
+def table_output(
+    name: str, label: str, *, optional: bool = False, created: bool = True
+) -> Definition:
+    """Return a destination for a table without geometry, which opens as a layer of its own."""
+    return QgsProcessingParameterVectorDestination(
+        name, label, QgsProcessing.SourceType.TypeVector, None, optional, created
+    )
+
+
+def file_output(
+    name: str, label: str, files: str, *, optional: bool = True, created: bool = True
+) -> Definition:
+    """Return a destination for a file; ``created`` is whether the dialog proposes to write it."""
+    return QgsProcessingParameterFileDestination(name, label, files, None, optional, created)
+
+
+def folder_output(name: str, label: str) -> Definition:
+    """Return a destination for a folder, which is not made unless asked for."""
+    return QgsProcessingParameterFolderDestination(name, label, None, True, False)

@@ -1,0 +1,159 @@
+"""The algorithm ``deepseg:train``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from deepseg_qgis.processing.algorithms.base import THINGS, Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.parameters import (
+    MODEL_FILES,
+    TABLES,
+    WEB_PAGES,
+    advanced,
+    area_of_interest,
+    category_field,
+    choice,
+    device,
+    file_output,
+    number,
+    polygons,
+    rasters,
+    text,
+    whole_number,
+)
+from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
+from deepseg_qgis.processing.layers.destinations import Destinations
+from deepseg_qgis.processing.layers.inputs import Inputs
+from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outlined
+
+from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.jobs import TrainJob
+
+TASKS = ("auto", "semantic", "instance", "panoptic")
+
+
+class Train(EngineAlgorithm):
+    """Train a model from polygons."""
+
+    ID = "train"
+    TITLE = "Train a model"
+    GROUP = "Train"
+    SUMMARY = "Learn to find what your polygons show"
+    TAGS = f"learn,model,fit,detect,classify,classification,U-Net,supervised,{THINGS}"
+    HELP = """
+    Learns from polygons that you drew over one or more rasters, and writes a model file that
+    'Predict' can apply to other ground.
+
+    What it needs: rasters with the same bands, and polygons in any CRS. Draw an area of
+    interest around ground that you annotated completely: in there, whatever has no polygon
+    counts as background; outside nothing is assumed. A category field tells kinds of things
+    apart.
+
+    What comes out: the model (one file that knows its bands, resolution and categories), the
+    areas that were kept from training to choose the epoch to keep, a report with the learning
+    curve, and the curve as a table.
+
+    The task says what becomes one polygon. 'Semantic': all ground of a category that hangs
+    together; right for water or forest. 'Instance': every single object, also where houses
+    stand wall to wall. 'Panoptic': objects for the categories that one counts, connected
+    ground for the others. 'Auto' looks at each category of your polygons: objects are told
+    apart if at least a tenth of them lie within two pixels of another one of their category and
+    most are smaller than a quarter of a tile. The log says what was chosen, and why.
+
+    Under 'Categories that nobody counts' you name those whose ground stays connected, whatever
+    the polygons look like. 'Auto' judges the others; 'instance' and 'panoptic' tell apart all
+    others. ('Panoptic' without a name judges like 'auto', and ends if there is nothing to count.)
+    'Semantic' needs no names.
+
+    The validation score goes from 0 to 1, over the areas kept from training: the mean IoU
+    (overlap divided by union), or, where objects are told apart, the panoptic quality, which
+    is the F1 of the objects times the mean IoU of those that were found; of a panoptic model the
+    mean over the categories, each by its kind. For an honest figure
+    run 'Evaluate a model' on a third area.
+
+    After each epoch the model so far is saved, at its place, or beside an older model that stands
+    there (the log says where). Stop keeps the model as it is then (an earlier one if that was much
+    better).
+
+    Tip: start with a small area and few epochs, predict, look at the errors on the map,
+    annotate there, and train again. A few hundred polygons often do.
+    """
+    NUMBERS: ClassVar[Mapping[str, str]] = {
+        "VALIDATION_SCORE": "Validation score (mean IoU or panoptic quality)",
+        "EPOCHS_RUN": "Epochs run",
+    }
+    LASTING: ClassVar[tuple[str, ...]] = ("OUTPUT",)
+    STOP_GRACE_S: ClassVar[float] = 300.0
+
+    def declared(self) -> Definitions:
+        """Return the parameters, in the order of the dialog."""
+        return [
+            rasters(),
+            polygons("ANNOTATIONS", "Annotations"),
+            category_field("ANNOTATIONS"),
+            area_of_interest("annotated completely (empty: around the annotations)"),
+            advanced(polygons("VALIDATION_AOI", "Validation area", optional=True)),
+            advanced(
+                number(
+                    "VALIDATION_FRACTION",
+                    "Share of the labelled area kept for validation (if no area is given)",
+                    0.2,
+                    bounds=(0.01, 0.89),
+                )
+            ),
+            choice("TASK", "Task (auto: by how the annotations lie)", TASKS, "auto"),
+            text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
+            choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
+            choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
+            whole_number("EPOCHS", "Epochs", 20),
+            whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds=(32, None)),
+            advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds=(2, None))),
+            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds=(1e-8, 1.0))),
+            advanced(
+                whole_number(
+                    "PATIENCE", "Stop after so many epochs without gain (empty: never)", None
+                )
+            ),
+            advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds=(0, 2**31 - 1))),
+            device(),
+            file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
+            GeoPackageOutput("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
+            file_output("OUTPUT_HTML", "Report", WEB_PAGES),
+            file_output("OUTPUT_LOG", "Learning curve", TABLES, created=False),
+        ]
+
+    def job(self, inputs: Inputs, destinations: Destinations) -> TrainJob:
+        """Return what the engine is asked to do."""
+        return TrainJob(
+            rasters=inputs.rasters(),
+            annotations=inputs.polygons("ANNOTATIONS"),
+            aoi=inputs.optional_polygons("AOI"),
+            validation_aoi=inputs.optional_polygons("VALIDATION_AOI"),
+            validation_fraction=inputs.number("VALIDATION_FRACTION"),
+            task=inputs.choice("TASK"),
+            stuff_categories=inputs.texts("STUFF_CATEGORIES"),
+            architecture=inputs.choice("ARCHITECTURE"),
+            encoder=inputs.choice("ENCODER"),
+            epochs=inputs.whole("EPOCHS"),
+            tile_size_px=inputs.whole("TILE_SIZE"),
+            batch_size=inputs.whole("BATCH_SIZE"),
+            learning_rate=inputs.number("LEARNING_RATE"),
+            patience=inputs.optional_whole("PATIENCE"),
+            seed=inputs.whole("SEED"),
+            device=inputs.choice("DEVICE"),
+            output=destinations.path("OUTPUT"),
+            output_validation=destinations.optional_path("OUTPUT_VALIDATION"),
+            output_html=destinations.optional_path("OUTPUT_HTML"),
+            output_log=destinations.optional_path("OUTPUT_LOG"),
+        )
+
+    def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
+        """Return how to draw the areas kept from training."""
+        return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
+
+    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Return where the model that was kept lies."""
+        return (
+            f"Training was stopped before its end. The model up to then was kept: {paths['OUTPUT']}"
+        )

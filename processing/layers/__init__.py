@@ -1,0 +1,1 @@
+"""Layers and files of the user's: read for the engine, styled when they come back."""

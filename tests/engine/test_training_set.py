@@ -1,0 +1,94 @@
+"""What a network is to learn: which categories, which of them are counted, and what is said."""
+
+import numpy as np
+import pytest
+import shapely
+from example_jobs import Watched, train_job
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import opened
+from deepseg_qgis.engine.learning.training_set import load_training_set
+from deepseg_qgis.errors import ParameterError
+from tests.engine.conftest import NORTH_UP
+
+
+def ground(left, top, right, bottom):
+    """Return a box in pixels, on the ground."""
+    (west, north), (east, south) = NORTH_UP @ (left, top), NORTH_UP @ (right, bottom)
+    return shapely.box(west, south, east, north)
+
+
+ROW = [ground(10 * k, 10, 10 * k + 10, 20) for k in range(1, 8)]
+"""Seven houses, wall to wall."""
+LOWER_ROW = [ground(10 * k, 30, 10 * k + 10, 40) for k in range(1, 8)]
+WELL = ground(70, 70, 74, 74)
+FIELD = ground(10, 60, 60, 120)
+POND = ground(100, 100, 120, 120)
+WEST = ground(0, 0, 96, 128)
+
+
+@pytest.fixture
+def taught(make_raster, make_layer, tmp_path):
+    """Return a function: polygons, categories, AOI, changes of the job → (training_set, texts)."""
+    source = make_raster(np.full((1, 128, 128), 7, dtype=np.uint8))
+
+    def teach(polygons, categories, area=WEST, validation=None, **changes):
+        layer = make_layer(polygons, categories)
+        aoi = make_layer([area], name="aoi")
+        kept = make_layer([validation], name="kept") if validation else None
+        job = train_job(source, layer, tmp_path, aoi=aoi, validation_aoi=kept, **changes)
+        control = Watched()
+        with opened((source,), Control()) as rasters:
+            found = load_training_set(job, rasters, control, np.random.default_rng(1))
+        return found, control.texts
+
+    return teach
+
+
+def test_what_lies_outside_of_the_area_may_be_named_all_the_same(taught):
+    found, _ = taught([*ROW, POND], ["house"] * 7 + ["pond"], stuff_categories=("Pond",))
+    assert [each.name for each in found.categories] == ["house"]
+    assert found.countable == (True,)
+    with pytest.raises(ParameterError, match=r"there is no 'lake'.*'house', 'pond'"):
+        taught([*ROW, POND], ["house"] * 7 + ["pond"], stuff_categories=("lake",))
+
+
+def test_features_in_several_parts_are_warned_of(taught):
+    two = shapely.MultiPolygon([ground(10, 40, 20, 50), ground(40, 40, 50, 50)])
+    _, texts = taught([*ROW, two], ["house"] * 8)
+    (warning,) = [text for text in texts if "several parts" in text]
+    assert warning.startswith("Polygons of 'house' in several parts: 1. Each")
+    assert "Multipart to singleparts" in warning
+
+
+def test_polygons_smaller_than_a_pixel_are_warned_of(taught):
+    _, texts = taught([*ROW, ground(10, 40, 10.4, 40.9)], ["house"] * 8)
+    (warning,) = [text for text in texts if "smaller than a pixel" in text]
+    assert warning.startswith("Polygons of 'house' smaller than a pixel: 1 of 8.")
+    _, texts = taught(ROW, ["house"] * 7)
+    assert not any("smaller than a pixel" in text for text in texts)
+
+
+def test_what_lies_in_the_validation_area_alone_is_named(taught):
+    corner = ground(60, 60, 96, 128)
+    _, texts = taught([*ROW, WELL], ["house"] * 7 + ["well"], validation=corner)
+    (warning,) = [text for text in texts if "cannot be learned" in text]
+    assert warning.startswith("All ground of 'well' lies in the validation area")
+
+
+@pytest.mark.parametrize(
+    ("polygons", "categories", "few"),
+    [
+        ([*ROW[:2]], ["house"] * 2, "2 of 'house'"),
+        ([ROW[0], POND], ["house", "pond"], "1 of 'house', 1 of 'pond'"),
+        ([*ROW, *LOWER_ROW, WELL], ["house"] * 14 + ["well"], "1 of 'well'"),
+        ([*ROW, *LOWER_ROW], ["house"] * 14, ""),
+        ([*ROW, *LOWER_ROW, FIELD], ["house"] * 14 + ["field"], ""),
+    ],
+    ids=["two polygons", "one each", "a rare category", "enough", "one large field"],
+)
+def test_training_on_few_polygons_is_warned_of(taught, polygons, categories, few):
+    _, texts = taught(polygons, categories, area=ground(0, 0, 128, 128), tile_size_px=32)
+    warnings = [text for text in texts if "few polygons" in text]
+    assert len(warnings) == bool(few)
+    assert few in "".join(warnings)
