@@ -39,7 +39,7 @@ answer = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 sys.modules["openvino_telemetry"] = None
 import torch, torchvision, segmentation_models_pytorch, lightning_fabric
-import numpy, numba, openvino, nncf, affine, rasterio, shapely, pyproj, pyogrio, pyarrow
+import numpy, scipy, numba, openvino, nncf, affine, rasterio, shapely, pyproj, pyogrio, pyarrow
 import pycocotools.mask, safetensors, matplotlib
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.learning.threshold_search import (
-    ERRORS,
     FEWEST_PLACES,
     GROUPS,
     ThresholdSearch,
+    standard_errors,
 )
 from deepseg_qgis.engine.legend.decisions import as_levels, decide
 
@@ -27,8 +27,7 @@ def iou_at(level, pieces):
 def plainest(pieces):
     """Return the level that is looked for, by leaving out one piece after the other."""
     best = max(LEVELS, key=lambda level: iou_at(level, pieces))
-    told = len(pieces) - FEWEST_PLACES
-    errors = ERRORS[told] if told >= 0 else None
+    errors = standard_errors(len(pieces)) if len(pieces) >= FEWEST_PLACES else None
     good = []
     for level in LEVELS:
         lost = []
@@ -86,10 +85,9 @@ def test_chance_does_not_choose_but_what_all_ground_says_does():
     assert 0.7 < sure.best()[0][0] < 0.9
 
 
-def test_errors_are_student_s():
-    stats = pytest.importorskip("scipy.stats")
-    right = [stats.t.ppf(0.975, groups - 1) for groups in range(FEWEST_PLACES, GROUPS + 1)]
-    assert pytest.approx(right, abs=0.006) == ERRORS
+@pytest.mark.parametrize(("groups", "printed"), [(6, 2.57), (12, 2.20), (17, 2.12), (32, 2.04)])
+def test_standard_errors_are_those_of_printed_tables(groups, printed):
+    assert standard_errors(groups) == printed
 
 
 def test_a_few_pieces_must_agree_well_to_leave_the_half():

@@ -44,7 +44,7 @@ def read_features(source: VectorSource) -> Features:
 
 
 def _read(source: VectorSource, names: Sequence[str]) -> tuple[dict[str, Any], pa.Table]:
-    import pyogrio  # which imports pandas, and so only when needed
+    import pyogrio  # only when needed: it imports geopandas where that is installed
 
     errors = pyogrio.errors
     try:

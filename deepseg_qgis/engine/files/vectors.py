@@ -386,7 +386,7 @@ def _driver(path: str) -> str:
 
 
 def _pyogrio() -> ModuleType:
-    """Return pyogrio, imported only when needed: it imports geopandas and pandas (0.3 s)."""
+    """Return pyogrio, imported only when needed: it imports geopandas where that is installed."""
     import pyogrio
 
     pyogrio.set_gdal_config_options(SPATIAL_INDEX)

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 LEVELS = 256
 HALF = (LEVELS - 1) / 2.0
@@ -14,16 +15,9 @@ SEARCHED = (0.1, 0.9)
 """Thresholds outside of this would hang on very few pixels of the validation areas."""
 FEWEST_PLACES = 6
 """Were a strange threshold better by mere chance, five places would all agree once in 16 times."""
-ERRORS = (
-    *(2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09),
-    *(2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04, 2.04),
-)
-"""So many standard errors a strange threshold must be better by: then it is hardly chance.
-
-By the number of groups, from `FEWEST_PLACES` on; the fewer, the less is known of the error itself
-(Student's distribution, 97.5 %).
-"""
-GROUPS = FEWEST_PLACES + len(ERRORS) - 1
+CERTAINTY = 0.975
+"""A strange threshold is taken if it is better with this certainty (Student's distribution)."""
+GROUPS = 32
 """Places are counted in so many groups, whose differences tell what is chance."""
 LEAST_SHARE = 0.5
 """Of the best IoU; below it the plain threshold is of no use, however little is known."""
@@ -38,8 +32,8 @@ class ThresholdSearch:
     a half where there is one category, less among many, since they share the probability. The
     highest IoU is often had at a strange threshold by chance, since around it the IoU hardly
     changes. So the threshold is the one nearest to the plain one whose IoU is lower by no more than
-    `ERRORS` standard errors of that difference, and at least `LEAST_SHARE` of the best. What lies
-    side by side is alike, so errors come from the differences between *places*; fewer than
+    `standard_errors` of that difference, and at least `LEAST_SHARE` of the best. What lies side by
+    side is alike, so errors come from the differences between *places*; fewer than
     `FEWEST_PLACES` tell nothing of them. Keeps, for each group of places and each category, how
     many pixels it wins (is the most probable category of) at each level, rightly and wrongly:
     130 kB a category, whatever the pixels.
@@ -153,12 +147,19 @@ def _plainest(right: Counts, wrong: Counts, there: Counts, plain: float) -> tupl
     )[:, searched]
     lost = without[:, best : best + 1] - without  # (groups, levels)
     error = np.sqrt((len(there) - 1) * lost.var(axis=0))
-    told = len(there) - FEWEST_PLACES
-    most = error * ERRORS[told] if told >= 0 else np.inf
+    most = error * standard_errors(len(there)) if len(there) >= FEWEST_PLACES else np.inf
     good = np.flatnonzero((iou[best] - iou <= most) & (iou >= LEAST_SHARE * iou[best]))
     away = np.abs(good + low - plain)
     chosen = int(good[away.argmin()])
     return chosen + low, float(iou[chosen])
+
+
+def standard_errors(groups: int) -> float:
+    """Return how many standard errors can be chance; the fewer groups, the less is known of them.
+
+    With two digits, as printed tables have them.
+    """
+    return round(float(stdtrit(groups - 1, CERTAINTY)), 2)
 
 
 def _iou(right: Counts, wrong: Counts, there: Counts) -> NDArray[np.float64]:
