@@ -35,8 +35,8 @@ format: setup ## put the code into its format
 	@$(PYTHON) -m ruff check --select I --fix $(wildcard $(CHECKED))
 	@$(PYTHON) -m ruff format $(wildcard $(CHECKED))
 
-typecheck: setup ## check the types of contract and engine
-	@$(PYTHON) -I -m mypy
+typecheck: setup ## check the types of contract, engine and QGIS side
+	@cd build/plugins && ../../$(PYTHON) -I -m mypy --config-file ../../pyproject.toml -p deepseg_qgis
 
 setup: ## install what is missing: QGIS (Debian, Ubuntu), .venv, the plugin's links
 	@scripts/setup.sh

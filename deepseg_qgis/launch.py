@@ -37,9 +37,9 @@ def main():
 
         return prepare()
     if sys.argv[1] == "--convert":
-        from deepseg_qgis.engine.backends.conversion_process import run
+        from deepseg_qgis.engine.backends.conversion_process import run as convert
 
-        return run(sys.argv[2])
+        return convert(sys.argv[2])
     from deepseg_qgis.engine.run import run
 
     return run(sys.argv[1], events)
@@ -51,7 +51,8 @@ def silence_telemetry():
     It would at its mere import, from a forked child that outlives a killed engine and holds what
     that had open and locked.
     """
-    sys.modules["openvino_telemetry"] = None  # OpenVINO's own stand-in takes its place
+    # OpenVINO's own stand-in takes its place
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def load_package(folder):
@@ -59,6 +60,8 @@ def load_package(folder):
     spec = importlib.util.spec_from_file_location(
         PACKAGE, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
+    assert spec is not None
+    assert spec.loader is not None  # a file's are there
     package = importlib.util.module_from_spec(spec)
     sys.modules[PACKAGE] = package
     spec.loader.exec_module(package)

@@ -6,10 +6,7 @@ from typing import Any
 
 from qgis.core import QgsApplication
 
-from deepseg_qgis.processing.provider import (  # type: ignore[import-not-found]
-    PROVIDER_ID,
-    DeepSegProvider,
-)
+from deepseg_qgis.processing.provider import PROVIDER_ID, DeepSegProvider
 
 
 class DeepSegPlugin:

@@ -5,7 +5,7 @@ QGIS has no defaults for several layers at once, and those of fields know nothin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from qgis.core import (
     QgsProcessingAlgorithm,
@@ -29,12 +29,13 @@ def filled_dialog(algorithm: QgsProcessingAlgorithm, parent: QWidget | None) -> 
     for definition in algorithm.parameterDefinitions():
         if isinstance(definition, QgsProcessingParameterField):
             _follow(dialog.mainWidget(), definition)
-    return dialog
+    return cast("QWidget", dialog)
 
 
 def _proposals(algorithm: QgsProcessingAlgorithm) -> dict[str, Any]:
     """Return values for the parameters that the project says something about."""
-    project, proposed = QgsProject.instance(), {}
+    project = QgsProject.instance()
+    proposed: dict[str, Any] = {}
     active = iface.activeLayer() if iface is not None else None
     for definition in algorithm.parameterDefinitions():
         if definition.type() == "multilayer":

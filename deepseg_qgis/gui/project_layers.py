@@ -39,17 +39,20 @@ def _kind(layer: QgsRasterLayer) -> tuple[int, Any]:
 
 def annotation_layer(project: QgsProject, active: QgsMapLayer | None) -> QgsVectorLayer | None:
     """Return the polygon layer that most likely holds annotations: with categories, or active."""
-    layers = [active, *project.layerTreeRoot().layerOrder()]
-    polygons = [layer for layer in layers if _has_polygons(layer)]
-    with_categories = (each for each in polygons if likely_category_field(each.fields(), each))
-    first = active if _has_polygons(active) else None
-    return next(with_categories, first)
+    first = _polygon_layer(active)
+    for layer in (first, *map(_polygon_layer, project.layerTreeRoot().layerOrder())):
+        if layer is not None and likely_category_field(layer.fields(), layer):
+            return layer
+    return first
 
 
 def _is_shown(layer: QgsMapLayer, project: QgsProject) -> bool:
     return bool(project.layerTreeRoot().findLayer(layer.id()).isVisible())
 
 
-def _has_polygons(layer: QgsMapLayer | None) -> bool:
+def _polygon_layer(layer: QgsMapLayer | None) -> QgsVectorLayer | None:
+    """Return a layer if it has polygons."""
     polygonal = QgsWkbTypes.GeometryType.PolygonGeometry
-    return isinstance(layer, QgsVectorLayer) and layer.geometryType() == polygonal
+    if isinstance(layer, QgsVectorLayer) and layer.geometryType() == polygonal:
+        return layer
+    return None

@@ -20,10 +20,10 @@ from deepseg_qgis.processing.layers.inputs import ChosenLayers, Inputs
 from deepseg_qgis.processing.layers.layer_files import files_being_edited
 from deepseg_qgis.processing.layers.styles import Painter, Style, save_style
 from deepseg_qgis.processing.translation import tr
+from qgis import core
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingParameterDefinition,
@@ -136,7 +136,8 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
     def painted_by(self, painter: Painter, path: str, context: QgsProcessingContext) -> None:
         """Have QGIS call a painter when it loads a file after the run, if it will."""
         if context.willLoadLayerOnCompletion(path):
-            kept = self.provider().kept_alive(painter)
+            provider: Any = self.provider()  # a DeepSegProvider, whose module imports this one
+            kept = provider.kept_alive(painter)
             context.layerToLoadOnCompletionDetails(path).setPostProcessor(kept)
 
     def field_if_empty(self, layer: QgsVectorLayer | None) -> str | None:  # noqa: ARG002
@@ -206,7 +207,9 @@ class EngineAlgorithm(DeepSegAlgorithm):
         with self._explaining(feedback):
             self._private = PrivateFolder(runs_folder())
             self._folder = self._private.path
-            self._layers = ChosenLayers(self, parameters, context, feedback, self._folder)
+            self._layers = ChosenLayers(
+                self, parameters, context, feedback, self._folder, self.field_if_empty
+            )
         return True
 
     def processAlgorithm(
@@ -263,10 +266,10 @@ class EngineAlgorithm(DeepSegAlgorithm):
         except DeepSegError as error:
             self._remove_folder()
             tell_details(error, feedback)
-            raise QgsProcessingException(str(error)) from error
+            raise qgis_error(str(error)) from error
         except OSError as error:
             self._remove_folder()
-            raise QgsProcessingException(_about_file(error)) from error
+            raise qgis_error(_about_file(error)) from error
 
     def _paint(
         self,
@@ -294,6 +297,12 @@ class EngineAlgorithm(DeepSegAlgorithm):
             if isinstance(value, (int, float)) and math.isfinite(value):
                 results[name] = value
         return results
+
+
+def qgis_error(message: str) -> Exception:
+    """Return the exception by which QGIS ends a run and shows a message."""
+    # the types that QGIS brings leave out its exceptions
+    return core.QgsProcessingException(message)  # type: ignore[attr-defined, no-any-return]
 
 
 def is_a_step(feedback: QgsProcessingFeedback) -> bool:

@@ -13,13 +13,16 @@ from deepseg_qgis.processing.algorithms.raster_parameters import nothing_beside
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
     QgsProcessingUtils,
 )
 
-Definition = QgsProcessingParameterDefinition
 
-
-def problem_with(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:
+def problem_with(
+    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+) -> str | None:
     """Return what is wrong with a parameter's value, or None; None and '' are left to QGIS."""
     check = CHECKS.get(definition.type())
     if check is None or value is None or value == "":
@@ -43,7 +46,7 @@ def problem_with_names(known: Iterable[str], given: Iterable[str]) -> str | None
     return None
 
 
-def _raster(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
+def _raster(_definition: object, value: Any, context: QgsProcessingContext) -> str | None:
     for entry in value if isinstance(value, (list, tuple)) else [value]:
         with nothing_beside(entry):
             unreadable = _is_unreadable(entry, QgsProcessingUtils.LayerHint.Raster, context)
@@ -55,7 +58,7 @@ def _raster(definition: Definition, value: Any, context: QgsProcessingContext) -
     return None
 
 
-def _source(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
+def _source(_definition: object, value: Any, context: QgsProcessingContext) -> str | None:
     if _is_unreadable(value, QgsProcessingUtils.LayerHint.Vector, context):
         return (
             f"{value} could not be opened as a vector layer. Expected polygons in a file that "
@@ -71,21 +74,21 @@ def _is_unreadable(value: Any, hint: Any, context: QgsProcessingContext) -> bool
     return QgsProcessingUtils.mapLayerFromString(value, context, True, hint) is None
 
 
-def _file(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
+def _file(definition: QgsProcessingParameterFile, value: Any, _context: object) -> str | None:
     ending = definition.extension() and f".{definition.extension()}"
     if isinstance(value, str) and not value.lower().endswith(ending):
         return f"expected a file that ends in {ending}, got {value}. Choose another file."
     return None
 
 
-def _enum(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
+def _enum(definition: QgsProcessingParameterEnum, value: Any, _context: object) -> str | None:
     if isinstance(value, (str, int)) and str(value) not in definition.options():
         words = ", ".join(definition.options())
         return f"expected one of these words, got {value}: {words}."
     return None
 
 
-def _number(definition: Definition, value: Any, context: QgsProcessingContext) -> str | None:  # noqa: ARG001
+def _number(definition: QgsProcessingParameterNumber, value: Any, _context: object) -> str | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -99,7 +102,7 @@ def _number(definition: Definition, value: Any, context: QgsProcessingContext) -
 
 UNBOUNDED = 1e100
 
-CHECKS: dict[str, Callable[[Definition, Any, QgsProcessingContext], str | None]] = {
+CHECKS: dict[str, Callable[[Any, Any, QgsProcessingContext], str | None]] = {
     "raster": _raster,
     "multilayer": _raster,
     "source": _source,

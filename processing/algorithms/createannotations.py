@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.base import DeepSegAlgorithm, Definitions, is_a_step
+from deepseg_qgis.processing.algorithms.base import (
+    DeepSegAlgorithm,
+    Definitions,
+    is_a_step,
+    qgis_error,
+)
 from deepseg_qgis.processing.algorithms.vector_destinations import (
     DRIVERS,
     DrawableOutput,
@@ -20,7 +25,6 @@ from qgis.core import (
     QgsCoordinateTransformContext,
     QgsMapLayer,
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingParameterCrs,
     QgsProcessingParameterString,
@@ -88,7 +92,7 @@ class CreateAnnotations(DeepSegAlgorithm):
             style = AnnotationStyle(with_palette(split_names(text), {}))
             create_layer(path, style, crs)
         except DeepSegError as error:
-            raise QgsProcessingException(str(error)) from error
+            raise qgis_error(str(error)) from error
         if not crs.isValid():
             feedback.pushWarning(
                 "The layer has no CRS, which is right for pictures without georeference alone."

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.base import DeepSegAlgorithm, Definitions, runs_folder
+from deepseg_qgis.processing.algorithms.base import (
+    DeepSegAlgorithm,
+    Definitions,
+    qgis_error,
+    runs_folder,
+)
 from deepseg_qgis.processing.algorithms.parameters import advanced, choice
 from deepseg_qgis.processing.engine.environment import PIP_PREFIXES, engine_home, engine_variables
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
@@ -13,7 +18,6 @@ from deepseg_qgis.processing.engine.setup import Engine, EngineSetup, SetupObser
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from qgis.core import (
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
     QgsProcessingParameterBoolean,
@@ -90,7 +94,7 @@ class SetUpEngine(DeepSegAlgorithm):
         try:
             place = PrivateFolder(runs_folder())
         except OSError as error:
-            raise QgsProcessingException(os_message(error)) from error
+            raise qgis_error(os_message(error)) from error
         # pip unpacks gigabytes there
         variables = {**engine_variables(os.environ, PIP_PREFIXES), "TMPDIR": place.path}
         setup = EngineSetup(engine_home(os.environ), requirements, variables, _observer(feedback))
@@ -98,7 +102,7 @@ class SetUpEngine(DeepSegAlgorithm):
             engine = setup.run(request)
             setup.prepare(engine, os.path.join(package, "launch.py"))
         except DeepSegError as error:
-            raise QgsProcessingException(str(error)) from error
+            raise qgis_error(str(error)) from error
         finally:
             place.remove()
         if request.accelerator == "cuda" and engine.versions.get("device") in ("cpu", "mps"):

@@ -37,5 +37,6 @@ class WindowEvents:
         loop = QEventLoop()
         QTimer.singleShot(0, loop.quit)
         # an event loop that is started after the application's end returns -1 at once
-        self.application_ends = loop.exec(self._which) < 0 or self.application_ends
+        ended = loop.exec(self._which) < 0  # type: ignore[arg-type]  # declared for flags alone
+        self.application_ends = ended or self.application_ends
         self._next = time.monotonic() + EVERY_S

@@ -12,8 +12,9 @@ USUAL_NAMES = (CATEGORY_FIELD, "class", "class_name", "label", "species", "land_
 def likely_category_field(fields: QgsFields, layer: QgsVectorLayer | None) -> str | None:
     """Return the field called 'category', that which colours the layer, or one of a usual name."""
     coloured = []
-    if layer is not None and isinstance(layer.renderer(), QgsCategorizedSymbolRenderer):
-        coloured = [layer.renderer().classAttribute().strip('"')]
+    renderer = layer.renderer() if layer is not None else None
+    if isinstance(renderer, QgsCategorizedSymbolRenderer):
+        coloured = [renderer.classAttribute().strip('"')]
     for name in (CATEGORY_FIELD, *coloured, *USUAL_NAMES):
         index = fields.lookupField(name)  # letters large or small
         if index >= 0:

@@ -92,9 +92,9 @@ class Destinations:
             )
 
     def _asked(self, name: str) -> str:
-        layer = self._definition(name).type() in LAYERS
-        read = "parameterAsOutputLayer" if layer else "parameterAsFileOutput"
-        return getattr(self._algorithm, read)(self._parameters, name, self._context)
+        if self._definition(name).type() in LAYERS:
+            return self._algorithm.parameterAsOutputLayer(self._parameters, name, self._context)
+        return self._algorithm.parameterAsFileOutput(self._parameters, name, self._context)
 
     def _with_ending(self, name: str, path: str, extension: str | None) -> str:
         """Return the path with the ending of the output, if it has none of its own.

@@ -7,6 +7,7 @@ Two steps, since QGIS runs them in two threads: `ChosenLayers` opens layers in t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from deepseg_qgis.processing.layers.category_fields import likely_category_field
@@ -18,6 +19,7 @@ from qgis.core import (
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterField,
     QgsRasterLayer,
     QgsVectorLayer,
 )
@@ -32,7 +34,8 @@ RASTERS = ("raster", "multilayer")
 class ChosenLayers:
     """The layers of all parameters of an algorithm; made in QGIS's main thread.
 
-    ``folder`` takes the streamed features. A layer that is being edited is streamed at once, since
+    ``folder`` takes the streamed features; ``field_if_empty`` returns the category field to take
+    where none was chosen. A layer that is being edited is streamed at once, since
     its edits must not be read while the user goes on with them.
 
     Raises:
@@ -47,9 +50,11 @@ class ChosenLayers:
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         folder: str,
+        field_if_empty: Callable[[QgsVectorLayer | None], str | None],
     ) -> None:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
         self._folder = folder
+        self._field_if_empty = field_if_empty
         self._polygons: dict[str, PolygonLayer] = {}
         self._streamed: dict[str, VectorSource] = {}
         self.rasters: dict[str, tuple[RasterSource, ...]] = {}
@@ -118,11 +123,14 @@ class ChosenLayers:
         It is '' where none was chosen, and None where the layer's categories do not matter.
         """
         for definition in self._algorithm.parameterDefinitions():
-            if definition.type() == "field" and definition.parentLayerParameterName() == parent:
+            if (
+                isinstance(definition, QgsProcessingParameterField)
+                and definition.parentLayerParameterName() == parent
+            ):
                 chosen = self._algorithm.parameterAsString(
                     self._parameters, definition.name(), self._context
                 )
-                return chosen or self._algorithm.field_if_empty(layer) or ""
+                return chosen or self._field_if_empty(layer) or ""
         return None
 
 

@@ -47,16 +47,16 @@ def _sources(layer: QgsVectorLayer, seen: set[str]) -> Iterator[tuple[str, str]]
         return
     seen.add(layer.id())
     yield layer.providerType(), layer.source()
-    inner = [join.joinLayer() for join in layer.vectorJoins()]
+    inner: list[QgsMapLayer] = [join.joinLayer() for join in layer.vectorJoins()]
     if layer.providerType() == "virtual":
         url = QUrl.fromEncoded(layer.source().encode())
         definition = QgsVirtualLayerDefinition.fromUrl(url)
         inner += _named_in(definition.query())
-        for each in definition.sourceLayers():
-            if each.isReferenced():
-                inner.append(QgsProject.instance().mapLayer(each.reference()))
+        for named in definition.sourceLayers():
+            if named.isReferenced():
+                inner.append(QgsProject.instance().mapLayer(named.reference()))
             else:
-                yield each.provider(), each.source()
+                yield named.provider(), named.source()
     for each in inner:
         if isinstance(each, QgsVectorLayer):
             yield from _sources(each, seen)

@@ -6,7 +6,14 @@ the polygons that were found on it.
 
 from __future__ import annotations
 
-from qgis.core import QgsLayerTree, QgsLayerTreeNode, QgsMapLayer, QgsProject, QgsRasterLayer
+from qgis.core import (
+    QgsLayerTreeGroup,
+    QgsLayerTreeLayer,
+    QgsLayerTreeNode,
+    QgsMapLayer,
+    QgsProject,
+    QgsRasterLayer,
+)
 
 
 def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> None:
@@ -20,6 +27,7 @@ def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> No
         return
     node.setItemVisibilityChecked(shown)
     group = node.parent()
+    assert isinstance(group, QgsLayerTreeGroup)  # nothing else holds layers
     siblings = [child for child in group.children() if not _is_of(child, layer)]
     rasters = (i for i, child in enumerate(siblings) if _holds_raster(child))
     first = next(rasters, len(siblings))
@@ -41,9 +49,10 @@ def unfold(layer: QgsMapLayer, project: QgsProject) -> None:
 
 
 def _is_of(node: QgsLayerTreeNode, layer: QgsMapLayer) -> bool:
-    return QgsLayerTree.isLayer(node) and node.layerId() == layer.id()
+    return isinstance(node, QgsLayerTreeLayer) and node.layerId() == layer.id()
 
 
 def _holds_raster(node: QgsLayerTreeNode) -> bool:
-    nodes = [node] if QgsLayerTree.isLayer(node) else node.findLayers()
-    return any(isinstance(each.layer(), QgsRasterLayer) for each in nodes)
+    nodes = node.findLayers() if isinstance(node, QgsLayerTreeGroup) else [node]
+    layers = [each.layer() for each in nodes if isinstance(each, QgsLayerTreeLayer)]
+    return any(isinstance(layer, QgsRasterLayer) for layer in layers)

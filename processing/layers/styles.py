@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Union, cast
 
 from deepseg_qgis.processing.layers.layer_order import settle, unfold
 from deepseg_qgis.processing.layers.style_files import save_beside
@@ -186,7 +186,7 @@ def save_style(destination: str, style: Style) -> None:
     _put_on(layer, style)
     part = QgsMapLayer.StyleCategory
     form = part.Fields | part.Forms if isinstance(style, AnnotationStyle) else part.Symbology
-    save_beside(destination, layer, part.Symbology | form)
+    save_beside(destination, layer, cast("QgsMapLayer.StyleCategory", part.Symbology | form))
 
 
 def _put_on(layer: QgsMapLayer, style: Style) -> None:
@@ -227,7 +227,7 @@ class Painter(QgsProcessingLayerPostProcessorInterface):
             settle(layer, context.project(), shown=self._shown)
             if _has_legend(layer):
                 unfold(layer, context.project())
-        if self._drawn_in:
+        if self._drawn_in and isinstance(layer, QgsVectorLayer):
             _start_drawing(layer)
 
 
