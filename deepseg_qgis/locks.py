@@ -1,9 +1,16 @@
-"""Locks on open files. The system releases them when their process ends, however it ends."""
+"""Locks on open files. The system releases them when their process ends, however it ends.
+
+CONTRACT: standard library only; runs on Python 3.9.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
+
+OWNER = ".owner"
+"""The file in a folder of one process that names its computer, locked for as long as it lives."""
 
 
 def lock(file: int) -> bool:
@@ -50,6 +57,39 @@ def open_locked(path: str) -> int | None:
             os.close(file)
             raise
         os.close(file)  # its holder deleted it in this very moment
+
+
+def claim(folder: str) -> int:
+    """Mark a new folder as this process's; return the open file whose lock says that it lives.
+
+    Raises:
+        OSError: the file cannot be made, or the file system knows no locks.
+    """
+    path = os.path.join(folder, OWNER)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not lock(file):
+            raise BlockingIOError(path)
+        os.write(file, platform.node().encode())
+    except OSError:
+        os.close(file)
+        os.remove(path)
+        raise
+    return file
+
+
+def is_abandoned(folder: str) -> bool:
+    """Return whether the process that claimed a folder was of this computer and lives no more.
+
+    Raises:
+        OSError: nobody claimed it, or its process lives (on Windows).
+    """
+    file = os.open(os.path.join(folder, OWNER), os.O_RDWR)
+    try:
+        # on Windows nobody but its owner can read a locked file: an OSError
+        return os.read(file, 1000) == platform.node().encode() != b"" and lock(file)
+    finally:
+        os.close(file)
 
 
 def _is_at(file: int, path: str) -> bool:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 
-from deepseg_qgis.locks import lock
+from deepseg_qgis.locks import claim, is_abandoned
 
 PREFIX = "deepseg-"
-OWNER = ".owner"
 MOUNTS = "/proc/self/mounts"
 """Linux's list of what is mounted where, and how."""
 MEMORY = ("tmpfs", "ramfs")
@@ -37,7 +35,7 @@ class PrivateFolder:
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         self._owner: int | None = None
         with contextlib.suppress(OSError):  # then it is never taken for a dead one's
-            self._claim()
+            self._owner = claim(self.path)
 
     def remove(self) -> None:
         """Delete the folder with all that is in it."""
@@ -46,21 +44,13 @@ class PrivateFolder:
             self._owner = None
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _claim(self) -> None:
-        file = os.open(os.path.join(self.path, OWNER), os.O_RDWR | os.O_CREAT, 0o600)
-        if lock(file):
-            os.write(file, platform.node().encode())
-            self._owner = file
-        else:
-            os.close(file)
-
 
 def sweep(parent: str) -> None:
     """Remove the folders of killed runs of this computer."""
     for entry in os.scandir(parent):
         if entry.name.startswith(PREFIX):
             with contextlib.suppress(OSError):
-                if _is_dead(os.path.join(entry.path, OWNER)):
+                if is_abandoned(entry.path):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -99,13 +89,3 @@ def is_memory(folder: str, mounts: str = MOUNTS) -> bool:
 def _plain(path: str) -> str:
     """Return a path as it is: in the list, spaces and the like are numbers."""
     return path.encode("latin-1", "replace").decode("unicode_escape") if "\\" in path else path
-
-
-def _is_dead(owner: str) -> bool:
-    """Return whether the owner of a folder is a process of this computer that lives no more."""
-    file = os.open(owner, os.O_RDWR)
-    try:
-        # on Windows nobody but its owner can read a locked file: an OSError
-        return os.read(file, 1000) == platform.node().encode() != b"" and lock(file)
-    finally:
-        os.close(file)

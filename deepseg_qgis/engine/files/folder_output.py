@@ -8,10 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.part_folders import tell_as_asked
+from deepseg_qgis.engine.files.part_folders import name_destinations
 from deepseg_qgis.errors import OutputError, listed
 
 
@@ -36,16 +35,11 @@ class FolderOutput:
     def __enter__(self) -> FolderOutput:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None:
             self._commit()
         else:
-            tell_as_asked(error, {self.path: self._final})
+            name_destinations(error, {self.path: self._final})
             self.discard()
 
     def discard(self) -> None:

@@ -12,12 +12,11 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from deepseg_qgis.containers import check_replaceable
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.guard import check_outputs
-from deepseg_qgis.engine.files.part_folders import PartFolder, tell_as_asked
+from deepseg_qgis.engine.files.part_folders import PartFolder, name_destinations
 from deepseg_qgis.errors import DeepSegError, OutputError, ResourceError
 from deepseg_qgis.jobs import Job
 from deepseg_qgis.places import companions
@@ -68,7 +67,7 @@ class Outputs:
             for each in asked:
                 self.place(each)
         except (DeepSegError, OSError) as error:
-            tell_as_asked(error, self._asked)
+            name_destinations(error, self._asked)
             said = str(error if isinstance(error, DeepSegError) else _unwritten(asked[0], error))
             unsaid = [each for each in asked if each not in said]
             self._failures += [said, *(f"Nor was {each} written." for each in unsaid)]
@@ -113,19 +112,14 @@ class Outputs:
     def __enter__(self) -> Outputs:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if error is None:
                 self._commit()
                 if self._failures:
                     raise self._telling(OutputError(" ".join(self._failures)))
             else:
-                tell_as_asked(error, self._asked)
+                name_destinations(error, self._asked)
                 self._telling(error)
         finally:
             self.discard()

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from deepseg_qgis.errors import OutputError
-from deepseg_qgis.locks import lock
+from deepseg_qgis.locks import OWNER, claim, is_abandoned
 
-OWNER = ".owner"
 OLD = ".old"
 SUFFIX = ".part"
 LONGEST_PREFIX = 40
@@ -42,7 +40,7 @@ class PartFolder:
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
         with contextlib.suppress(OSError):  # then it is never taken for a dead one's
-            self._claim()
+            self._owner = claim(str(self.path))
 
     @property
     def content(self) -> Iterator[Path]:
@@ -86,27 +84,14 @@ class PartFolder:
         self._let_go()  # Windows deletes nothing that is open
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _claim(self) -> None:
-        place = self.path / OWNER
-        file = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            if not lock(file):
-                raise OSError
-            os.write(file, platform.node().encode())
-        except OSError:
-            os.close(file)
-            os.remove(place)
-            raise
-        self._owner = file
-
     def _let_go(self) -> None:
         if self._owner is not None:
             os.close(self._owner)
             self._owner = None
 
 
-def tell_as_asked(error: BaseException, places: Mapping[Path, Path]) -> None:
-    """Have an `OutputError` name places that the user asked for instead of hidden ones.
+def name_destinations(error: BaseException, places: Mapping[Path, Path]) -> None:
+    """Have an `OutputError` name the destinations that the user chose instead of hidden folders.
 
     ``places`` are hidden folders, and where what is in them was to appear.
     """
@@ -126,15 +111,5 @@ def _sweep(final: Path) -> None:
     for folder in final.parent.iterdir():
         if folder.name.startswith(_prefix(final)) and folder.name.endswith(SUFFIX):
             with contextlib.suppress(OSError):
-                if _is_dead(folder / OWNER):
+                if is_abandoned(str(folder)):
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_dead(owner: Path) -> bool:
-    """Whether the owner of a folder is a process of this computer that lives no more."""
-    file = os.open(owner, os.O_RDWR)
-    try:
-        # on Windows nobody but its owner can read a locked file: an OSError
-        return os.read(file, 1000) == platform.node().encode() != b"" and lock(file)
-    finally:
-        os.close(file)

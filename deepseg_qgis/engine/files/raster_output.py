@@ -10,7 +10,6 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -157,12 +156,7 @@ class RasterOutput:
     def __enter__(self) -> RasterOutput:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None:
             return self.close()
         with contextlib.suppress(OutputError):  # what went wrong first is what is told

@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import time
-from types import TracebackType
 
 from deepseg_qgis.engine.backends.network_cache import cache_folder
 from deepseg_qgis.engine.control import Control
@@ -82,12 +81,7 @@ class JournalFolder:
     def __enter__(self) -> JournalFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         for journal in self._open:
             if self._finished and error is None:
                 journal.delete()
