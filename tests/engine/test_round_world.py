@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.annotations.annotation_layer import placed
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.vectors import Batch, write_features
+from deepseg_qgis.engine.files.features import PolygonBatch
+from deepseg_qgis.engine.files.vectors import write_features
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
@@ -142,7 +143,7 @@ def test_more_than_a_hemisphere_holds_the_pole_that_is_inside():
 
 def written(path, grid, shapes, crs=WGS84):
     arrays = Placing(grid, crs).placed(np.array(shapes, dtype=object)).polygons
-    write_features(str(path), [Batch(arrays, {"id": np.arange(len(shapes))})], FIELDS, crs)
+    write_features(str(path), [PolygonBatch(arrays, {"id": np.arange(len(shapes))})], FIELDS, crs)
     return json.loads(path.read_text()) if path.suffix == ".geojson" else None
 
 
@@ -190,7 +191,7 @@ def test_among_rasters_of_other_crss_every_format_lies_within_180(tmp_path):
     arrays = Placing(grid, WGS84).placed(np.array([shapely.box(170, 80, 190, 90)])).polygons
     for kind in ("gpkg", "fgb", "parquet", "geojson"):
         path = tmp_path / f"a.{kind}"
-        batch = Batch(arrays, {"id": np.arange(1)})
+        batch = PolygonBatch(arrays, {"id": np.arange(1)})
         write_features(str(path), [batch], FIELDS, WGS84, anywhere=True)
         found = (
             geopandas.read_parquet(path) if kind == "parquet" else pyogrio.read_dataframe(path)

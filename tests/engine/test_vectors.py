@@ -1,6 +1,5 @@
 """Every format holds what was written, whatever the number of batches."""
 
-import csv
 import json
 import os
 import warnings
@@ -16,8 +15,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from deepseg_qgis import formats
-from deepseg_qgis.engine.files import geojson_text, vectors
-from deepseg_qgis.engine.files.vectors import Features, write_features
+from deepseg_qgis.engine.files import geojson_text, tables, vectors
+from deepseg_qgis.engine.files.features import Features
+from deepseg_qgis.engine.files.vectors import write_features
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.errors import OutputError, Stopped
@@ -208,24 +208,11 @@ def test_any_name_of_a_file_or_folder_is_written(tmp_path, kind):
             part.unlink()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-@pytest.mark.parametrize("kind", ["csv", "gpkg", "xlsx", "ods"])
-def test_any_name_of_a_table_is_written(tmp_path, kind):
-    fields = {"category": pa.string(), "count": pa.int64()}
-    for name in NAMES:
-        path = tmp_path / name / f"{name}.{kind}"
-        path.parent.mkdir(exist_ok=True)
-        vectors.write_table(str(path), {"category": ["a", "b"], "count": [1, 2]}, fields)
-        plain = path.rename(tmp_path / f"plain.{kind}")
-        path.with_suffix(".csvt").unlink(missing_ok=True)
-        assert geopandas.read_file(plain)["category"].tolist() == ["a", "b"]
-
-
 def test_what_is_written_is_what_is_offered(tmp_path):
     for ending in formats.POLYGONS:
         assert write_features(str(tmp_path / f"p.{ending}"), [features(1)], FIELDS, WGS84) == 1
     for ending in formats.TABLES:
-        vectors.write_table(str(tmp_path / f"t.{ending}"), {"n": [1]}, {"n": pa.int64()})
+        tables.write_table(str(tmp_path / f"t.{ending}"), {"n": [1]}, {"n": pa.int64()})
         assert (tmp_path / f"t.{ending}").stat().st_size > 0
 
 
@@ -237,31 +224,5 @@ def test_endings_in_capitals_are_kept(tmp_path):
         assert len(read(path)) == 2
     for ending in formats.TABLES:
         path = tmp_path / f"t.{ending.upper()}"
-        vectors.write_table(str(path), {"n": [1]}, {"n": pa.int64()})
+        tables.write_table(str(path), {"n": [1]}, {"n": pa.int64()})
         assert geopandas.read_file(path)["n"].astype(int).tolist() == [1]
-
-
-def test_numbers_of_a_csv_are_read_as_numbers(tmp_path):
-    fields = {"category": pa.string(), "count": pa.int64(), "area_m2": pa.float64()}
-    path = tmp_path / "t.csv"
-    columns = {"category": ["1", "-1"], "count": [1, 2], "area_m2": [1.5, None]}
-    vectors.write_table(str(path), columns, fields)
-    found = geopandas.read_file(path)
-    assert [found[name].dtype.kind for name in fields] == ["O", "i", "f"]
-    assert found["category"].tolist() == ["1", "-1"]
-
-
-@pytest.mark.parametrize("text", ["-1", "+2", "-1.5", "-1,5", "-.5", "-1e-05", "-12,345.6", "1"])
-def test_a_number_is_no_formula(tmp_path, text):
-    assert written_into_csv(tmp_path, text) == text
-
-
-@pytest.mark.parametrize("text", ["=1+1", "-1+1", "@SUM(A1)", "+A1", "-", "-1e", "-cmd|' /C x'!A0"])
-def test_a_formula_is_text(tmp_path, text):
-    assert written_into_csv(tmp_path, text) == f"'{text}"
-
-
-def written_into_csv(folder, text):
-    path = folder / "t.csv"
-    vectors.write_table(str(path), {"category": [text, "b"]}, {"category": pa.string()})
-    return next(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))["category"]

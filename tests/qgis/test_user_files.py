@@ -269,7 +269,9 @@ def test_the_files_of_a_vrt_and_of_delimited_text(
 WRITE = """
 import sys
 import numpy as np, pyarrow as pa, pyproj, shapely
-from deepseg_qgis.engine.files.vectors import Features, write_features, write_table
+from deepseg_qgis.engine.files.features import Features
+from deepseg_qgis.engine.files.tables import write_table
+from deepseg_qgis.engine.files.vectors import write_features
 fields = {"id": pa.int64(), "category": pa.string(), "area_m2": pa.float64()}
 columns = {"id": [1, 2**40], "category": ["a", None], "area_m2": [0.5, None]}
 shapes = np.array([shapely.box(i, 0, i + 1, 1) for i in range(2)], dtype=object)

@@ -15,9 +15,9 @@ import pyproj
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.samples import Sample
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.jobs import RasterSource

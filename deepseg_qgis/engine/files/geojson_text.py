@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -68,7 +69,7 @@ def geometries(polygons: PolygonArrays) -> pa.Array:
     levels = len(polygons.rings) + len(polygons.parts) + len(members)
     text = np.empty(_POSITION * len(whole) + _FRAME * levels, dtype=np.uint8)
     ends = np.zeros(len(known) + 1, dtype=np.int64)
-    _write(whole, polygons.rings, polygons.parts, members, known, text, ends)
+    _write(_Shapes(whole, polygons.rings, polygons.parts, members), known, text, ends)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(text[: ends[-1]])]
     return pa.Array.from_buffers(pa.large_string(), len(known), buffers)
 
@@ -105,17 +106,28 @@ _MULTIPOLYGON = _characters(b'{"type":"MultiPolygon","coordinates":[')
 _OPEN, _CLOSE, _COMMA, _MINUS, _POINT, _ZERO, _END = b"[],-.0}"
 
 
+class _Shapes(NamedTuple):
+    """Geometries as flat arrays: which parts, rings and vertices each of them has.
+
+    ``whole`` are coordinates in units of the last decimal; each other array tells where what it
+    counts starts in the one before it, and has one entry more than there are.
+    """
+
+    whole: NDArray[np.int64]
+    rings: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+
 @numba.njit(cache=True, nogil=True)
 def _write(
-    whole: NDArray[np.int64],
-    rings: NDArray[np.int64],
-    parts: NDArray[np.int64],
-    members: NDArray[np.int64],
+    shapes: _Shapes,
     known: NDArray[np.bool_],
     text: NDArray[np.uint8],
     ends: NDArray[np.int64],
 ) -> None:
     """Write each geometry into ``text``, and where it ends into ``ends``."""
+    whole, rings, parts, members = shapes
     at = 0
     for i in range(len(members) - 1):
         if known[i]:

@@ -16,7 +16,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.files.vectors import Features
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.errors import VectorError

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.vectors import Batch
+from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.local_crs import has_sizes
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -90,7 +90,7 @@ def check_shaping(simplify_px: float, outlines: str) -> None:
 
 def polygons(
     cores: Generator[PredictedCore, None, None], region: Window, wanted: Wanted, control: Control
-) -> Generator[Batch, None, None]:
+) -> Generator[PolygonBatch, None, None]:
     """Yield batches of polygons in the wanted CRS, with the columns of `FIELDS`.
 
     ``cores`` come row by row of a complete grid over ``region`` (see `predicted_cores`). Close the
@@ -155,7 +155,7 @@ def _objects(
 
 def _features(
     objects: Components, wanted: Wanted, placing: Placing, names: NDArray[np.object_]
-) -> Batch:
+) -> PolygonBatch:
     placed = placing.placed(objects.polygons)
     areas, perimeters = placed.sizes()
     columns: dict[str, NDArray[Any]] = {
@@ -167,4 +167,4 @@ def _features(
         "perimeter_m": perimeters,
         "source": np.full(len(objects), wanted.source, dtype=object),
     }
-    return Batch(placed.polygons, columns)
+    return PolygonBatch(placed.polygons, columns)

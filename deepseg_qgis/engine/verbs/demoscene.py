@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from deepseg_qgis.demo_scene.scene import Scene, area_polygon
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import TILE_PX, RasterOutput
-from deepseg_qgis.engine.files.vectors import Features, crs_for, write_features
+from deepseg_qgis.engine.files.vectors import crs_for, write_features
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import DemoSceneJob

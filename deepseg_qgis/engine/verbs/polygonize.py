@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files import tables, vectors
+from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import TILE_PX
 from deepseg_qgis.engine.files.rasters import Raster, opened
-from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, from_planes
 from deepseg_qgis.engine.inference.predictor import check_threshold, thresholds
@@ -77,7 +77,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
         outputs.place(job.output)
         with outputs.saving(job.output_statistics):
             if table:
-                vectors.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
+                tables.write_table(table, summary.table(about.aoi_m2), STATISTICS_FIELDS)
     control.log(f"{counted(count, 'polygon')}.")
     better = vectors.better_format(path, count)
     if better:
@@ -97,7 +97,7 @@ def _counted(
     wanted: Wanted,
     summary: Summary,
     control: Control,
-) -> Generator[Batch, None, None]:
+) -> Generator[PolygonBatch, None, None]:
     """Yield polygons batch by batch, added up in ``summary``."""
     with contextlib.closing(polygons(cores, raster.grid.window, wanted, control)) as batches:
         for batch in batches:

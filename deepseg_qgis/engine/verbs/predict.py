@@ -13,11 +13,11 @@ import shapely
 
 from deepseg_qgis.engine.annotations.annotation_layer import load_area, placed
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files import tables, vectors
+from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
-from deepseg_qgis.engine.files.vectors import Batch
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
 from deepseg_qgis.engine.geometry.projections import Geometries
@@ -72,7 +72,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
             outputs.place(job.output)
             with outputs.saving(job.output_statistics):
                 if table:
-                    vectors.write_table(table, found.statistics(), STATISTICS_FIELDS)
+                    tables.write_table(table, found.statistics(), STATISTICS_FIELDS)
             others.finish(found.aoi_m2, control)
         if interruptible.complete:
             journals.finished()
@@ -120,7 +120,7 @@ class _Found:
         self._aoi_m2 = 0.0
         self.area_px = 0
 
-    def features(self) -> Generator[Batch, None, None]:
+    def features(self) -> Generator[PolygonBatch, None, None]:
         """Yield the polygons of each raster, in the output's CRS and with all fields."""
         for number, raster in enumerate(self._rasters):
             whole = len(self._rasters)
@@ -133,7 +133,9 @@ class _Found:
             covered = self._interruptible.coverages[-1].covered
             self._aoi_m2 += _size_m2(covered, raster)
 
-    def _batches(self, number: int, area: Area, control: Control) -> Generator[Batch, None, None]:
+    def _batches(
+        self, number: int, area: Area, control: Control
+    ) -> Generator[PolygonBatch, None, None]:
         raster = self._rasters[number]
         wanted = Wanted(
             raster.name,
@@ -152,7 +154,7 @@ class _Found:
         cores = self._others.recorded(cores, raster.grid, area, about)
         return polygons(cores, area.window(raster.grid.window), wanted, control)
 
-    def _add(self, batch: Batch) -> None:
+    def _add(self, batch: PolygonBatch) -> None:
         columns = batch.columns
         self._summary.add(
             columns["source"], columns["category"], columns["area_m2"], columns["perimeter_m"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.annotations.annotation_layer import no_area
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import layers, vectors
+from deepseg_qgis.engine.files import layers, tables
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane, is_local
 from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
@@ -58,7 +59,7 @@ def run(job: StatisticsJob, control: Control) -> dict[str, Any]:
             shapes, usable = _cut(shapes, usable, aoi, job.polygons, control)
         control.progress(0.4, "Measuring")
         table = _table(job.polygons, features, shapes, usable, crs, whole, control)
-        vectors.write_table(path, table, FIELDS)
+        tables.write_table(path, table, FIELDS)
         outputs.place(job.output)
         if html:
             statistics_report.write(html, table, job.polygons, job.aoi)
@@ -91,7 +92,7 @@ def _cut(
 
 def _table(
     layer: VectorSource,
-    features: vectors.Features,
+    features: Features,
     shapes: Geometries,
     usable: np.ndarray,
     crs: pyproj.CRS | None,

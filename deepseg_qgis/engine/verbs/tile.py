@@ -17,11 +17,11 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import dataset
 from deepseg_qgis.engine.exchange.dataset import Labelled
 from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.folder_output import FolderOutput
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, tell
-from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.geometry import tiling
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.tiling import Tile

@@ -15,11 +15,11 @@ import torch
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files import vectors
+from deepseg_qgis.engine.files import tables, vectors
+from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, model_raster, opened
-from deepseg_qgis.engine.files.vectors import Features
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
@@ -167,6 +167,4 @@ def _write_log(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     kinds = {bool: pa.string(), int: pa.int64()}
-    vectors.write_csv_types(
-        path, [kinds.get(type(each), pa.float64()) for each in rows[0].values()]
-    )
+    tables.write_csv_types(path, [kinds.get(type(each), pa.float64()) for each in rows[0].values()])
