@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseg_qgis.engine.annotations.annotation_layer import Category  # noqa: E402
-from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster, with_chosen_validation  # noqa: E402
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster  # noqa: E402
+from deepseg_qgis.engine.annotations.validation_split import split_by_cells  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area  # noqa: E402
@@ -60,7 +61,7 @@ def trainer(raster: Raster, area: Area, side: int, windows: int) -> Trainer:
     squares = shapely.box(columns, rows, columns + 30, rows + 30)
     annotated = AnnotatedArea(squares, np.ones(len(squares), dtype=np.uint8))
     labelled = LabelledRaster(raster, annotated, area, Area.of_windows([]))
-    labelled_rasters = with_chosen_validation([labelled], 0.2, 256, CATEGORIES, rng)
+    labelled_rasters = split_by_cells([labelled], 0.2, 256, CATEGORIES, rng)
     settings = Settings("unet", "resnet18", 9, 256, 8, 1e-3, None, "cpu")
     training_set = TrainingSet(CATEGORIES, (False,), tuple(labelled_rasters))
     sampler = Sampler(labelled_rasters, 256, rng)
@@ -86,7 +87,7 @@ def scattered_seconds() -> float:
     labelled = LabelledRaster(raster, nothing, area, Area.of_windows([]))
     rng = np.random.default_rng(0)
     started = time.perf_counter()
-    labelled_rasters = with_chosen_validation([labelled], 0.2, 256, CATEGORIES, rng)
+    labelled_rasters = split_by_cells([labelled], 0.2, 256, CATEGORIES, rng)
     sampler = Sampler(labelled_rasters, 256, rng)
     for _ in range(256):
         sampler.draw()

@@ -56,7 +56,7 @@ def test_names_in_two_unicode_forms_are_one(make_layer):
     shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
     found = annotation_layer.load(make_layer(shapes, [COMPOSED, DECOMPOSED]), Control())
     assert [category.name for category in found.categories] == [COMPOSED]
-    assert countability.named([DECOMPOSED.upper()], [COMPOSED]) == (COMPOSED,)
+    assert countability.stuff_categories([DECOMPOSED.upper()], [COMPOSED]) == (COMPOSED,)
 
 
 def test_names_are_spelt_as_the_model_writes_them(make_layer):

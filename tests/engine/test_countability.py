@@ -13,11 +13,11 @@ from deepseg_qgis.engine.annotations.countability import (
     NEAR_PX,
     NEAR_SHARE,
     QUARTER_TILE,
-    Judged,
+    AnnotationStatistics,
+    annotation_statistics,
     check_slots,
-    countable,
-    judged,
-    named,
+    countable_categories,
+    stuff_categories,
     task_of,
 )
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
@@ -25,9 +25,9 @@ from deepseg_qgis.errors import ParameterError
 
 TILE_PX = 64
 HOUSE, WATER, TREE = (Category(name, "#112233") for name in ("house", "water", "tree"))
-HOUSES = Judged(HOUSE, 50, 0.8, 300.0)
-LAKES = Judged(WATER, 50, 0.8, 1e6)
-TREES = Judged(TREE, 50, 0.0, 30.0)
+HOUSES = AnnotationStatistics(HOUSE, 50, 0.8, 300.0)
+LAKES = AnnotationStatistics(WATER, 50, 0.8, 1e6)
+TREES = AnnotationStatistics(TREE, 50, 0.0, 30.0)
 EVERYTHING = Area(shapely.box(0, 0, 1000, 1000))
 NOTHING = Area.of_windows([])
 
@@ -44,7 +44,7 @@ def rows_of_houses(apart):
 
 
 def judge(*labelled_rasters, categories=(HOUSE,)):
-    return judged(labelled_rasters, categories)
+    return annotation_statistics(labelled_rasters, categories)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_only_labelled_ground_is_judged_in_all_rasters_together():
 
 def test_a_category_without_objects_is_not_counted():
     found = judge(labelled([shapely.box(0, 0, 9, 9)]), categories=(HOUSE, TREE))
-    assert found[1] == Judged(TREE, 0, 0.0, 0.0)
+    assert found[1] == AnnotationStatistics(TREE, 0, 0.0, 0.0)
     assert not found[1].countable(TILE_PX)
 
 
@@ -132,7 +132,7 @@ def test_the_size_is_judged_by_the_tile():
     ],
 )
 def test_what_the_user_says_counts_more_than_the_annotations(task, stuff, right):
-    assert countable(task, stuff, [HOUSES, LAKES, TREES], TILE_PX) == right
+    assert countable_categories(task, stuff, [HOUSES, LAKES, TREES], TILE_PX) == right
 
 
 def test_the_task_in_one_word():
@@ -143,19 +143,19 @@ def test_the_task_in_one_word():
 
 def test_names_that_are_not_there_are_refused():
     with pytest.raises(ParameterError, match=r"\): there is no 'lake', 'sea'\. .*'house', 'water'"):
-        named(("lake", "water", "sea"), ["house", "water"])
+        stuff_categories(("lake", "water", "sea"), ["house", "water"])
 
 
 def test_names_are_known_by_any_case_and_with_their_own_commas():
     names = ["Kartofler, spise-", "kartofler", "Water", "water", "a,b"]
-    assert named(["Kartofler", "spise-"], names) == ("Kartofler, spise-",)
-    assert named(["WATER", "Kartofler"], names) == ("Water", "kartofler")
-    assert named(["water", "kartofler", "SPISE-", "a", "b"], names) == (
+    assert stuff_categories(["Kartofler", "spise-"], names) == ("Kartofler, spise-",)
+    assert stuff_categories(["WATER", "Kartofler"], names) == ("Water", "kartofler")
+    assert stuff_categories(["water", "kartofler", "SPISE-", "a", "b"], names) == (
         "water",
         "Kartofler, spise-",
         "a,b",
     )
-    assert named([], names) == ()
+    assert stuff_categories([], names) == ()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_names_are_known_by_any_case_and_with_their_own_commas():
 )
 def test_a_task_with_nothing_to_count_says_what_was_found(task, stuff, found):
     with pytest.raises(ParameterError, match="no category is countable") as told:
-        countable(task, stuff, found, TILE_PX)
+        countable_categories(task, stuff, found, TILE_PX)
     message = str(told.value)
     assert f"'{task}'" in message
     for each in found:
@@ -183,7 +183,7 @@ def test_a_task_with_nothing_to_count_says_what_was_found(task, stuff, found):
         (HOUSES, "at least a tenth lie so near"),
         (LAKES, "tiles of 2016 px tell them apart, or the task 'instance'"),
         (TREES, "fewer than 10% lie so near; the task 'instance'"),
-        (Judged(HOUSE, 1, 0.0, 9.0), "there is just one"),
+        (AnnotationStatistics(HOUSE, 1, 0.0, 9.0), "there is just one"),
     ],
 )
 def test_the_reason_is_said_and_the_way_out(found, said):
@@ -200,7 +200,7 @@ def test_features_in_several_parts_are_counted():
 
 
 def test_what_was_found_is_said_in_words():
-    assert Judged(HOUSE, 1234, 0.456, 5678.4).text == (
+    assert AnnotationStatistics(HOUSE, 1234, 0.456, 5678.4).text == (
         f"house: 1,234 objects, 45.6% within {NEAR_PX:g} px of another, median 5,678 px"
     )
 

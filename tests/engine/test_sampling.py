@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.annotations import annotation_layer
-from deepseg_qgis.engine.annotations.labelled_raster import (
-    LabelledRaster,
-    apart,
-    with_chosen_validation,
-    with_validation_area,
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.annotations.validation_split import (
+    split_by_area,
+    split_by_cells,
+    withhold_overlaps,
 )
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -150,7 +150,7 @@ def test_turned_samples_still_fit_their_masks(labelled):
 def test_chosen_validation_is_apart_balanced_and_never_sampled(labelled):
     ground, categories = labelled
     rng = np.random.default_rng(3)
-    (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
+    (split,) = split_by_cells([ground], 0.25, 32, categories, rng)
     assert split.training.within(split.validation).size_px == 0
     assert split.training.size_px + split.validation.size_px == pytest.approx(160 * 160)
     assert split.validation.size_px == pytest.approx(0.25 * 160 * 160, rel=0.35)
@@ -169,7 +169,7 @@ def test_nothing_of_validation_is_seen_from_any_angle(labelled):
     """What lies in the validation areas is painted white here, and no sample shows any of it."""
     ground, categories = labelled
     rng = np.random.default_rng(3)
-    (split,) = with_chosen_validation([ground], 0.25, 32, categories, rng)
+    (split,) = split_by_cells([ground], 0.25, 32, categories, rng)
     sampler = Sampler([split], 32, rng)
     whole, read = ground.raster.grid.window, ground.raster.read
     kept = split.validation.mask(whole)
@@ -193,7 +193,7 @@ def test_nothing_of_validation_is_seen_from_any_angle(labelled):
 def test_most_windows_keep_clear_of_validation(labelled):
     ground, categories = labelled
     rng = np.random.default_rng(5)
-    (split,) = with_chosen_validation([ground], 0.2, 32, categories, rng)
+    (split,) = split_by_cells([ground], 0.2, 32, categories, rng)
     sampler = Sampler([split], 32, rng)
     shared = [split.validation.shared_px(sampler.draw().window) for _ in range(200)]
     assert np.mean(np.array(shared) == 0.0) > 0.8
@@ -237,7 +237,7 @@ def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
         ]
         kept = Area.of_windows([Window(40, 40, 60, 60)])
         first = replace(whole[0], training=whole[0].training.without(kept), validation=kept)
-        one, other = apart([first, whole[1]])
+        one, other = withhold_overlaps([first, whole[1]])
         assert one.training.size_px == first.training.size_px
         there = Window(32, 0, 48, 48)  # (40 - 40) / 1.25 and 40 / 1.25
         assert other.withheld.mask(there).all()
@@ -302,10 +302,10 @@ def test_a_validation_area_that_leaves_nothing_is_refused(labelled, make_layer):
     ground, _ = labelled
     everything = make_layer([shapely.box(499_000, 5_499_000, 501_000, 5_501_000)], name="all")
     with pytest.raises(VectorError, match="leaves nothing to train on"):
-        with_validation_area([ground], everything, Control())
+        split_by_area([ground], everything, Control())
     elsewhere = make_layer([shapely.box(0, 0, 1, 1)], name="elsewhere")
     with pytest.raises(VectorError, match="does not touch any raster"):
-        with_validation_area([ground], elsewhere, Control())
+        split_by_area([ground], elsewhere, Control())
 
 
 def test_normalisation_is_that_of_known_pixels_alone(make_raster):

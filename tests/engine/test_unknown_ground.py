@@ -10,11 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.annotations import annotation_layer
-from deepseg_qgis.engine.annotations.labelled_raster import (
-    LabelledRaster,
-    labelled_area,
-    with_validation_area,
-)
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster, labelled_area
+from deepseg_qgis.engine.annotations.validation_split import split_by_area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry import repair as repair_module
@@ -139,7 +136,7 @@ def test_the_ground_of_a_tangle_does_not_validate(tangled, make_layer):
         labelled = LabelledRaster(
             raster, annotated, area, area.without(area), unknown=found.unknown_on(raster)
         )
-        (split,) = with_validation_area([labelled], kept, Control())
+        (split,) = split_by_area([labelled], kept, Control())
         assert not split.validation.mask(raster.grid.window)[2:38, 2:38].any()
         assert split.validation.mask(raster.grid.window)[45:, :78].all()
 

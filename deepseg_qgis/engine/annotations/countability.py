@@ -1,4 +1,4 @@
-"""Which categories consist of objects that one counts, judged by how their annotations lie."""
+"""Which categories are countable (things), and which are stuff."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NEAR_SHARE = 0.1
 """A category is countable when so many of its objects lie so near to another one, …"""
 QUARTER_TILE = 0.25
 """… and the median object is smaller than this share of a training tile."""
-TELL_ALL = "the task 'instance' tells apart all but what you name as not counted"
+INSTANCE_TASK_HINT = "the task 'instance' tells apart all but what you name as not counted"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was found of one category: how many objects, the share near another, the median size.
+class AnnotationStatistics:
+    """The annotations of one category: how many objects, the share near another, the median size.
 
     ``in_parts`` is how many of the objects are in several parts, ``tiny`` how many are smaller than
     a pixel.
@@ -53,14 +53,14 @@ class Judged:
     def reason(self, tile_size_px: int) -> str:
         """Why they are or are not, and how to have it otherwise where that might be wanted."""
         if not self._touches:
-            few = f"fewer than {NEAR_SHARE:.0%} lie so near; {TELL_ALL}"
+            few = f"fewer than {NEAR_SHARE:.0%} lie so near; {INSTANCE_TASK_HINT}"
             return few if self.objects > 1 else "there is just one"
         if not self._is_small(tile_size_px):
             least = math.sqrt(self.median_px / QUARTER_TILE) + 1.0
             side = math.ceil(least / LATTICE_PX) * LATTICE_PX
             return (
                 f"the median object is larger than a quarter of a tile; tiles of {side} px tell "
-                f"them apart, or {TELL_ALL}"
+                f"them apart, or {INSTANCE_TASK_HINT}"
             )
         return (
             "at least a tenth lie so near; if nobody counts it, name it under 'Categories that "
@@ -90,12 +90,12 @@ def task_of(countable: Sequence[bool]) -> str:
     return "panoptic" if any(countable) else "semantic"
 
 
-def judges(task: str, stuff: Sequence[str]) -> bool:
+def decided_by_annotations(task: str, stuff: Sequence[str]) -> bool:
     """Whether the annotations decide what is countable, for all that ``stuff`` does not name."""
     return task == "auto" or (task == "panoptic" and not stuff)
 
 
-def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+def stuff_categories(written: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """Return which categories are meant by what was written between commas.
 
     Letters may be large or small, and a name may hold commas itself: then several pieces are one.
@@ -105,15 +105,15 @@ def named(stuff: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """
     plain = {_plain(name): name for name in reversed(names)}
     meant, unknown, start = [], [], 0
-    while start < len(stuff):
-        for stop in range(len(stuff), start, -1):
-            written = ", ".join(stuff[start:stop])
-            name = written if written in names else plain.get(_plain(written))
+    while start < len(written):
+        for stop in range(len(written), start, -1):
+            pieces = ", ".join(written[start:stop])
+            name = pieces if pieces in names else plain.get(_plain(pieces))
             if name is not None:
                 meant.append(name)
                 break
         else:
-            unknown.append(stuff[start])
+            unknown.append(written[start])
             stop = start + 1
         start = stop
     if unknown:
@@ -129,40 +129,42 @@ def _plain(name: str) -> str:
     return normalize("NFC", ",".join(part.strip() for part in name.split(",")).casefold())
 
 
-def judged(
+def annotation_statistics(
     labelled_rasters: Sequence[LabelledRaster], categories: Sequence[Category]
-) -> list[Judged]:
-    """Return what each category's annotations on labelled ground look like."""
-    return [_judged(labelled_rasters, category, i + 1) for i, category in enumerate(categories)]
+) -> list[AnnotationStatistics]:
+    """Return the statistics of each category's annotations on labelled ground."""
+    return [
+        _statistics_of(labelled_rasters, category, i + 1) for i, category in enumerate(categories)
+    ]
 
 
-def countable(
-    task: str, stuff: Sequence[str], found: Sequence[Judged], tile_size_px: int
+def countable_categories(
+    task: str, stuff: Sequence[str], statistics: Sequence[AnnotationStatistics], tile_size_px: int
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart.
 
     Args:
         task: ``auto`` (each category by its annotations), ``semantic`` (none), ``instance`` (all
             but ``stuff``), ``panoptic`` (the same; by their annotations if none is named).
-        stuff: categories that are not countable, whatever their annotations look like (`named`).
-        found: what was found of each category.
+        stuff: categories that are not countable, whatever their annotations look like.
+        statistics: of each category's annotations.
         tile_size_px: side of a training tile.
 
     Raises:
         ParameterError: nothing is left to count.
     """
     if task == "semantic":
-        return (False,) * len(found)
-    by_annotations = judges(task, stuff)
+        return (False,) * len(statistics)
+    by_annotations = decided_by_annotations(task, stuff)
     result = tuple(
         each.category.name not in stuff and (not by_annotations or each.countable(tile_size_px))
-        for each in found
+        for each in statistics
     )
     if task != "auto" and not any(result):
         raise ParameterError(
             f"The task '{task}' tells objects apart, but no category is countable: "
-            f"{'; '.join(each.text for each in found)}. Name fewer under 'Categories that nobody "
-            "counts' (STUFF_CATEGORIES), or choose the task 'semantic'."
+            f"{'; '.join(each.text for each in statistics)}. Name fewer under 'Categories that "
+            "nobody counts' (STUFF_CATEGORIES), or choose the task 'semantic'."
         )
     return result
 
@@ -190,15 +192,19 @@ def check_slots(countable: Sequence[bool], control: Control) -> None:
         )
 
 
-def _judged(labelled_rasters: Sequence[LabelledRaster], category: Category, number: int) -> Judged:
+def _statistics_of(
+    labelled_rasters: Sequence[LabelledRaster], category: Category, number: int
+) -> AnnotationStatistics:
     parts = [_on_labelled_ground(labelled, number) for labelled in labelled_rasters]
-    near = sum(_near(part) for part in parts)
+    near = sum(_count_near(part) for part in parts)
     sizes = np.concatenate([shapely.area(part) for part in parts])
     count = len(sizes)
     median = float(np.median(sizes)) if count else 0.0
     in_parts = sum(int((shapely.get_num_geometries(part) > 1).sum()) for part in parts)
     tiny = int((sizes < 1.0).sum())
-    return Judged(category, count, near / count if count else 0.0, median, in_parts, tiny)
+    return AnnotationStatistics(
+        category, count, near / count if count else 0.0, median, in_parts, tiny
+    )
 
 
 def _on_labelled_ground(labelled: LabelledRaster, number: int) -> Geometries:
@@ -211,7 +217,7 @@ def _on_labelled_ground(labelled: LabelledRaster, number: int) -> Geometries:
     return result
 
 
-def _near(geometries: Geometries) -> int:
+def _count_near(geometries: Geometries) -> int:
     """Return how many polygons lie near another one."""
     tree = shapely.STRtree(geometries)
     one, other = tree.query(geometries, predicate="dwithin", distance=NEAR_PX)

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.annotations.labelled_raster import Cell, chosen_cells
+from deepseg_qgis.engine.annotations.validation_split import Cell, choose_cells
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.projections import Geometries
@@ -82,7 +82,7 @@ def _parts_of(blocks: dict[tuple[int, int], NDArray[np.int64]]) -> dict[tuple[in
     rng = np.random.default_rng(SEED)
     rest = 1.0
     for part in PARTS[:0:-1]:
-        chosen = chosen_cells(cells, SHARES[part] / rest, rng)
+        chosen = choose_cells(cells, SHARES[part] / rest, rng)
         rest -= SHARES[part]
         for cell in chosen:
             part_of[cell.window.row, cell.window.column] = part

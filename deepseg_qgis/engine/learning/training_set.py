@@ -9,9 +9,9 @@ import numpy as np
 import shapely
 
 from deepseg_qgis.engine.annotations import annotation_layer as annotated
-from deepseg_qgis.engine.annotations import countability, labelled_raster
+from deepseg_qgis.engine.annotations import countability, labelled_raster, validation_split
 from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
-from deepseg_qgis.engine.annotations.countability import Judged
+from deepseg_qgis.engine.annotations.countability import AnnotationStatistics
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -47,7 +47,9 @@ def load_training_set(
     """
     layer = annotated.load(job.annotations, control)
     _check_names([each.name for each in layer.categories], job.annotations.name)
-    stuff = countability.named(job.stuff_categories, [each.name for each in layer.categories])
+    stuff = countability.stuff_categories(
+        job.stuff_categories, [each.name for each in layer.categories]
+    )
     categories, labelled_rasters = _ground_truth(job, layer, rasters, control, rng)
     countable = _countable(job, stuff, labelled_rasters, categories, control)
     return TrainingSet(categories, countable, tuple(labelled_rasters))
@@ -97,14 +99,14 @@ def _ground_truth(
             "annotated completely for a better model."
         )
     if job.validation_aoi is not None:
-        split = labelled_raster.with_validation_area(
+        split = validation_split.split_by_area(
             labelled_rasters, job.validation_aoi, control, drawn=job.aoi is not None
         )
     else:
-        split = labelled_raster.with_chosen_validation(
+        split = validation_split.split_by_cells(
             labelled_rasters, job.validation_fraction, job.tile_size_px, categories, rng
         )
-    split = labelled_raster.apart(split)
+    split = validation_split.withhold_overlaps(split)
     _tell(categories, split, control)
     return categories, split
 
@@ -160,10 +162,10 @@ def _countable(
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
-    found = countability.judged(labelled_rasters, categories)
+    found = countability.annotation_statistics(labelled_rasters, categories)
     _warn_of_few(found, job.tile_size_px, control)
-    result = countability.countable(job.task, stuff, found, job.tile_size_px)
-    by_annotations = countability.judges(job.task, stuff)
+    result = countability.countable_categories(job.task, stuff, found, job.tile_size_px)
+    by_annotations = countability.decided_by_annotations(job.task, stuff)
     for each, is_counted in zip(found, result, strict=True):
         kept = "objects are told apart" if is_counted else "connected ground is one object"
         free = by_annotations and each.category.name not in stuff
@@ -187,7 +189,9 @@ def _countable(
     return result
 
 
-def _warn_of_few(found: Sequence[Judged], tile_size_px: int, control: Control) -> None:
+def _warn_of_few(
+    found: Sequence[AnnotationStatistics], tile_size_px: int, control: Control
+) -> None:
     """Warn of categories with few polygons, unless these are large ground beside many others."""
     total = sum(each.objects for each in found)
     few = [

@@ -153,7 +153,7 @@ def _pieces(labelled: LabelledRaster, countable: NDArray[np.bool_]) -> list[_Pie
     annotated, categories = labelled.annotated, len(countable)
     regions = labelled.validation.windows(labelled.raster.grid.window)
     counts = np.append(
-        True, labelled.validated | ~countable[annotated.classes.astype(np.int64) - 1]
+        True, labelled.in_validation | ~countable[annotated.classes.astype(np.int64) - 1]
     )
     pieces = []
     for region in regions:
