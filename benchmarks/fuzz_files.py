@@ -168,7 +168,7 @@ def run_all(raster: RasterSource, folder: Path, train: bool) -> None:
     """Run algorithms on a raster; only what all of them refuse is an error of DeepSeg's."""
     refused = []
     for job in jobs_on(raster, folder, train):
-        verb = importlib.import_module(VERBS[job.verb])
+        verb = importlib.import_module(f"{VERBS}.{job.verb}")
         try:
             verb.run(job, Control())
         except DeepSegError as error:

@@ -16,6 +16,9 @@ from typing import Annotated, Any, ClassVar, Optional, Union, get_args, get_orig
 from deepseg_qgis.errors import ContractError
 from deepseg_qgis.events import CONTRACT_VERSION
 
+STOP = "stop"
+"""The line on the engine's standard input that asks it to finish with what it has."""
+
 InputPath = Annotated[str, "input"]
 OutputFile = Annotated[str, "output file"]
 OutputLayer = Annotated[str, "output layer"]

@@ -15,6 +15,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepseg_qgis.bounds import SCENE_SIZE_PX, SEED
 from deepseg_qgis.demo_scene.block import Block, make_block
 from deepseg_qgis.demo_scene.lattice import (
     FIRST_HORIZONTAL_PX,
@@ -30,7 +31,6 @@ from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import ParameterError
 
-SMALLEST_PX, LARGEST_PX = 256, 100_000
 RESOLUTION_M = 0.25
 CRS_CODE = 32633
 WEST_M, NORTH_M = 460_000.0, 5_430_000.0
@@ -49,12 +49,12 @@ class Scene:
     """
 
     def __init__(self, size_px: int, seed: int, touching: bool) -> None:
-        if not SMALLEST_PX <= size_px <= LARGEST_PX:
+        if size_px not in SCENE_SIZE_PX:
             raise ParameterError(
-                f"The size of the scene must be from {SMALLEST_PX} to {LARGEST_PX:,} px; got "
-                f"{size_px:,} px. Choose a size in between."
+                f"The size of the scene must be from {SCENE_SIZE_PX.least} to "
+                f"{SCENE_SIZE_PX.most:,} px; got {size_px:,} px. Choose a size in between."
             )
-        if seed < 0:
+        if seed < SEED.least:
             raise ParameterError(f"The seed must be 0 or more; got {seed}. Choose another number.")
         self._seed, self._touching = seed, touching
         self._lattice = Lattice(seed)

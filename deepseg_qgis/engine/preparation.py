@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from deepseg_qgis.choices import OUTLINES
 from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -19,7 +20,6 @@ from deepseg_qgis.engine.learning.edge_distances import contacts_of, edge_distan
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.run_lengths import masks
-from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 
 

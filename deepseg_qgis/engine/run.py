@@ -22,18 +22,11 @@ from deepseg_qgis import __version__, events, jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_memory, is_systems
 from deepseg_qgis.errors import NO_ROOM, TOO_MANY, DeepSegError, os_message
+from deepseg_qgis.jobs import STOP
 
-VERBS = {
-    "demoscene": "deepseg_qgis.engine.verbs.demoscene",
-    "importannotations": "deepseg_qgis.engine.verbs.importannotations",
-    "tile": "deepseg_qgis.engine.verbs.tile",
-    "train": "deepseg_qgis.engine.verbs.train",
-    "evaluate": "deepseg_qgis.engine.verbs.evaluate",
-    "predict": "deepseg_qgis.engine.verbs.predict",
-    "polygonize": "deepseg_qgis.engine.verbs.polygonize",
-    "statistics": "deepseg_qgis.engine.verbs.statistics",
-}
-"""Where each verb's ``run(job, control) -> dict`` lives; imported only when asked for."""
+VERBS = "deepseg_qgis.engine.verbs"
+"""The package with a module for each verb, which has ``run(job, control) -> dict``; a verb's module
+is imported only when asked for."""
 
 ORPHANED = 3
 """The exit code of an engine whose parent is gone."""
@@ -49,7 +42,7 @@ def run(job_file: str, stream: TextIO) -> int:
     try:
         with open(job_file, encoding="utf-8") as file:
             job = jobs.decode(file.read())
-        verb = importlib.import_module(VERBS[job.verb])
+        verb = importlib.import_module(f"{VERBS}.{job.verb}")
         values: dict[str, Any] = verb.run(job, control)
         emit(events.Result(values, partial=control.stopped))
         return 0
@@ -81,7 +74,7 @@ def _listen(control: Control, job_file: str) -> None:
 
     def watch() -> None:
         for line in sys.stdin:
-            if line.strip() == "stop":
+            if line.strip() == STOP:
                 control.stop()
         control.abandon()
         shutil.rmtree(os.path.dirname(job_file), ignore_errors=True)

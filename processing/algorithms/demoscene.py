@@ -16,6 +16,7 @@ from qgis.core import (
     QgsProcessingParameterRasterDestination,
 )
 
+from deepseg_qgis import bounds
 from deepseg_qgis.jobs import DemoSceneJob
 
 
@@ -42,8 +43,8 @@ class DemoScene(EngineAlgorithm):
     def declared(self) -> Definitions:
         """Return the parameters, in the order of the dialog."""
         return [
-            whole_number("SIZE", "Width and height (px)", 2048, bounds=(256, 100_000)),
-            whole_number("SEED", "Seed: each number is another scene", 1, bounds=(0, 2**31 - 1)),
+            whole_number("SIZE", "Width and height (px)", 2048, bounds.SCENE_SIZE_PX),
+            whole_number("SEED", "Seed: each number is another scene", 1, bounds.SEED),
             QgsProcessingParameterBoolean("TOUCHING", "Some buildings touch, in rows", True),
             QgsProcessingParameterRasterDestination("OUTPUT", "Scene"),
             GeoPackageOutput("ANNOTATIONS", "Annotations"),

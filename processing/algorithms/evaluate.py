@@ -21,6 +21,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 
+from deepseg_qgis import bounds
 from deepseg_qgis.jobs import EvaluateJob
 
 JSON_FILES = "JSON (*.json)"
@@ -86,7 +87,7 @@ class Evaluate(EngineAlgorithm):
                 "IOU_THRESHOLD",
                 "IoU from which an object counts as found, 0 to 1",
                 0.5,
-                bounds=(0.0, 1.0),
+                bounds.IOU_THRESHOLD,
             ),
             device(),
             file_output("OUTPUT_JSON", "Scores as JSON", JSON_FILES, created=False),

@@ -12,11 +12,10 @@ from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import AnnotationStyle, with_palette
 
+from deepseg_qgis.choices import IMPORT_FORMATS, VALUE_MEANINGS
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import ImportAnnotationsJob
 
-FORMATS = ("coco", "label_raster", "mask_folder")
-VALUES = ("auto", "binary", "categories", "objects")
 MOST_STYLED = 256
 """With more categories than these a legend helps nobody."""
 
@@ -60,11 +59,11 @@ class ImportAnnotations(EngineAlgorithm):
     def declared(self) -> Definitions:
         """Return the parameters, in the order of the dialog."""
         return [
-            choice("FORMAT", "Format", FORMATS, "coco"),
+            choice("FORMAT", "Format", IMPORT_FORMATS, "coco"),
             file("ANNOTATION_FILE", "COCO JSON file or label raster", optional=True),
             folder("MASK_FOLDER", "Folder of masks (for mask_folder)", optional=True),
             rasters("Rasters that were annotated (a georeferenced label raster needs none)", True),
-            choice("VALUES", "Values of label rasters and masks", VALUES, "auto"),
+            choice("VALUES", "Values of label rasters and masks", VALUE_MEANINGS, "auto"),
             text("CATEGORY", "Category of binary masks and of objects (empty: the file's name)"),
             GeoPackageOutput("OUTPUT", "Annotations"),
         ]

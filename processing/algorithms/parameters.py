@@ -5,6 +5,7 @@ Names are an interface: models and scripts of users hold them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,15 +25,16 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
+from deepseg_qgis import bounds
+from deepseg_qgis.bounds import Bounds
+from deepseg_qgis.choices import DEVICES, OUTLINES
+
 Definition = QgsProcessingParameterDefinition
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 MODEL_FILES = "DeepSeg model (*.safetensors)"
 WEB_PAGES = "Web page (*.html)"
 TABLES = "Table (*.csv)"
 COCO_FILES = "COCO (*.json)"
-MOST_SIMPLIFY_PX = 4.0
-OUTLINES = ("plain", "right_angles", "smooth")
 
 
 def rasters(label: str = "Rasters", optional: bool = False) -> Definition:
@@ -114,7 +116,7 @@ def threshold() -> Definition:
         "THRESHOLD",
         "Probability threshold, 0 to 1 (empty: the model's own, one per category)",
         None,
-        bounds=(0.0, 1.0),
+        bounds.THRESHOLD,
     )
 
 
@@ -124,7 +126,7 @@ def min_area() -> Definition:
         "MIN_AREA",
         "Smallest area of a polygon (m²; px² without georeference)",
         0.0,
-        bounds=(0.0, None),
+        bounds.MIN_AREA,
     )
 
 
@@ -134,7 +136,7 @@ def simplify() -> Definition:
         "SIMPLIFY",
         "Simplify outlines by at most (px; 0: along the pixels' edges)",
         1.0,
-        bounds=(0.0, MOST_SIMPLIFY_PX),
+        bounds.SIMPLIFY_PX,
     )
 
 
@@ -150,41 +152,23 @@ def outlines() -> Definition:
     )
 
 
-def number(
-    name: str,
-    label: str,
-    default: float | None,
-    *,
-    bounds: tuple[float | None, float | None] = (None, None),
-) -> Definition:
+def number(name: str, label: str, default: float | None, limits: Bounds) -> Definition:
     """Return a real number; it is optional if its default is None."""
-    return _number(name, label, default, QgsProcessingParameterNumber.Type.Double, bounds)
+    return _number(name, label, default, limits, QgsProcessingParameterNumber.Type.Double)
 
 
-def whole_number(
-    name: str,
-    label: str,
-    default: int | None,
-    *,
-    bounds: tuple[float | None, float | None] = (1, None),
-) -> Definition:
+def whole_number(name: str, label: str, default: int | None, limits: Bounds) -> Definition:
     """Return a whole number; it is optional if its default is None."""
-    return _number(name, label, default, QgsProcessingParameterNumber.Type.Integer, bounds)
+    return _number(name, label, default, limits, QgsProcessingParameterNumber.Type.Integer)
 
 
-def _number(
-    name: str,
-    label: str,
-    default: float | None,
-    kind: Any,
-    bounds: tuple[float | None, float | None],
-) -> Definition:
+def _number(name: str, label: str, default: float | None, limits: Bounds, kind: Any) -> Definition:
     definition = QgsProcessingParameterNumber(name, label, kind, default, default is None)
-    low, high = bounds
-    if low is not None:
-        definition.setMinimum(low)
-    if high is not None:
-        definition.setMaximum(high)
+    # QGIS has numbers of its own for "unbounded", which differ between whole and real ones
+    if math.isfinite(limits.least):
+        definition.setMinimum(limits.least)
+    if math.isfinite(limits.most):
+        definition.setMaximum(limits.most)
     return definition
 
 

@@ -29,9 +29,9 @@ from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import by_category, by_class
 from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExtent
 
+from deepseg_qgis import bounds
+from deepseg_qgis.choices import PRECISIONS
 from deepseg_qgis.jobs import PredictJob
-
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 class Predict(EngineAlgorithm):
@@ -109,15 +109,19 @@ class Predict(EngineAlgorithm):
                     "TILE_SIZE",
                     "Tile size (px, a multiple of 32; empty: by the model)",
                     None,
-                    bounds=(32, None),
+                    bounds.PREDICTION_TILE_SIZE_PX,
                 )
             ),
             advanced(
                 whole_number(
-                    "OVERLAP", "Overlap of tiles (px; empty: by tile size)", None, bounds=(0, None)
+                    "OVERLAP", "Overlap of tiles (px; empty: by tile size)", None, bounds.OVERLAP_PX
                 )
             ),
-            advanced(whole_number("BATCH_SIZE", "Batch size (tiles; empty: by device)", None)),
+            advanced(
+                whole_number(
+                    "BATCH_SIZE", "Batch size (tiles; empty: by device)", None, bounds.BATCH_SIZE
+                )
+            ),
             advanced(choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")),
             device(),
             advanced(

@@ -25,9 +25,8 @@ from qgis.core import (
 )
 
 import deepseg_qgis
+from deepseg_qgis.choices import ACCELERATORS
 from deepseg_qgis.errors import DeepSegError, os_message
-
-ACCELERATORS = ("auto", "cpu", "cuda")
 
 
 class SetUpEngine(DeepSegAlgorithm):

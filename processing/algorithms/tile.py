@@ -19,6 +19,7 @@ from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import GRID_COLOUR, outlined
 
+from deepseg_qgis import bounds
 from deepseg_qgis.jobs import TileJob
 
 
@@ -55,10 +56,10 @@ class Tile(EngineAlgorithm):
         """Return the parameters, in the order of the dialog."""
         return [
             raster(),
-            whole_number("ROWS", "Rows (empty: by tile size)", None),
-            whole_number("COLUMNS", "Columns (empty: by tile size)", None),
-            whole_number("TILE_SIZE", "Tile size (px)", 256),
-            whole_number("OVERLAP", "Overlap of neighbours (px)", 0, bounds=(0, None)),
+            whole_number("ROWS", "Rows (empty: by tile size)", None, bounds.ROWS),
+            whole_number("COLUMNS", "Columns (empty: by tile size)", None, bounds.COLUMNS),
+            whole_number("TILE_SIZE", "Tile size (px)", 256, bounds.GRID_TILE_SIZE_PX),
+            whole_number("OVERLAP", "Overlap of neighbours (px)", 0, bounds.OVERLAP_PX),
             polygons("ANNOTATIONS", "Annotations, for a data set", optional=True),
             category_field("ANNOTATIONS"),
             area_of_interest("keep the tiles that touch it (empty: all)"),

@@ -27,10 +27,10 @@ from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outlined
 
+from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.choices import TASKS
 from deepseg_qgis.jobs import TrainJob
-
-TASKS = ("auto", "semantic", "instance", "panoptic")
 
 
 class Train(EngineAlgorithm):
@@ -99,23 +99,28 @@ class Train(EngineAlgorithm):
                     "VALIDATION_FRACTION",
                     "Share of the labelled area kept for validation (if no area is given)",
                     0.2,
-                    bounds=(0.01, 0.89),
+                    bounds.VALIDATION_FRACTION,
                 )
             ),
             choice("TASK", "Task (auto: by how the annotations lie)", TASKS, "auto"),
             text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
             choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
             choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
-            whole_number("EPOCHS", "Epochs", 20),
-            whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds=(32, None)),
-            advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds=(2, None))),
-            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds=(1e-8, 1.0))),
+            whole_number("EPOCHS", "Epochs", 20, bounds.EPOCHS),
+            whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds.TILE_SIZE_PX),
+            advanced(
+                whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds.TRAINING_BATCH_SIZE)
+            ),
+            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds.LEARNING_RATE)),
             advanced(
                 whole_number(
-                    "PATIENCE", "Stop after so many epochs without gain (empty: never)", None
+                    "PATIENCE",
+                    "Stop after so many epochs without gain (empty: never)",
+                    None,
+                    bounds.PATIENCE,
                 )
             ),
-            advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds=(0, 2**31 - 1))),
+            advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds.SEED)),
             device(),
             file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
             GeoPackageOutput("OUTPUT_VALIDATION", "Areas kept from training", optional=True),

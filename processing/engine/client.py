@@ -192,7 +192,7 @@ class _Conversation:
     def _say_stop(self) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has just ended by itself
-            self._process.stdin.write(b"stop\n")
+            self._process.stdin.write(f"{jobs.STOP}\n".encode())
             self._process.stdin.flush()
 
     def _farewell(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,6 +16,7 @@ from deepseg_qgis import jobs
 from deepseg_qgis.errors import ContractError
 from tests.contract.strategies import any_of
 
+VERBS = Path(__file__).resolve().parents[2] / "deepseg_qgis" / "engine" / "verbs"
 KINDS = get_args(jobs.Job)
 ANY_JOB = st.one_of(*map(any_of, KINDS))
 AREA = jobs.VectorSource("/t/aoi.gpkg", "polygons", "Gebiet", "", None, {"Straße": "#ff0000"})
@@ -56,6 +58,11 @@ def test_a_job_is_plain_json_of_this_contract(job: jobs.Job) -> None:
 
 def test_every_verb_has_one_job() -> None:
     assert len({kind.verb for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("verb", [kind.verb for kind in KINDS])
+def test_the_engine_finds_every_verb_by_its_name(verb: str) -> None:
+    assert (VERBS / f"{verb}.py").is_file()
 
 
 def test_not_a_number_never_travels() -> None:

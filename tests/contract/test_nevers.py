@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTRACT = ("errors", "events", "jobs", "catalogue", "locks")
+CONTRACT = sorted(
+    path.stem
+    for path in (ROOT / "deepseg_qgis").glob("*.py")
+    if "\nCONTRACT: " in path.read_text(encoding="utf-8")
+)
+"""Modules that say that they are part of it."""
 WITHOUT_QGIS = (
     "engine.client",
     "engine.environment",

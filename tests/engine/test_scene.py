@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
-from deepseg_qgis.demo_scene.scene import LARGEST_PX, SMALLEST_PX, Scene
+from deepseg_qgis.bounds import SCENE_SIZE_PX
+from deepseg_qgis.demo_scene.scene import Scene
 from deepseg_qgis.demo_scene.sketch import CATEGORIES
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -146,7 +147,7 @@ def test_picture_shows_the_polygons_in_place(made, picture):
 
 
 @settings(max_examples=8)
-@given(st.integers(0, 2**40), st.booleans(), st.integers(SMALLEST_PX, 700))
+@given(st.integers(0, 2**40), st.booleans(), st.integers(SCENE_SIZE_PX.least, 700))
 def test_polygons_are_valid_and_share_no_ground(seed, touching, size):
     scene = Scene(size, seed, touching)
     polygons, categories = every_polygon(scene)
@@ -183,7 +184,7 @@ def test_every_category_covers_enough_ground(seed):
     assert shares_of(drawn[scene.areas[1].slices]).min() > 0.015  # the test area
 
 
-@pytest.mark.parametrize("size", [SMALLEST_PX, 511])
+@pytest.mark.parametrize("size", [SCENE_SIZE_PX.least, 511])
 def test_small_scenes_show_every_category(size):
     for seed in range(4):
         drawn = drawn_categories(Scene(size, seed, touching=True), step=512)
@@ -253,7 +254,7 @@ def test_memory_does_not_grow_with_rows():
     assert max(held[3:]) < 1.25 * held[2]
 
 
-@pytest.mark.parametrize("size", [SMALLEST_PX - 1, LARGEST_PX + 1, -5])
+@pytest.mark.parametrize("size", [SCENE_SIZE_PX.least - 1, SCENE_SIZE_PX.most + 1, -5])
 def test_impossible_sizes(size, tmp_path):
     with pytest.raises(ParameterError, match=r"from 256 to 100,000 px"):
         demoscene.run(job_in(tmp_path, size=size), Control())
@@ -281,7 +282,7 @@ def test_unknown_format_of_annotations(tmp_path):
 
 
 def test_largest_scene_has_its_far_corner():
-    scene = Scene(LARGEST_PX, 5, touching=False)
-    window = Window(LARGEST_PX - 300, LARGEST_PX - 300, 300, 300)
+    scene = Scene(SCENE_SIZE_PX.most, 5, touching=False)
+    window = Window(SCENE_SIZE_PX.most - 300, SCENE_SIZE_PX.most - 300, 300, 300)
     assert scene.pixels(window).std() > 5.0
     assert scene.categories(window).max() > 0

@@ -31,8 +31,7 @@ def busy(job, control):
 
 verb = types.ModuleType("busy_verb")
 verb.run = busy
-sys.modules["busy_verb"] = verb
-run.VERBS = {"demoscene": "busy_verb"}
+sys.modules[f"{run.VERBS}.demoscene"] = verb
 events = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\\n")
 os.dup2(2, 1)
 sys.exit(run.run(sys.argv[1], events))

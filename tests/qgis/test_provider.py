@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingParameterDefinition
 
-from deepseg_qgis import __version__
-from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis import __version__, bounds, catalogue, choices
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAG = QgsProcessingParameterDefinition.Flag
+QGIS_UNBOUNDED = 1e100
 
 PARAMETERS = {
     "demoscene": "SIZE SEED TOUCHING OUTPUT ANNOTATIONS TRAINING_AOI TEST_AOI",
@@ -169,13 +170,68 @@ def test_the_toolbox_finds_them_by_the_words_of_the_field(word: str, names: Any)
         assert word in algorithm(name).tags(), name
 
 
-def test_choices_are_words() -> None:
-    for name in PARAMETERS:
-        for each in algorithm(name).parameterDefinitions():
-            assert each.type() != "enum" or each.usesStaticStrings(), each.name()
-    train = algorithm("train")
-    assert tuple(train.parameterDefinition("ENCODER").options()) == ENCODERS
-    assert tuple(train.parameterDefinition("ARCHITECTURE").options()) == ARCHITECTURES
+CHOICES = {
+    "ACCELERATOR": choices.ACCELERATORS,
+    "ARCHITECTURE": catalogue.ARCHITECTURES,
+    "DEVICE": choices.DEVICES,
+    "ENCODER": catalogue.ENCODERS,
+    "FORMAT": choices.IMPORT_FORMATS,
+    "OUTLINES": choices.OUTLINES,
+    "PRECISION": choices.PRECISIONS,
+    "TASK": choices.TASKS,
+    "VALUES": choices.VALUE_MEANINGS,
+}
+
+BOUNDS = {
+    "demoscene": {"SIZE": bounds.SCENE_SIZE_PX, "SEED": bounds.SEED},
+    "tile": {
+        "ROWS": bounds.ROWS,
+        "COLUMNS": bounds.COLUMNS,
+        "TILE_SIZE": bounds.GRID_TILE_SIZE_PX,
+        "OVERLAP": bounds.OVERLAP_PX,
+    },
+    "train": {
+        "VALIDATION_FRACTION": bounds.VALIDATION_FRACTION,
+        "EPOCHS": bounds.EPOCHS,
+        "TILE_SIZE": bounds.TILE_SIZE_PX,
+        "BATCH_SIZE": bounds.TRAINING_BATCH_SIZE,
+        "LEARNING_RATE": bounds.LEARNING_RATE,
+        "PATIENCE": bounds.PATIENCE,
+        "SEED": bounds.SEED,
+    },
+    "evaluate": {"THRESHOLD": bounds.THRESHOLD, "IOU_THRESHOLD": bounds.IOU_THRESHOLD},
+    "predict": {
+        "THRESHOLD": bounds.THRESHOLD,
+        "TILE_SIZE": bounds.PREDICTION_TILE_SIZE_PX,
+        "OVERLAP": bounds.OVERLAP_PX,
+        "MIN_AREA": bounds.MIN_AREA,
+        "SIMPLIFY": bounds.SIMPLIFY_PX,
+        "BATCH_SIZE": bounds.BATCH_SIZE,
+    },
+    "polygonize": {
+        "THRESHOLD": bounds.THRESHOLD,
+        "MIN_AREA": bounds.MIN_AREA,
+        "SIMPLIFY": bounds.SIMPLIFY_PX,
+    },
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_choices_are_the_words_of_the_contract(name: str) -> None:
+    for each in algorithm(name).parameterDefinitions():
+        if each.type() == "enum":
+            assert each.usesStaticStrings(), each.name()
+            assert tuple(each.options()) == CHOICES[each.name()], each.name()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_numbers_have_the_bounds_of_the_contract(name: str) -> None:
+    for each in algorithm(name).parameterDefinitions():
+        if each.type() == "number":
+            expected = BOUNDS[name][each.name()]
+            assert each.minimum() == expected.least, each.name()
+            unbounded = each.maximum() >= QGIS_UNBOUNDED
+            assert (math.inf if unbounded else each.maximum()) == expected.most, each.name()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -9,9 +9,9 @@ import platform
 import re
 import sys
 
+from deepseg_qgis.choices import DEVICES
 from deepseg_qgis.errors import ParameterError, ResourceError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _BUILT_WITH = re.compile(r"^(cuda|hip)\b[^=]*=\s*['\"]", re.MULTILINE)
 
 

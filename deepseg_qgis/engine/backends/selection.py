@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from deepseg_qgis.choices import PRECISIONS
 from deepseg_qgis.engine.backends import conversion_process, devices, network_cache
 from deepseg_qgis.engine.backends.backend import Engine
 from deepseg_qgis.engine.backends.network_cache import Entry, NetworkCache
@@ -26,7 +27,6 @@ from deepseg_qgis.engine.legend.decisions import as_levels
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.errors import DeepSegError, ParameterError, os_message
 
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 LEAST_AGREEMENT = 0.99
 """A quantised network must agree with float32 at this mask IoU, else it is not used."""
 LEAST_OBJECT_AGREEMENT = 0.97
@@ -39,8 +39,8 @@ class Choice:
 
     Args:
         model: the model file.
-        device: one of `devices.DEVICES`.
-        precision: one of `PRECISIONS`.
+        device: one of `choices.DEVICES`.
+        precision: one of `choices.PRECISIONS`.
         batch_size: windows at once, None for the engine's own.
         control: what is chosen or does not work goes into its log.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deepseg_qgis.bounds import GRID_TILE_SIZE_PX, OVERLAP_PX, TILE_SIZE_STEP_PX
 from deepseg_qgis.errors import ParameterError
 
-LATTICE_PX = 32
+LATTICE_PX = TILE_SIZE_STEP_PX
 """Encoders halve the picture five times, so sides and places of windows are multiples of 2⁵."""
 
 
@@ -149,7 +150,7 @@ def divided(region: Window, rows: int, columns: int, overlap: int) -> Iterator[T
 
 
 def _check(tile_size: int, overlap: int) -> None:
-    if tile_size < 1 or overlap < 0 or 2 * overlap > tile_size:
+    if tile_size not in GRID_TILE_SIZE_PX or overlap not in OVERLAP_PX or 2 * overlap > tile_size:
         raise ParameterError(
             f"The tile size must be at least 1 px and the overlap from 0 to half of it; got a tile "
             f"size of {tile_size} px and an overlap of {overlap} px."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deepseg_qgis.bounds import BATCH_SIZE, THRESHOLD
 from deepseg_qgis.engine.backends.backend import Backend, CompilationError, Engine
 from deepseg_qgis.engine.backends.selection import Choice
 from deepseg_qgis.engine.control import Control
@@ -92,7 +93,7 @@ def check_threshold(threshold: float | None) -> None:
     Raises:
         ParameterError: it is out of bounds.
     """
-    if threshold is not None and not 0.0 <= threshold <= 1.0:
+    if threshold is not None and threshold not in THRESHOLD:
         raise ParameterError(f"The threshold must be from 0 to 1, got {threshold:g}.")
 
 
@@ -103,6 +104,6 @@ def _check(settings: Settings) -> None:
     overlap = settings.overlap_px
     if overlap is not None:
         windows.check_overlap(settings.tile_size_px or windows.LARGEST_SIDE_PX, overlap)
-    if settings.batch_size is not None and settings.batch_size < 1:
+    if settings.batch_size is not None and settings.batch_size not in BATCH_SIZE:
         raise ParameterError(f"The batch size must be at least 1, got {settings.batch_size}.")
     check_threshold(settings.threshold)

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from deepseg_qgis.bounds import TILE_SIZE_PX
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.choices import MODEL_TASKS
 from deepseg_qgis.engine.annotations.annotation_layer import MOST_CATEGORIES, Category
 from deepseg_qgis.engine.annotations.countability import task_of
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
@@ -24,10 +26,8 @@ MOST_BANDS = 1024
 LONGEST_NAME = 1000
 """Of a category, in characters."""
 BAND_FIELDS = ("colour", "wavelength_um", "scale", "offset", "stored")
-TASKS = ("semantic", "instance", "panoptic")
 OBJECT_PLANES = ("height", "certainty")
 """What a network that tells objects apart says of each pixel, behind the probabilities."""
-TILE_SIZES_PX = (32, 8192)
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
 
@@ -135,8 +135,8 @@ def from_json(text: str) -> ModelCard:
         raise _bad(f"its format is version {version!r}, this DeepSeg reads {FORMAT_VERSION}")
     categories = _categories(content.get("categories"))
     bands = _texts(content.get("band_names"), 1, MOST_BANDS, "band names")
-    low, high = TILE_SIZES_PX
-    task = _choice(content.get("task"), tuple(TASKS), "task")
+    low, high = TILE_SIZE_PX.least, TILE_SIZE_PX.most
+    task = _choice(content.get("task"), MODEL_TASKS, "task")
     countable = _countable(content.get("countable", []), len(categories), task)
     return ModelCard(
         architecture=_choice(content.get("architecture"), ARCHITECTURES, "architecture"),

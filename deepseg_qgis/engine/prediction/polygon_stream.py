@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyproj
 from numpy.typing import NDArray
 
+from deepseg_qgis.bounds import SIMPLIFY_PX
+from deepseg_qgis.choices import OUTLINES
 from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.features import PolygonBatch
@@ -26,7 +28,6 @@ from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.instances.finder import Finder, InstanceRule
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
-from deepseg_qgis.engine.vectorising.styling import OUTLINES
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
 from deepseg_qgis.errors import ParameterError, counted
 
@@ -43,9 +44,6 @@ FIELDS = {
 probability, of objects that are told apart the mean certainty; ``area_px`` exact; the sizes in
 metres are those of the polygon as it is written."""
 
-MOST_SIMPLIFY_PX = 4.0
-"""Beyond that outlines would have to be watched too far around every corner."""
-
 CORES_AHEAD = 2
 BATCHES_AHEAD = 2
 
@@ -56,8 +54,8 @@ class Wanted:
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
     ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
-    ``outlines`` is the style that they are drawn in, one of `OUTLINES`; ``instance_rule`` how
-    objects are told apart, None where connected ground is one object.
+    ``outlines`` is the style that they are drawn in, one of `choices.OUTLINES`; ``instance_rule``
+    how objects are told apart, None where connected ground is one object.
     """
 
     source: str
@@ -81,9 +79,9 @@ def check_shaping(simplify_px: float, outlines: str) -> None:
         raise ParameterError(
             f"Outlines can be {', '.join(OUTLINES)}, got '{outlines}'. Choose one of them."
         )
-    if not 0.0 <= simplify_px <= MOST_SIMPLIFY_PX:
+    if simplify_px not in SIMPLIFY_PX:
         raise ParameterError(
-            f"Outlines can be simplified by 0 to {MOST_SIMPLIFY_PX:g} px, got {simplify_px:g}. "
+            f"Outlines can be simplified by 0 to {SIMPLIFY_PX.most:g} px, got {simplify_px:g}. "
             "For more, run QGIS's 'Simplify' on the result."
         )
 

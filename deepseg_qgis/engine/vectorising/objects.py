@@ -29,7 +29,8 @@ class Shaping:
     Objects and holes smaller than ``min_area`` go: the number of an object's pixels, or of those
     inside a hole, times ``pixel_area`` at its first pixel. Whatever lies in such a hole is smaller
     still, so it goes too, and the object around takes its place. With ``keep_exact`` objects carry
-    the outlines along the pixels' edges besides. ``outlines`` is the style, one of `OUTLINES`.
+    the outlines along the pixels' edges besides. ``outlines`` is one of
+    `choices.OUTLINES`.
     """
 
     simplify_px: float = 0.0

@@ -19,7 +19,6 @@ from deepseg_qgis.engine.vectorising.simplification import plain, reach
 from deepseg_qgis.engine.vectorising.smoothing import smoothed
 from deepseg_qgis.engine.vectorising.vertices import NODE
 
-OUTLINES = ("plain", "right_angles", "smooth")
 """The styles of outlines."""
 
 _BOUNDS_PX = {

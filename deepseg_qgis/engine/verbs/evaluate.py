@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.bounds import IOU_THRESHOLD
 from deepseg_qgis.engine.annotations import annotation_layer as annotated
 from deepseg_qgis.engine.annotations import labelled_raster
 from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
@@ -41,7 +42,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     Raises:
         DeepSegError: something cannot be used, or the user stopped; nothing is written then.
     """
-    if not 0.0 <= job.iou_threshold <= 1.0:
+    if job.iou_threshold not in IOU_THRESHOLD:
         raise ParameterError(f"The IoU threshold must be from 0 to 1, got {job.iou_threshold:g}.")
     with Outputs(control, job) as outputs, opened(job.rasters, control) as given:
         json_path = outputs.optional(job.output_json)

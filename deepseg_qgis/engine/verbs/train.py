@@ -13,6 +13,8 @@ import pyproj
 import shapely
 import torch
 
+from deepseg_qgis import bounds
+from deepseg_qgis.choices import TASKS
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import tables, vectors
@@ -28,12 +30,10 @@ from deepseg_qgis.engine.learning.sampling import Sampler
 from deepseg_qgis.engine.learning.training import Settings, Trainer
 from deepseg_qgis.engine.learning.training_set import load_training_set
 from deepseg_qgis.engine.models import model_file
-from deepseg_qgis.engine.models.model_card import MOST_BANDS, TILE_SIZES_PX
+from deepseg_qgis.engine.models.model_card import MOST_BANDS
 from deepseg_qgis.engine.reports import training_report
 from deepseg_qgis.errors import ParameterError, RasterError
 from deepseg_qgis.jobs import TrainJob
-
-TASKS = ("auto", "semantic", "instance", "panoptic")
 
 
 def run(job: TrainJob, control: Control) -> dict[str, Any]:
@@ -97,18 +97,19 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
 def _check(job: TrainJob) -> None:
     """Check what can be checked before any file is opened."""
     check_tile_size(job.tile_size_px)
-    largest = TILE_SIZES_PX[1]
-    bounds = {
-        f"The tile size must be at most {largest} px": job.tile_size_px <= largest,
-        "The number of epochs must be at least 1": job.epochs >= 1,
+    largest_px = bounds.TILE_SIZE_PX.most
+    checks = {
+        f"The tile size must be at most {largest_px} px": job.tile_size_px <= largest_px,
+        "The number of epochs must be at least 1": job.epochs in bounds.EPOCHS,
         "The batch size must be at least 2 (batch normalisation needs two tiles)": job.batch_size
-        >= 2,
-        "The learning rate must be above 0 and at most 1": 0.0 < job.learning_rate <= 1.0,
-        "The validation fraction must be above 0 and below 0.9": 0.0 < job.validation_fraction < 0.9
-        or job.validation_aoi is not None,
+        in bounds.TRAINING_BATCH_SIZE,
+        "The learning rate must be above 0 and at most 1": job.learning_rate
+        in bounds.LEARNING_RATE,
+        "The validation fraction must be above 0 and below 0.9": job.validation_aoi is not None
+        or job.validation_fraction in bounds.VALIDATION_FRACTION,
         f"The task must be one of {', '.join(TASKS)}": job.task in TASKS,
     }
-    for what, holds in bounds.items():
+    for what, holds in checks.items():
         if not holds:
             raise ParameterError(f"{what}. Change it in the dialog.")
 
