@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseg_qgis.engine.files.json_stream import elements  # noqa: E402
-from deepseg_qgis.engine.scoring.category_statistics import Summary  # noqa: E402
+from deepseg_qgis.engine.scoring.category_statistics import CategoryStatistics  # noqa: E402
 
 ANNOTATIONS = 200_000
 POLYGONS = 1_000_000
@@ -100,7 +100,7 @@ def compare_tables():
     areas = rng.gamma(2, 40, POLYGONS)
 
     def ours():
-        summary = Summary()
+        summary = CategoryStatistics()
         summary.add(names, names, areas, areas)
         return summary.table(None)["area_m2"][0]
 

@@ -24,8 +24,8 @@ from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
 from deepseg_qgis.engine.inference.predictor import Predictor, Settings  # noqa: E402
 from deepseg_qgis.engine.instances.finder import InstanceRule, instances_at_once  # noqa: E402
-from deepseg_qgis.engine.instances.overlaps import Overlaps  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
+from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
 from deepseg_qgis.events import Event, Log  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
@@ -53,7 +53,7 @@ def objects_f1(one: ClassMap, other: ClassMap, instance_rule: InstanceRule) -> f
         (instances_at_once(each.classes, each.heights, instance_rule), each.classes)
         for each in (one, other)
     ]
-    matched, *counts = Overlaps.of(*maps).counts
+    matched, *counts = LabelOverlaps.of(*maps).counts
     return 2 * matched / max(1, sum(counts))
 
 

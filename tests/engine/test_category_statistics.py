@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary
+from deepseg_qgis.engine.scoring.category_statistics import FIELDS, CategoryStatistics
 
 POLYGON = st.tuples(
     st.sampled_from(["a.tif", "b.tif", None]),
@@ -36,7 +36,7 @@ def by_pandas(polygons):
 
 @given(st.lists(POLYGON, max_size=30), st.integers(0, 30))
 def test_batches_give_the_table_of_all(polygons, cut):
-    summary = Summary()
+    summary = CategoryStatistics()
     added(summary, polygons[:cut])
     added(summary, polygons[cut:])
     table = summary.table(None)
@@ -51,7 +51,7 @@ def test_batches_give_the_table_of_all(polygons, cut):
 
 
 def test_shares_are_of_the_area_of_interest():
-    summary = Summary()
+    summary = CategoryStatistics()
     added(summary, [("r", "roof", 25.0, 20.0), ("r", "tree", 50.0, 30.0)])
     assert summary.table(200.0)["share_of_aoi"] == [0.125, 0.25]
     assert summary.table(None)["share_of_aoi"] == [None, None]
@@ -59,7 +59,7 @@ def test_shares_are_of_the_area_of_interest():
 
 
 def test_an_unknown_area_leaves_sizes_empty_and_counts():
-    summary = Summary()
+    summary = CategoryStatistics()
     added(summary, [("r", "roof", 25.0, 20.0)])
     added(summary, [("r", "roof", math.nan, 20.0)])
     table = summary.table(10.0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts
 from deepseg_qgis.errors import ParameterError
 
 CATEGORIES = 3
@@ -20,7 +20,7 @@ masks = arrays.arrays(bool, SHAPE)
 
 @given(classes, classes, masks)
 def test_counts_are_those_of_sets_of_pixels(reference, predicted, counted):
-    confusion = Confusion(CATEGORIES)
+    confusion = ConfusionMatrix(CATEGORIES)
     confusion.add(reference, predicted, counted)
     assert confusion.matrix.dtype == np.int64
     assert confusion.matrix.sum() == counted.sum()
@@ -36,7 +36,7 @@ def test_counts_are_those_of_sets_of_pixels(reference, predicted, counted):
 
 @given(classes, classes, masks, st.integers(0, SHAPE[0]))
 def test_blocks_add_up_to_the_whole(reference, predicted, counted, cut):
-    whole, blocks = Confusion(CATEGORIES), Confusion(CATEGORIES)
+    whole, blocks = ConfusionMatrix(CATEGORIES), ConfusionMatrix(CATEGORIES)
     whole.add(reference, predicted, counted)
     for part in (slice(None, cut), slice(cut, None)):
         blocks.add(reference[part], predicted[part], counted[part])
@@ -44,21 +44,21 @@ def test_blocks_add_up_to_the_whole(reference, predicted, counted, cut):
 
 
 def test_rows_are_the_reference_and_columns_the_prediction():
-    confusion = Confusion(2)
+    confusion = ConfusionMatrix(2)
     confusion.add(np.uint8([[1, 1, 2]]), np.uint8([[1, 2, 0]]), np.ones((1, 3), dtype=bool))
     assert confusion.matrix.tolist() == [[0, 0, 0], [0, 1, 1], [1, 0, 0]]
     assert confusion.pixel_accuracy == pytest.approx(1 / 3)
 
 
 def test_mean_iou_leaves_out_background_and_what_does_not_occur():
-    confusion = Confusion(3)
+    confusion = ConfusionMatrix(3)
     confusion.add(np.uint8([0, 0, 1, 1, 0]), np.uint8([0, 0, 1, 0, 3]), np.ones(5, dtype=bool))
     assert [confusion.counts(i).iou for i in range(3)] == [0.5, None, 0.0]
     assert confusion.mean_iou == 0.25
 
 
 def test_nothing_counted_gives_no_numbers_at_all():
-    confusion = Confusion(1)
+    confusion = ConfusionMatrix(1)
     assert confusion.pixel_accuracy is None
     assert confusion.mean_iou is None
     assert Counts(0, 0, 0).f1 is None
@@ -72,12 +72,12 @@ def test_dice_follows_from_iou():
 
 def test_a_class_that_does_not_exist_is_refused_instead_of_counted_elsewhere():
     with pytest.raises(ParameterError, match="found class 3"):
-        Confusion(2).add(np.uint8([0]), np.uint8([3]), np.ones(1, dtype=bool))
+        ConfusionMatrix(2).add(np.uint8([0]), np.uint8([3]), np.ones(1, dtype=bool))
 
 
 def test_the_highest_number_of_categories_fits():
-    confusion = Confusion(255)
+    confusion = ConfusionMatrix(255)
     confusion.add(np.uint8([255]), np.uint8([255]), np.ones(1, dtype=bool))
     assert confusion.matrix[255, 255] == 1
     with pytest.raises(ParameterError, match="256"):
-        Confusion(256)
+        ConfusionMatrix(256)

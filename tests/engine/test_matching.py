@@ -16,9 +16,11 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from deepseg_qgis.engine.scoring.average_precision import COCO_THRESHOLDS
 from deepseg_qgis.engine.scoring.confusion import Counts
-from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches, joined, match
-from deepseg_qgis.engine.scoring.objects import SIZES, Objects
+from deepseg_qgis.engine.scoring.matches import Matches
+from deepseg_qgis.engine.scoring.matching import match
+from deepseg_qgis.engine.scoring.objects import SIZE_RANGES, Objects
 
 SIDE = 12
 ENLARGED = 16
@@ -82,7 +84,7 @@ def pycocotools(sides: list[tuple[Objects, Objects]]) -> COCOeval:
         evaluation = COCOeval(reference, predicted, "segm")
         evaluation.params.catIds = list(range(1, CATEGORIES + 1))
         evaluation.params.maxDets = [10**6]
-        assert evaluation.params.areaRngLbl == [size.name for size in SIZES]
+        assert evaluation.params.areaRngLbl == [size.name for size in SIZE_RANGES]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -121,7 +123,7 @@ def pixels(geometry) -> np.ndarray:
 
 
 def assert_equal(matches: Matches, theirs: COCOeval) -> None:
-    for category, (i, size) in itertools.product(range(CATEGORIES), enumerate(SIZES)):
+    for category, (i, size) in itertools.product(range(CATEGORIES), enumerate(SIZE_RANGES)):
         precision = theirs.eval["precision"][:, :, category, i, 0]  # (thresholds, recalls)
         ours = matches.average_precision(category, size)
         if ours is None:
@@ -132,11 +134,11 @@ def assert_equal(matches: Matches, theirs: COCOeval) -> None:
 
 def assert_equally_matched(matches: Matches, theirs: COCOeval) -> None:
     """Check every single match; ``theirs`` is of one picture."""
-    sizes = {tuple(theirs.params.areaRng[i]): size for i, size in enumerate(SIZES)}
+    sizes = {tuple(theirs.params.areaRng[i]): size for i, size in enumerate(SIZE_RANGES)}
     for evaluated in filter(None, theirs.evalImgs):
         chosen = np.array(evaluated["dtIds"], dtype=int) - 1
         np.testing.assert_array_equal(
-            matches.partners[sizes[tuple(evaluated["aRng"])]].index[:, chosen],
+            matches.by_size[sizes[tuple(evaluated["aRng"])]].reference_index[:, chosen],
             evaluated["dtMatches"].astype(int) - 1,
         )
 
@@ -154,30 +156,30 @@ def test_equals_pycocotools(predicted, reference):
 @given(st.lists(st.tuples(objects(), objects(reference=True)), min_size=1, max_size=3))
 def test_several_rasters_equal_several_pictures_of_pycocotools(sides):
     parts = [match(*map(enlarged, pair), CATEGORIES) for pair in sides]
-    assert_equal(joined(parts), pycocotools(sides))
+    assert_equal(Matches.joined(parts), pycocotools(sides))
 
 
 @settings(max_examples=50, deadline=None)
 @given(objects(), objects(reference=True), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.75, 1.0]))
 def test_outcomes_agree_with_each_other_and_with_the_counts(predicted, reference, iou_threshold):
     matches = match(predicted, reference, CATEGORIES, iou_threshold=iou_threshold)
-    outcome = matches.outcome
-    for i, j in enumerate(outcome.predicted_partner):
+    status = matches.status
+    for i, j in enumerate(status.reference_index):
         if j >= 0:
-            assert outcome.reference_partner[j] == i
+            assert status.predicted_index[j] == i
             assert predicted.categories[i] == reference.categories[j]
-            assert (outcome.predicted[i] == "ignored") == reference.ignored[j]
+            assert (status.predicted[i] == "ignored") == reference.ignored[j]
             a, b = predicted.geometries[i], reference.geometries[j]
             iou = shapely.area(a & b) / shapely.area(a | b)
             assert iou >= iou_threshold - 1e-9
             assert iou > 0
         else:
-            assert outcome.predicted[i] == ("ignored" if predicted.ignored[i] else "false_positive")
-    assert np.count_nonzero(outcome.reference_partner >= 0) == np.count_nonzero(
-        outcome.predicted_partner >= 0
+            assert status.predicted[i] == ("ignored" if predicted.ignored[i] else "false_positive")
+    assert np.count_nonzero(status.predicted_index >= 0) == np.count_nonzero(
+        status.reference_index >= 0
     )
     total, parts = matches.counts(), [matches.counts(c) for c in range(CATEGORIES)]
-    assert total.true_positive == np.count_nonzero(outcome.reference == "matched")
+    assert total.true_positive == np.count_nonzero(status.reference == "matched")
     assert total.true_positive + total.false_negative == np.count_nonzero(~reference.ignored)
     for name in ("true_positive", "false_positive", "false_negative"):
         assert getattr(total, name) == sum(getattr(part, name) for part in parts)
@@ -205,7 +207,7 @@ def test_an_object_of_another_size_is_neither_found_nor_a_false_alarm():
     invented = boxes((300, 0, 310, 10), (400, 0, 500, 100))
     scores = [0.5, 0.5, 0.9, 0.9]
     matches = match(make([small, large, *invented], scores=scores), make([small, large]), 1)
-    all_sizes, *by_size = (matches.average_precision(0, size) for size in SIZES)
+    all_sizes, *by_size = (matches.average_precision(0, size) for size in SIZE_RANGES)
     np.testing.assert_allclose(all_sizes, 0.5)  # each is found behind both false alarms
     assert by_size[1] is None  # of medium size there is none
     np.testing.assert_allclose([by_size[0], by_size[2]], 0.5)
@@ -216,14 +218,14 @@ def test_at_each_size_a_reference_of_it_goes_first():
     predicted = make(boxes((0, 0, 1, 5)))  # 5 × 16² px², medium
     reference = make(boxes((0, 0, 1, 6), (0, 0, 1, 4)))  # medium, and small
     matches = match(enlarged(predicted), enlarged(reference), CATEGORIES)
-    assert [matches.partners[size].index[0, 0] for size in SIZES] == [0, 1, 0, 0]
+    assert [matches.by_size[size].reference_index[0, 0] for size in SIZE_RANGES] == [0, 1, 0, 0]
     assert_equal(matches, pycocotools([(predicted, reference)]))
 
 
 def test_an_area_on_the_bound_is_of_both_sizes():
     square = boxes((0, 0, 32, 32))
     matches = match(make(square), make(square), 1)
-    found = {size.name: matches.average_precision(0, size) is not None for size in SIZES}
+    found = {size.name: matches.average_precision(0, size) is not None for size in SIZE_RANGES}
     assert found == {"all": True, "small": True, "medium": True, "large": False}
 
 
@@ -234,9 +236,9 @@ def test_houses_melted_into_one_count_as_one_false_alarm_and_all_missed():
 
 def test_the_score_decides_who_gets_a_reference():
     better, worse, truth = boxes((0, 0, 10, 9), (0, 0, 10, 8), (0, 0, 10, 10))
-    outcome = match(make([better, worse], scores=[0.2, 0.9]), make([truth]), 1).outcome
-    assert outcome.predicted.tolist() == ["false_positive", "true_positive"]
-    assert outcome.reference_partner.tolist() == [1]
+    status = match(make([better, worse], scores=[0.2, 0.9]), make([truth]), 1).status
+    assert status.predicted.tolist() == ["false_positive", "true_positive"]
+    assert status.predicted_index.tolist() == [1]
 
 
 @pytest.mark.parametrize("predicted", [[], boxes((0, 0, 4, 4))])

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
-from deepseg_qgis.engine.scoring.matching import joined, match
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts
+from deepseg_qgis.engine.scoring.matches import Matches
+from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
-from deepseg_qgis.engine.scoring.panoptic import Quality, of_regions
+from deepseg_qgis.engine.scoring.panoptic import PanopticQuality, stuff_quality
 
 SIDE = 6
 CATEGORIES = 2
@@ -78,7 +79,7 @@ def test_things_follow_the_definition(sides, our_kinds, their_kinds, same, ours,
     predicted, reference = (sides[0], our_kinds, ours), (sides[1], their_kinds, theirs)
     matches = match(objects(*predicted), objects(*reference), CATEGORIES)
     for category in range(CATEGORIES):
-        quality = matches.quality(category)
+        quality = matches.panoptic_quality(category)
         counts, iou_sum = by_definition(predicted, reference, category)
         assert quality.counts == counts
         assert quality.iou_sum == pytest.approx(iou_sum, abs=1e-9)
@@ -91,7 +92,10 @@ def test_several_rasters_add_up(sides, categories):
         match(*(objects(side, categories, [False] * SEGMENTS) for side in pair), CATEGORIES)
         for pair in sides
     ]
-    whole, single = joined(parts).quality(0), [part.quality(0) for part in parts]
+    whole, single = (
+        Matches.joined(parts).panoptic_quality(0),
+        [part.panoptic_quality(0) for part in parts],
+    )
     assert whole.iou_sum == pytest.approx(sum(each.iou_sum for each in single))
     for name in ("true_positive", "false_positive", "false_negative"):
         assert getattr(whole.counts, name) == sum(getattr(each.counts, name) for each in single)
@@ -102,16 +106,16 @@ def test_a_region_is_one_segment_of_each_raster(sides, counted):
     """The pixels of a raster that count, as one object a side, are matched like things."""
     confusions, parts = [], []
     for said, there in sides:
-        confusions.append(Confusion(SEGMENTS))
+        confusions.append(ConfusionMatrix(SEGMENTS))
         confusions[-1].add(there.astype(np.uint8), said.astype(np.uint8), counted)
         regions = [
             objects(np.where(counted, side, 0), range(SEGMENTS), [False] * SEGMENTS)
             for side in (said, there)
         ]
         parts.append(match(*regions, SEGMENTS))
-    things = joined(parts)
+    things = Matches.joined(parts)
     for category in range(SEGMENTS):
-        found, expected = of_regions(confusions, category), things.quality(category)
+        found, expected = stuff_quality(confusions, category), things.panoptic_quality(category)
         assert found.counts == expected.counts
         assert found.iou_sum == pytest.approx(expected.iou_sum)
 
@@ -129,20 +133,22 @@ def boxes(*corners, scores=None):
 def test_the_closest_pair_goes_first_whatever_the_scores():
     """Annotations that overlap may each share more than half with a prediction."""
     predicted = boxes((0, 0, 10, 8), (0, 0, 10, 10), scores=[0.9, 0.1])
-    quality = match(predicted, boxes((0, 0, 10, 10), (0, 0, 10, 6)), 1).quality(0)
+    quality = match(predicted, boxes((0, 0, 10, 10), (0, 0, 10, 6)), 1).panoptic_quality(0)
     assert quality.counts == Counts(2, 0, 0)
     assert quality.iou_sum == pytest.approx(1.0 + 6 / 8)
 
 
 def test_a_reference_that_counts_goes_before_a_closer_one_that_does_not():
     reference = replace(boxes((0, 0, 10, 10), (0, 0, 10, 8)), ignored=np.array([True, False]))
-    quality = match(boxes((0, 0, 10, 10)), reference, 1).quality(0)
+    quality = match(boxes((0, 0, 10, 10)), reference, 1).panoptic_quality(0)
     assert quality.counts == Counts(1, 0, 0)
     assert quality.iou_sum == pytest.approx(0.8)
 
 
 def test_half_is_not_enough():
-    quality = match(boxes((0, 0, 10, 5)), boxes((0, 0, 10, 10)), 1, iou_threshold=0.3).quality(0)
+    quality = match(
+        boxes((0, 0, 10, 5)), boxes((0, 0, 10, 10)), 1, iou_threshold=0.3
+    ).panoptic_quality(0)
     assert quality.counts == Counts(0, 1, 1)
     assert (quality.pq, quality.sq, quality.rq) == (0.0, None, 0.0)
 
@@ -150,11 +156,11 @@ def test_half_is_not_enough():
 def test_a_strict_threshold_of_the_scores_does_not_matter():
     matches = match(boxes((0, 0, 10, 6)), boxes((0, 0, 10, 10)), 1, (0.9,), iou_threshold=0.9)
     assert matches.counts() == Counts(0, 1, 1)
-    assert matches.quality(0).pq == pytest.approx(0.6)
+    assert matches.panoptic_quality(0).pq == pytest.approx(0.6)
 
 
 def test_quality_is_the_product_of_its_factors():
-    quality = Quality(Counts(3, 1, 2), 2.4)
+    quality = PanopticQuality(Counts(3, 1, 2), 2.4)
     assert (quality.sq, quality.rq) == pytest.approx((0.8, 3 / 4.5))
     assert quality.pq == pytest.approx(2.4 / (3 + 1 / 2 + 2 / 2))
-    assert Quality(Counts(0, 0, 0), 0.0).pq is None
+    assert PanopticQuality(Counts(0, 0, 0), 0.0).pq is None

@@ -17,7 +17,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.reports import evaluation_report
 from deepseg_qgis.engine.reports import page as html
 from deepseg_qgis.engine.reports.training_report import shown
-from deepseg_qgis.engine.scoring.confusion import Confusion
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
@@ -66,7 +66,7 @@ def nothing() -> Objects:
 
 
 def scores(matrix, names=("house", "tree"), colours=("#d55e00", "#009e73"), countable=True) -> dict:
-    confusion = Confusion(len(names))
+    confusion = ConfusionMatrix(len(names))
     confusion.matrix += np.array(matrix)
     categories = [Category(name, colour) for name, colour in zip(names, colours, strict=True)]
     return evaluation(

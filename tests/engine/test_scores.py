@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from deepseg_qgis.engine.annotations.annotation_layer import Category
-from deepseg_qgis.engine.scoring.confusion import Confusion
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
@@ -40,7 +40,7 @@ def burnt(found: Objects) -> np.ndarray:
 
 
 def evaluated(predicted: Objects, reference: Objects, countable=(True, True, True)) -> dict:
-    confusion = Confusion(3)
+    confusion = ConfusionMatrix(3)
     confusion.add(burnt(reference), burnt(predicted), np.ones((20, 20), dtype=bool))
     matches = match(predicted, reference, 3)
     return evaluation(CATEGORIES, [0.5, 0.4, None], countable, [confusion], matches)
@@ -133,4 +133,6 @@ def numbers(value):
 def test_parts_of_different_categories_are_refused():
     nothing = objects()
     with pytest.raises(ParameterError, match="3, 3, 3, 2, 3"):
-        evaluation(CATEGORIES, [None] * 3, [True] * 3, [Confusion(2)], match(nothing, nothing, 3))
+        evaluation(
+            CATEGORIES, [None] * 3, [True] * 3, [ConfusionMatrix(2)], match(nothing, nothing, 3)
+        )

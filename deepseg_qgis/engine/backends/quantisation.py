@@ -22,8 +22,8 @@ from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
 from deepseg_qgis.engine.instances.finder import InstanceRule, instances_at_once
-from deepseg_qgis.engine.instances.overlaps import Overlaps
 from deepseg_qgis.engine.legend.decisions import decide_known
+from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
 
 CALIBRATED_PX = 256
 CALIBRATED_WINDOWS = 48
@@ -109,7 +109,7 @@ def agreement(
             for each in backends
         )
         if instance_rule:
-            matched, *counts = Overlaps.of(first, second).counts
+            matched, *counts = LabelOverlaps.of(first, second).counts
             shared, either = shared + 2 * matched, either + sum(counts)
         else:
             shared += int(((first[1] == second[1]) & (first[1] > 0)).sum())

@@ -24,8 +24,8 @@ from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.instances.finder import InstanceRule, objects_at_once
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.scoring import confusion, matching
-from deepseg_qgis.engine.scoring.confusion import Confusion
-from deepseg_qgis.engine.scoring.matching import Matches
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
+from deepseg_qgis.engine.scoring.matches import Matches
 from deepseg_qgis.engine.scoring.objects import Objects
 
 MARGIN_PX = 128
@@ -64,18 +64,18 @@ class Comparison:
         confusion.check_categories(len(categories))
         self.categories, self.countable = categories, countable
         self._annotations, self._iou_threshold = annotations, iou_threshold
-        self.confusions: list[Confusion] = []
+        self.confusions: list[ConfusionMatrix] = []
         self._matches: list[Matches] = []
 
     @property
-    def confusion(self) -> Confusion:
+    def confusion(self) -> ConfusionMatrix:
         """The pixels of all rasters together."""
-        return confusion.joined(self.confusions)
+        return ConfusionMatrix.joined(self.confusions)
 
     @property
     def matches(self) -> Matches:
         """The objects of all rasters together."""
-        return matching.joined(self._matches)
+        return Matches.joined(self._matches)
 
     def add(self, raster: Raster, area: Area, predictor: Predictor, control: Control) -> Compared:
         """Predict around the area of interest and compare inside it."""
@@ -85,7 +85,7 @@ class Comparison:
         annotated = self._annotations.over(raster, self.categories)
         reference = annotated.mask(found.region)
         counted = found.known & area.mask(found.region)
-        pixels = Confusion(len(self.categories))
+        pixels = ConfusionMatrix(len(self.categories))
         pixels.add(reference, found.classes, counted)
         matches = matching.match(
             self._predicted(found, area, InstanceRule.of(predictor.card)),

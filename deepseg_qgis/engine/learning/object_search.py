@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.instances.basins import Basins, by_class, instances_of
-from deepseg_qgis.engine.instances.overlaps import Overlaps
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.scoring.confusion import Counts
-from deepseg_qgis.engine.scoring.panoptic import Quality
+from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
+from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
 
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
@@ -160,7 +160,7 @@ def _at_depths(
     reference: NDArray[np.int32],
     levels: NDArray[np.uint8],
     countable: NDArray[np.bool_],
-) -> Iterator[Overlaps]:
+) -> Iterator[LabelOverlaps]:
     """Yield the overlaps of objects and reference for each depth, the smallest first.
 
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
@@ -170,7 +170,7 @@ def _at_depths(
     heights = np.where(counted, ground.planes[len(countable)], np.uint8(0))
     basins = Basins(classes, heights, np.ones_like(countable).tolist())
     finest = basins.instances(_depths(countable, DEPTHS[0])).labels
-    overlaps = Overlaps.of((finest, classes), (reference, ground.classes))
+    overlaps = LabelOverlaps.of((finest, classes), (reference, ground.classes))
     for depth in DEPTHS:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
         unions[finest.ravel()] = basins.instances(_depths(countable, depth)).labels.ravel()
@@ -209,7 +209,7 @@ class _Sums:
         self._found, self._there, self._right = np.zeros((3, categories + 1), dtype=np.int64)
         self._iou = np.zeros(categories + 1)
 
-    def add(self, overlaps: Overlaps) -> None:
+    def add(self, overlaps: LabelOverlaps) -> None:
         count = len(self._iou)
         found, there = overlaps.categories
         self._found += np.bincount(found, minlength=count)
@@ -237,7 +237,7 @@ class _Sums:
         errors = np.minimum(np.abs(found - there) / there, 1.0)
         return [float(each) for each in np.array(self.qualities) * (1.0 - errors**2)]
 
-    def _quality(self, number: int) -> Quality:
+    def _quality(self, number: int) -> PanopticQuality:
         right = int(self._right[number])
         counts = Counts(right, int(self._found[number]) - right, int(self._there[number]) - right)
-        return Quality(counts, float(self._iou[number]))
+        return PanopticQuality(counts, float(self._iou[number]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepseg_qgis.engine.reports.page import Cell, Page, bar
-from deepseg_qgis.engine.scoring.category_statistics import Table
+from deepseg_qgis.engine.scoring.category_statistics import StatisticsTable
 from deepseg_qgis.jobs import VectorSource
 
 HEADS = {
@@ -19,7 +19,7 @@ HEADS = {
 }
 
 
-def write(path: str, table: Table, layer: VectorSource, aoi: VectorSource | None) -> None:
+def write(path: str, table: StatisticsTable, layer: VectorSource, aoi: VectorSource | None) -> None:
     """Write the report.
 
     Raises:

@@ -22,15 +22,15 @@ FIELDS: Mapping[str, pa.DataType] = {
 }
 """The columns of a table of statistics; the share is from 0 to 1."""
 
-Table = dict[str, list[object]]
+StatisticsTable = dict[str, list[object]]
 Names = Sequence[str | None] | NDArray[np.object_]
 
 
-class Summary:
+class CategoryStatistics:
     """Sums per source and category over any number of batches; the polygons are not kept."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], _Row] = {}
+        self._rows: dict[tuple[str, str], _CategorySums] = {}
 
     def add(
         self,
@@ -42,7 +42,7 @@ class Summary:
         """Count polygons, one in each place of the arrays; sizes that are unknown are NaN."""
         if len(areas_m2) == 0:
             return
-        first, second = _coded(sources), _coded(categories)
+        first, second = _dictionary_encoded(sources), _dictionary_encoded(categories)
         group = first.codes * len(second.names) + second.codes
         order = np.argsort(group, kind="stable")
         keys, starts = np.unique(group[order], return_index=True)
@@ -59,7 +59,7 @@ class Summary:
         for key, *values in columns:
             source, category = divmod(key, len(second.names))
             name = first.names[source], second.names[category]
-            row = _Row(*values)
+            row = _CategorySums(*values)
             self._rows[name] = self._rows[name].with_more(row) if name in self._rows else row
 
     @property
@@ -72,13 +72,13 @@ class Summary:
         """The area of all polygons; None where one is unknown."""
         return _known(sum(row.area for row in self._rows.values()))
 
-    def table(self, aoi_m2: float | None) -> Table:
+    def table(self, aoi_m2: float | None) -> StatisticsTable:
         """Return one row per source and category, sorted by them, in the columns of `FIELDS`.
 
         Areas that are unknown leave the sizes of their row empty (None), never the count.
         ``share_of_aoi`` is a category's area over ``aoi_m2``, None without it.
         """
-        table: Table = {name: [] for name in FIELDS}
+        table: StatisticsTable = {name: [] for name in FIELDS}
         for (source, category), row in sorted(self._rows.items()):
             values = (
                 source,
@@ -97,7 +97,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _CategorySums:
     """Sums and extremes of a category's polygons; NaN where one of them is unknown."""
 
     count: int
@@ -106,8 +106,8 @@ class _Row:
     smallest: float
     largest: float
 
-    def with_more(self, other: _Row) -> _Row:
-        return _Row(
+    def with_more(self, other: _CategorySums) -> _CategorySums:
+        return _CategorySums(
             self.count + other.count,
             self.area + other.area,
             self.perimeter + other.perimeter,
@@ -117,18 +117,18 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Coded:
+class _DictionaryEncoded:
     """Names as numbers."""
 
     names: list[str]
     codes: NDArray[np.int64]
 
 
-def _coded(names: Names) -> _Coded:
+def _dictionary_encoded(names: Names) -> _DictionaryEncoded:
     """Return names, None as the empty one, as numbers of the different ones."""
     coded = pa.array(names, type=pa.string()).fill_null("").dictionary_encode()
     codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return _Coded(coded.dictionary.to_pylist(), codes)
+    return _DictionaryEncoded(coded.dictionary.to_pylist(), codes)
 
 
 def _known(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Which pixels are right: counts of what was said about what is. No I/O."""
+"""Which pixels are right: confusion matrices, and the scores that follow from them. No I/O."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MOST_CATEGORIES = 255
 
 @dataclass(frozen=True)
 class Counts:
-    """What was found rightly, what was found and is not there, and what was missed.
+    """True positives, false positives and false negatives: of pixels, or of objects.
 
-    Of pixels or of objects, of one category or of all together. A share of nothing is None.
+    Of one category or of all together. A share of nothing is None.
     """
 
     true_positive: int
@@ -73,7 +73,7 @@ def check_categories(categories: int) -> None:
         )
 
 
-class Confusion:
+class ConfusionMatrix:
     """A confusion matrix of pixels, filled block by block.
 
     ``matrix`` has shape (categories + 1, categories + 1), int64: the row is the class in the
@@ -135,13 +135,13 @@ class Confusion:
         """
         return mean_of_known([self.counts(i).iou for i in range(self.categories)])
 
-
-def joined(parts: Sequence[Confusion]) -> Confusion:
-    """Return the pixels of several rasters, all of the same categories, as one matrix."""
-    whole = Confusion(parts[0].categories)
-    for part in parts:
-        whole.matrix += part.matrix
-    return whole
+    @staticmethod
+    def joined(parts: Sequence[ConfusionMatrix]) -> ConfusionMatrix:
+        """Return the pixels of several rasters, all of the same categories, in one matrix."""
+        whole = ConfusionMatrix(parts[0].categories)
+        for part in parts:
+            whole.matrix += part.matrix
+        return whole
 
 
 def mean_of_known(values: Sequence[float | None]) -> float | None:

@@ -46,7 +46,7 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class Size:
+class SizeRange:
     """A range of areas in px². Both ends belong to it, so neighbours share one, as in COCO."""
 
     name: str
@@ -59,9 +59,9 @@ class Size:
         return objects.ignored | (areas < self.least_px2) | (areas > self.most_px2)
 
 
-ALL = Size("all", 0.0, math.inf)
-SMALL = Size("small", 0.0, 32.0**2)
-MEDIUM = Size("medium", 32.0**2, 96.0**2)
-LARGE = Size("large", 96.0**2, math.inf)
-SIZES = (ALL, SMALL, MEDIUM, LARGE)
+ALL_SIZES = SizeRange("all", 0.0, math.inf)
+SMALL = SizeRange("small", 0.0, 32.0**2)
+MEDIUM = SizeRange("medium", 32.0**2, 96.0**2)
+LARGE = SizeRange("large", 96.0**2, math.inf)
+SIZE_RANGES = (ALL_SIZES, SMALL, MEDIUM, LARGE)
 """The area ranges of COCO."""

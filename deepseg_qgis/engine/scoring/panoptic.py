@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deepseg_qgis.engine.instances.overlaps import MAJORITY
-from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts
+
+PANOPTIC_IOU = 0.5
+"""Segments match above this IoU, never at it: then each has one match at most."""
 
 
 @dataclass(frozen=True)
-class Quality:
+class PanopticQuality:
     """The panoptic quality of one category, from its segments and their summed IoU.
 
-    ``counts`` are of segments matched at an IoU above `MAJORITY`; ``iou_sum`` is the sum of IoU
+    ``counts`` are of segments matched at an IoU above `PANOPTIC_IOU`; ``iou_sum`` is the sum of IoU
     over the true positives.
     """
 
@@ -42,7 +44,7 @@ class Quality:
         return self.counts.f1
 
 
-def of_regions(confusions: Sequence[Confusion], category: int) -> Quality:
+def stuff_quality(confusions: Sequence[ConfusionMatrix], category: int) -> PanopticQuality:
     """Return the quality of a category that is not counted ("stuff").
 
     Its segment is all of its ground in a raster; ``confusions`` hold the pixels of one raster each.
@@ -51,10 +53,10 @@ def of_regions(confusions: Sequence[Confusion], category: int) -> Quality:
     iou_sum = 0.0
     for confusion in confusions:
         pixels = confusion.counts(category)
-        if pixels.iou is not None and pixels.iou > MAJORITY:
+        if pixels.iou is not None and pixels.iou > PANOPTIC_IOU:
             right += 1
             iou_sum += pixels.iou
         else:
             false += pixels.true_positive + pixels.false_positive > 0
             missed += pixels.true_positive + pixels.false_negative > 0
-    return Quality(Counts(right, false, missed), iou_sum)
+    return PanopticQuality(Counts(right, false, missed), iou_sum)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepseg_qgis.engine.annotations.annotation_layer import Category
-from deepseg_qgis.engine.scoring import confusion, panoptic
-from deepseg_qgis.engine.scoring.confusion import Confusion, Counts, mean_of_known
-from deepseg_qgis.engine.scoring.matching import COCO_THRESHOLDS, Matches
+from deepseg_qgis.engine.scoring.average_precision import COCO_THRESHOLDS
+from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts, mean_of_known
+from deepseg_qgis.engine.scoring.matches import Matches
 from deepseg_qgis.engine.scoring.objects import LARGE, MEDIUM, SMALL
-from deepseg_qgis.engine.scoring.panoptic import Quality
+from deepseg_qgis.engine.scoring.panoptic import PanopticQuality, stuff_quality
 from deepseg_qgis.errors import ParameterError
 
 BACKGROUND = "background"
@@ -21,70 +21,66 @@ QUALITIES = ("pq", "sq", "rq")
 """The same over all categories."""
 
 Evaluation = dict[str, Any]
-"""See `evaluation`."""
+"""All scores, JSON-able: numbers are finite, and what does not exist is None.
+
+- ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the countable categories
+  that the reference has, of all objects and of those up to 32², up to 96² and from 96² px²
+- ``pq``, ``sq``, ``rq``: panoptic quality and its two factors, means over the categories that
+  occur; ``pq_things`` and ``pq_stuff`` over the countable ones, and the others
+- ``precision``, ``recall``, ``f1``: of all countable objects together at ``iou_threshold``
+- ``tp``, ``fp``, ``fn``, ``reference_count``, ``predicted_count``: objects that count, that is,
+  without the ignored ones; ``count_error``: by which share of the reference's there are more
+  predicted, below 0 where there are fewer
+- ``mean_iou``, ``pixel_accuracy``: of pixels
+- ``categories``: a list of the same for each category (``ap`` for ``map``), with ``iou``,
+  ``dice``, ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px``,
+  ``threshold``, ``countable``
+- ``confusion``: ``labels`` (background first) and ``matrix`` (rows: reference)
+"""
 
 
 def evaluation(
     categories: Sequence[Category],
     thresholds: Sequence[float | None],
     countable: Sequence[bool],
-    confusions: Sequence[Confusion],
+    confusions: Sequence[ConfusionMatrix],
     matches: Matches,
 ) -> Evaluation:
-    """Return every score, JSON-able: numbers are finite, and what does not exist is None.
+    """Return every score, see `Evaluation`.
 
     ``categories`` are numbered as in ``confusions``, one for each raster, and ``matches``: those
-    of the model, then those that only the reference has. ``thresholds`` are the probabilities used
-    for each category, None where there is none. A category that is ``countable`` has its objects
-    as the segments of panoptic quality, any other all its ground in a raster as one. Keys of the
-    result:
-
-    - ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the countable
-      categories that the reference has, of all objects and of those up to 32², up to 96² and from
-      96² px²
-    - ``pq``, ``sq``, ``rq``: panoptic quality and its two factors, means over the categories that
-      occur; ``pq_things`` and ``pq_stuff`` over the countable ones, and the others
-    - ``precision``, ``recall``, ``f1``: of all countable objects together at ``iou_threshold``
-    - ``tp``, ``fp``, ``fn``, ``reference_count``, ``predicted_count``: objects that count, that is,
-      without the ignored ones; ``count_error``: by which share of the reference's there are more
-      predicted, below 0 where there are fewer
-    - ``mean_iou``, ``pixel_accuracy``: of pixels
-    - ``categories``: a list of the same for each category (``ap`` for ``map``), with ``iou``,
-      ``dice``, ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px``,
-      ``threshold``, ``countable``
-    - ``confusion``: ``labels`` (background first) and ``matrix`` (rows: reference)
+    that may be predicted, then those that only the reference has. ``thresholds`` are the
+    probabilities used for each category, None where there is none. A category that is ``countable``
+    has its objects as the segments of panoptic quality, any other all its ground in a raster.
 
     Raises:
         ParameterError: the parts do not belong to the same categories.
     """
-    pixels = confusion.joined(confusions)
+    pixels = ConfusionMatrix.joined(confusions)
     _check(len(categories), len(thresholds), len(countable), pixels.categories, matches.categories)
-    described: list[dict[str, Any]] = [
-        {
-            "name": category.name,
-            "colour": category.colour,
-            "threshold": thresholds[i],
-            "countable": bool(countable[i]),
-            **_precisions(matches, i),
-            **_objects(matches.counts(i)),
-            **_panoptic(matches.quality(i) if countable[i] else panoptic.of_regions(confusions, i)),
-            **_pixels(pixels, i),
-        }
-        for i, category in enumerate(categories)
-    ]
-    things = [entry for entry in described if entry["countable"]]
-    parts = [matches.counts(i) for i, counted in enumerate(countable) if counted]
+    entries: list[dict[str, Any]] = []
+    for i, category in enumerate(categories):
+        quality = matches.panoptic_quality(i) if countable[i] else stuff_quality(confusions, i)
+        entries.append(
+            {
+                "name": category.name,
+                "colour": category.colour,
+                "threshold": thresholds[i],
+                "countable": bool(countable[i]),
+                **_precisions(matches, i),
+                **_objects(matches.counts(i)),
+                **_panoptic(quality),
+                **_pixels(pixels, i),
+            }
+        )
+    counts = [matches.counts(i) for i, counted in enumerate(countable) if counted]
     return {
-        **{name: _mean(name, things) for name in PRECISIONS},
-        "map": _mean("ap", things),
-        **{name: _mean(name, described) for name in QUALITIES},
-        "pq_things": _mean("pq", things),
-        "pq_stuff": _mean("pq", [entry for entry in described if not entry["countable"]]),
-        **_objects(sum(parts, Counts(0, 0, 0))),
+        **_means(entries),
+        **_objects(sum(counts, Counts(0, 0, 0))),
         "mean_iou": pixels.mean_iou,
         "pixel_accuracy": pixels.pixel_accuracy,
         "iou_threshold": matches.iou_threshold,
-        "categories": described,
+        "categories": entries,
         "confusion": {
             "labels": [BACKGROUND, *(category.name for category in categories)],
             "matrix": pixels.matrix.tolist(),
@@ -99,6 +95,19 @@ def _check(*counts: int) -> None:
             "be of one list of categories, but there are "
             f"{', '.join(str(count) for count in counts)} of them."
         )
+
+
+def _means(entries: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Return the means over all categories, or over those of which objects are counted."""
+    things = [entry for entry in entries if entry["countable"]]
+    stuff = [entry for entry in entries if not entry["countable"]]
+    return {
+        **{name: _mean(name, things) for name in PRECISIONS},
+        "map": _mean("ap", things),
+        **{name: _mean(name, entries) for name in QUALITIES},
+        "pq_things": _mean("pq", things),
+        "pq_stuff": _mean("pq", stuff),
+    }
 
 
 def _mean(name: str, entries: Sequence[dict[str, Any]]) -> float | None:
@@ -134,11 +143,11 @@ def _objects(counts: Counts) -> dict[str, float | int | None]:
     }
 
 
-def _panoptic(quality: Quality) -> dict[str, float | None]:
+def _panoptic(quality: PanopticQuality) -> dict[str, float | None]:
     return {"pq": quality.pq, "sq": quality.sq, "rq": quality.rq}
 
 
-def _pixels(confusion: Confusion, category: int) -> dict[str, float | int | None]:
+def _pixels(confusion: ConfusionMatrix, category: int) -> dict[str, float | int | None]:
     counts = confusion.counts(category)
     return {
         "iou": counts.iou,

@@ -33,7 +33,7 @@ from deepseg_qgis.engine.prediction.prediction_tags import (
     from_tags,
 )
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
-from deepseg_qgis.engine.scoring.category_statistics import Summary
+from deepseg_qgis.engine.scoring.category_statistics import CategoryStatistics
 from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import PolygonizeJob
 
@@ -68,7 +68,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
             outlines=job.outlines,
             instance_rule=InstanceRule.of(about.card),
         )
-        summary = Summary()
+        summary = CategoryStatistics()
         cores = _decided(raster, about, job.threshold, control)
         found = _counted(cores, raster, wanted, summary, control)
         with contextlib.closing(found):
@@ -95,7 +95,7 @@ def _counted(
     cores: Generator[PredictedCore, None, None],
     raster: Raster,
     wanted: Wanted,
-    summary: Summary,
+    summary: CategoryStatistics,
     control: Control,
 ) -> Generator[PolygonBatch, None, None]:
     """Yield polygons batch by batch, added up in ``summary``."""

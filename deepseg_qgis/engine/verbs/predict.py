@@ -30,7 +30,7 @@ from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
 from deepseg_qgis.engine.resuming.journal_folder import JournalFolder
 from deepseg_qgis.engine.resuming.resumable import ResumablePrediction
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS as STATISTICS_FIELDS
-from deepseg_qgis.engine.scoring.category_statistics import Summary
+from deepseg_qgis.engine.scoring.category_statistics import CategoryStatistics
 from deepseg_qgis.errors import VectorError, counted
 from deepseg_qgis.jobs import PredictJob
 
@@ -116,7 +116,7 @@ class _Found:
     ) -> None:
         self._job, self._interruptible, self._rasters = job, interruptible, rasters
         self._crs, self._others, self._control = crs, others, control
-        self._summary = Summary()
+        self._summary = CategoryStatistics()
         self._aoi_m2 = 0.0
         self.area_px = 0
 

@@ -27,7 +27,11 @@ from deepseg_qgis.engine.geometry.projections import (
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.geometry.round_world import Poles, in_world, turned_to
 from deepseg_qgis.engine.reports import statistics_report
-from deepseg_qgis.engine.scoring.category_statistics import FIELDS, Summary, Table
+from deepseg_qgis.engine.scoring.category_statistics import (
+    FIELDS,
+    CategoryStatistics,
+    StatisticsTable,
+)
 from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import StatisticsJob, VectorSource
 
@@ -98,7 +102,7 @@ def _table(
     crs: pyproj.CRS | None,
     aoi_m2: float | None,
     control: Control,
-) -> Table:
+) -> StatisticsTable:
     areas, perimeters = area_and_perimeter_m(shapes[usable], crs)
     if np.isnan(areas).any():
         control.warn(f"Areas in square metres are not known: {_no_areas(layer.name, crs)}")
@@ -106,7 +110,7 @@ def _table(
     if layer.category_field is None:
         categories = [layer.name] * len(categories)
     sources = np.array(features.columns["source"], dtype=object)[usable].tolist()
-    summary = Summary()
+    summary = CategoryStatistics()
     summary.add(sources, categories, areas, perimeters)
     return summary.table(aoi_m2)
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.scoring.panoptic import PANOPTIC_IOU
+
 Labels = NDArray[np.int32]
 Classes = NDArray[np.uint8]
 
-MAJORITY = 0.5
-"""Objects match above this IoU, never at it: then each has one partner at most."""
-
 
 @dataclass(frozen=True)
-class Overlaps:
+class LabelOverlaps:
     """Which objects of one label map share how many pixels with those of another, by category.
 
     ``pairs`` (n, 2) of numbers with ``shared`` (n,) pixels; ``sizes`` in pixels and ``categories``
@@ -28,7 +27,7 @@ class Overlaps:
     categories: tuple[Classes, Classes]
 
     @classmethod
-    def of(cls, one: tuple[Labels, Classes], other: tuple[Labels, Classes]) -> Overlaps:
+    def of(cls, one: tuple[Labels, Classes], other: tuple[Labels, Classes]) -> LabelOverlaps:
         """Return the overlaps of two maps, each of labels (from 1, 0 for none) and classes.
 
         Only objects of one category pair up. Memory: some 30 bytes a pixel.
@@ -44,7 +43,7 @@ class Overlaps:
         categories = _categories(labels, classes), _categories(reference, truth)
         return cls(pairs, shared, sizes, categories)
 
-    def without_small(self, least_px: NDArray[np.int64]) -> Overlaps:
+    def without_small(self, least_px: NDArray[np.int64]) -> LabelOverlaps:
         """Return the same with objects of the first map left out that are smaller.
 
         ``least_px`` (256,) is by category.
@@ -52,9 +51,9 @@ class Overlaps:
         kept = self.sizes[0] >= least_px[self.categories[0]]
         which = kept[self.pairs[:, 0]]
         categories = np.where(kept, self.categories[0], np.uint8(0)), self.categories[1]
-        return Overlaps(self.pairs[which], self.shared[which], self.sizes, categories)
+        return LabelOverlaps(self.pairs[which], self.shared[which], self.sizes, categories)
 
-    def united(self, unions: NDArray[np.int64]) -> Overlaps:
+    def united(self, unions: NDArray[np.int64]) -> LabelOverlaps:
         """Return the same with objects of the first map united.
 
         ``unions`` says for each number which one it has then; only objects of one category unite.
@@ -69,7 +68,9 @@ class Overlaps:
         categories = np.zeros(count, dtype=np.uint8)
         categories[unions] = self.categories[0]
         categories[0] = 0
-        return Overlaps(pairs, shared, (sizes, self.sizes[1]), (categories, self.categories[1]))
+        return LabelOverlaps(
+            pairs, shared, (sizes, self.sizes[1]), (categories, self.categories[1])
+        )
 
     @property
     def ious(self) -> NDArray[np.float64]:
@@ -80,7 +81,7 @@ class Overlaps:
     @property
     def matched(self) -> NDArray[np.bool_]:
         """Which pairs match."""
-        return self.ious > MAJORITY
+        return self.ious > PANOPTIC_IOU
 
     @property
     def counts(self) -> tuple[int, int, int]:

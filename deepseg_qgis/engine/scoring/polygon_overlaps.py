@@ -19,7 +19,7 @@ BATCH = 10_000
 
 
 @dataclass(frozen=True)
-class Pairs:
+class OverlapPairs:
     """Overlapping objects of one category: indices of predictions and references, and their IoU.
 
     The arrays are of one length; an object may be in several pairs.
@@ -29,16 +29,16 @@ class Pairs:
     reference: Indices
     iou: Floats
 
-    def chosen(self, which: Indices | Flags) -> Pairs:
+    def selected(self, which: Indices | Flags) -> OverlapPairs:
         """Return some of the pairs, or all in another order."""
-        return Pairs(self.predicted[which], self.reference[which], self.iou[which])
+        return OverlapPairs(self.predicted[which], self.reference[which], self.iou[which])
 
-    def reaching(self, threshold: float) -> Pairs:
+    def reaching(self, threshold: float) -> OverlapPairs:
         """Return the pairs whose IoU is at least ``threshold``, in the same order."""
-        return self.chosen(self.iou >= min(threshold, PERFECT))
+        return self.selected(self.iou >= min(threshold, PERFECT))
 
 
-def overlapping(predicted: Objects, reference: Objects, lowest: float) -> Pairs:
+def overlapping(predicted: Objects, reference: Objects, lowest: float) -> OverlapPairs:
     """Return all pairs of one category whose IoU is at least ``lowest`` and above 0.
 
     Time and memory grow with the pairs whose boxes overlap, not with all pairs.
@@ -46,9 +46,9 @@ def overlapping(predicted: Objects, reference: Objects, lowest: float) -> Pairs:
     found = list(_overlaps(predicted, reference, lowest))
     if not found:
         nothing = np.empty(0, dtype=np.int64)
-        return Pairs(nothing, nothing, np.empty(0))
+        return OverlapPairs(nothing, nothing, np.empty(0))
     i, j, iou = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Pairs(i, j, iou)
+    return OverlapPairs(i, j, iou)
 
 
 def _overlaps(
