@@ -20,7 +20,8 @@ import rasterio.errors
 from affine import Affine
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.rasters import Pixels, opened
+from deepseg_qgis.engine.files.raster_sets import open_rasters
+from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.errors import DeepSegError
 from deepseg_qgis.events import Log
 from deepseg_qgis.jobs import RasterSource
@@ -54,7 +55,7 @@ def row_of(path: Path) -> Row:
     control = Control(lambda event: said(event.text) if isinstance(event, Log) else None)
     try:
         source = RasterSource(str(path), "", path.name)
-        with opened((source,), control, stored=True) as (raster,):
+        with open_rasters((source,), control, stored=True) as (raster,):
             pixels = raster.read(raster.grid.window)
             grid = raster.grid
             row.read = f"{raster.bands} × {grid.height} × {grid.width} {raster.dtype}"

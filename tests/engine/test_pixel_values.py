@@ -25,7 +25,8 @@ from deepseg_qgis.engine.files.raster_inputs.band_order import matched
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
 from deepseg_qgis.engine.files.raster_inputs.physical import Physical
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
-from deepseg_qgis.engine.files.rasters import Raster, alike, as_mosaic, model_raster, opened
+from deepseg_qgis.engine.files.raster_sets import as_mosaic, fitted_to, model_raster, open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.models import model_card, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -131,7 +132,7 @@ def test_a_palette_is_read_as_its_colours(make, name, said):
     assert (kind.dtype, [band.name for band in kind.bands]) == ("uint8", ["red", "green", "blue"])
     assert np.array_equal(values, RGB)
     assert valid.all()
-    with opened([with_palette(make, name=name)], said[0]) as (raster,):
+    with open_rasters([with_palette(make, name=name)], said[0]) as (raster,):
         assert np.array_equal(raster.overview(96).values, RGB)
     assert "palette" in " ".join(said[1])
 
@@ -186,8 +187,8 @@ def test_a_grey_palette_is_one_band_of_grey(make, said):
     assert len(kind.bands) == 1
     assert np.array_equal(values[0], greys[INDEX, 0])
     colours = with_palette(make, name="colours.tif")
-    with opened([source, colours]) as rasters:  # a sheet of a map that happens to be grey
-        both = alike(rasters, model_raster(rasters).kind, "Training", said[0])
+    with open_rasters([source, colours]) as rasters:  # a sheet of a map that happens to be grey
+        both = fitted_to(rasters, model_raster(rasters).kind, "Training", said[0])
         assert np.array_equal(
             both[0].read(both[0].grid.window).values, greys[INDEX].transpose(2, 0, 1)
         )
@@ -234,7 +235,7 @@ def test_scale_and_offset_are_applied_band_by_band(make, said):
     expected = array * np.reshape(scales, (3, 1, 1)) + np.reshape(offsets, (3, 1, 1))
     assert np.array_equal(values, expected.astype(np.float32))
     assert np.argwhere(~valid).tolist() == [[3, 4]]
-    with opened([source], said[0]) as (raster,):
+    with open_rasters([source], said[0]) as (raster,):
         assert raster.at_resolution(1.0).read(raster.grid.window).values.dtype == np.float32
     assert "scale and offset" in said[1][0]
 
@@ -255,7 +256,7 @@ def test_rasters_of_one_unit_go_together_whatever_their_numbers(make, model, tmp
     new = make(REFLECTANCE + np.uint16(1000), "new.tif", **stored, offsets=(-0.1,) * 3)
     path = model(values_of(old)[0], mean=0.45, std=0.2)
     assert predicted(old, path, tmp_path) == predicted(new, path, tmp_path) != []
-    with opened([old, new]) as rasters:
+    with open_rasters([old, new]) as rasters:
         mosaic = as_mosaic(rasters)
         assert mosaic.read(mosaic.grid.window).values.max() <= 0.9
 
@@ -263,12 +264,12 @@ def test_rasters_of_one_unit_go_together_whatever_their_numbers(make, model, tmp
 def test_old_models_did_not_know_of_scale_and_palette(make, said):
     old = Kind(tuple(map(named, ("red", "green", "blue"))), "uint8")
     raised = make(RGB, "raised.tif", photometric="RGB", offsets=(-40.0,) * 3)
-    with opened([raised]) as rasters:
-        alike(rasters, old, "The model", said[0])
+    with open_rasters([raised]) as rasters:
+        fitted_to(rasters, old, "The model", said[0])
         assert "train it again" in " ".join(said[1])
         of_numbers = Kind((named("palette"),), "uint8")
         with pytest.raises(RasterError, match="numbers of a palette"):
-            alike(rasters, of_numbers, "The model", said[0])
+            fitted_to(rasters, of_numbers, "The model", said[0])
 
 
 @pytest.mark.parametrize("trained_on_scaled", [True, False])
@@ -395,8 +396,8 @@ def test_any_order_is_undone(order):
 def test_training_puts_the_bands_of_all_rasters_in_one_order(make, make_layer, tmp_path, said):
     first = make(RGB, "first.tif", descriptions=("Red", "Green", "Blue"))
     second = make(RGB[::-1], "second.tif", descriptions=("Blue", "Green", "Red"))
-    with opened([first, second]) as rasters:
-        both = alike(rasters, rasters[0].kind, "Training", said[0])
+    with open_rasters([first, second]) as rasters:
+        both = fitted_to(rasters, rasters[0].kind, "Training", said[0])
         values = [each.read(each.grid.window).values for each in both]
     assert np.array_equal(*values)
     elsewhere = make_layer([geometry_of(1000, 1040)], ["a"])
@@ -479,8 +480,8 @@ def test_a_mosaic_of_two_palettes_is_one_picture(make, said):
     permuted = np.empty_like(TABLE)
     permuted[order] = TABLE
     east = make(order[INDEX[None, :, 50:]].astype(np.uint8), "east.tif", permuted, moved=50)
-    with opened([west, east], said[0]) as rasters:
-        mosaic = as_mosaic(alike(rasters, rasters[0].kind, "Training", said[0]))
+    with open_rasters([west, east], said[0]) as rasters:
+        mosaic = as_mosaic(fitted_to(rasters, rasters[0].kind, "Training", said[0]))
         assert np.array_equal(mosaic.read(mosaic.grid.window).values, RGB)
 
 

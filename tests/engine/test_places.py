@@ -18,7 +18,8 @@ from deepseg_qgis import jobs
 from deepseg_qgis.engine.annotations.annotation_layer import Category, load, placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_crs import output_crs
-from deepseg_qgis.engine.files.rasters import Raster, as_mosaic, for_model, opened
+from deepseg_qgis.engine.files.raster_sets import as_mosaic, at_model_resolution, open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.local_crs import metres_per_local_unit
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
@@ -140,10 +141,10 @@ def test_rasters_in_a_local_crs_are_resampled_and_joined(make_raster, said):
     wkt = FEET.to_wkt(version="WKT1_GDAL")
     west = make_raster(IMAGE, PLACE, wkt, name="west.tif")
     east = make_raster(IMAGE, PLACE @ Affine.translation(80, 0), wkt, name="east.tif")
-    with opened([west, east]) as rasters:
+    with open_rasters([west, east]) as rasters:
         assert rasters[0].grid.resolution_m == pytest.approx(0.25 * 0.3048)
         assert as_mosaic(rasters).grid.width == 160
-        (coarse,) = for_model(rasters, 0.5 * 0.3048, True, said[0])
+        (coarse,) = at_model_resolution(rasters, 0.5 * 0.3048, True, said[0])
         assert coarse.grid.width == 80
 
 
@@ -187,7 +188,7 @@ def test_what_coordinates_are_is_said_as_it_is(make_raster, tmp_path, said, what
 )
 def test_a_crs_that_cannot_be_used_is_named(make_raster, said, wkt, text):
     source = make_raster(IMAGE, PLACE, None)
-    with opened([RasterSource(source.path, wkt, source.name)], said[0]) as (raster,):
+    with open_rasters([RasterSource(source.path, wkt, source.name)], said[0]) as (raster,):
         assert raster.grid.crs is None
         assert raster.grid.transform == PLACE
     assert text in said[1][0]
@@ -214,7 +215,7 @@ def test_a_georeference_that_is_not_understood_is_named(tmp_path, said, kind):
     size = {"count": 1, "height": 80, "width": 80, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", **size, **extra) as dataset:
         dataset.write(IMAGE)
-    with opened([RasterSource(str(path), "", "odd.tif")], said[0]) as (raster,):
+    with open_rasters([RasterSource(str(path), "", "odd.tif")], said[0]) as (raster,):
         assert raster.grid.transform == UNREFERENCED
     texts = " ".join(said[1])
     assert ("Warp (reproject)" in texts) == (kind != "nothing")
@@ -288,7 +289,7 @@ def test_a_georeference_that_is_nowhere_is_told(make_raster, tmp_path, said, pix
     control, lines = said
     transform = Affine(pixel, 0, 0, 0, -pixel, 0)
     source = make_raster(np.ones((1, 64, 64), np.uint8), transform, pyproj.CRS(epsg))
-    with opened([source], control) as (raster,):
+    with open_rasters([source], control) as (raster,):
         assert raster.grid.crs is None
     tiled(source, tmp_path / "tiles.gpkg", control)
     assert "a geotransform without an area or a place" in " ".join(lines)

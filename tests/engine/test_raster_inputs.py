@@ -21,7 +21,8 @@ from rasterio.control import GroundControlPoint
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import decoding, unpacking
 from deepseg_qgis.engine.files.raster_inputs.decoding import DecodedBlocks
-from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.files.raster_sets import open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window, tiles
 from deepseg_qgis.errors import RasterError, ResourceError, Stopped
 from deepseg_qgis.events import Log
@@ -57,7 +58,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def read_each(source: RasterSource, windows: list[Window]) -> None:
-    with opened((source,)) as (raster,):
+    with open_rasters((source,)) as (raster,):
         for window in windows:
             raster.read(window)
 
@@ -89,7 +90,7 @@ def test_a_broken_block_is_no_data_and_told_once_with_its_extent(tiled, said):
     source, image = tiled
     with_broken_blocks(source.path, [(1, 2)])
     control, texts = said
-    with opened((source,), control) as (raster,):
+    with open_rasters((source,), control) as (raster,):
         for _ in range(2):
             pixels = raster.read(Window(-4, 0, 72, 96))
         small = raster.overview(32)
@@ -109,7 +110,7 @@ def test_a_broken_block_under_an_alpha_band(make_raster):
     options = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
     source = make_raster(image, photometric="RGB", alpha="YES", **options)
     with_broken_blocks(source.path, [(2, 2)])
-    with opened((source,)) as (raster,):
+    with open_rasters((source,)) as (raster,):
         assert raster.read(raster.grid.window).valid.sum() == 64 * 64 - 16 * 16
         assert raster.band_names == ("red", "green", "blue")
 
@@ -136,7 +137,7 @@ def test_a_geotiff_that_was_cut_off(tiled, kept, opens):
         with pytest.raises(RasterError, match="could not be read as a raster: it ends after"):
             Raster(source)
         return
-    with opened((source,)) as (raster,):
+    with open_rasters((source,)) as (raster,):
         valid = raster.read(raster.grid.window).valid
     assert 0.6 < valid.mean() < 0.9
     assert valid[:32].all()
@@ -188,7 +189,7 @@ def test_a_broken_tile_of_a_jp2(tmp_path, said):
     start, end = [at for at in range(len(content)) if content[at : at + 4] == TILE_PART][1:3]
     content[start + 14 : end] = b"\xff" * (end - start - 14)
     path.write_bytes(content)
-    with opened((source_of(path),), said[0]) as (raster,):
+    with open_rasters((source_of(path),), said[0]) as (raster,):
         pixels = raster.read(raster.grid.window)
     assert pixels.valid.mean() == 0.75
     assert np.array_equal(pixels.values[0][pixels.valid], image[0][pixels.valid])
@@ -224,7 +225,7 @@ def test_sequential_formats_are_unpacked_once(tmp_path, temporary, monkeypatch, 
     with rasterio.open(path, "w", **profile, **SEQUENTIAL[kind], **alpha) as dataset:
         dataset.write(image)
     windows = [Window(0, 0, 90, 90), Window(2050, 100, 80, 120), Window(40, 10, 100, 50)]
-    with opened((source_of(path),), said[0]) as (raster,):
+    with open_rasters((source_of(path),), said[0]) as (raster,):
         assert (raster.bands, os.listdir(temporary)) == (3, [])  # not before it is needed
         for window in windows:
             pixels = raster.read(window)
@@ -318,7 +319,7 @@ def test_ground_control_points_place_a_raster(tmp_path, said):
     profile = {"count": 1, "height": 20, "width": 30, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", gcps=points, crs=UTM, **profile) as dataset:
         dataset.write(np.ones((1, 20, 30), dtype=np.uint8))
-    with opened((source_of(path),), said[0]) as (raster,):
+    with open_rasters((source_of(path),), said[0]) as (raster,):
         assert raster.grid.transform.almost_equals(truth, precision=1e-6)
         assert raster.grid.crs == UTM
     assert "4 ground control points" in said[1][0]

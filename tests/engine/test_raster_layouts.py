@@ -13,7 +13,8 @@ from affine import Affine
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import label_rasters
-from deepseg_qgis.engine.files.rasters import Raster, for_model
+from deepseg_qgis.engine.files.raster_sets import at_model_resolution
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.reports import pictures
 from deepseg_qgis.errors import DeepSegError, RasterError
 from deepseg_qgis.jobs import RasterSource
@@ -34,7 +35,7 @@ def layouts():
 def as_image(raster):
     raster.read(raster.grid.window)
     raster.thumbnail(raster.grid.window, 20)
-    for_model([raster], 2.0, False, Control())
+    at_model_resolution([raster], 2.0, False, Control())
     pictures.picture(raster, raster.grid.window)
 
 

@@ -13,7 +13,8 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
 from deepseg_qgis.engine.files.raster_inputs.resampling import Resampled, north_up
-from deepseg_qgis.engine.files.rasters import Raster, as_mosaic, for_model, opened
+from deepseg_qgis.engine.files.raster_sets import as_mosaic, at_model_resolution, open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError
@@ -201,7 +202,7 @@ def test_a_mosaic_shows_the_first_raster_on_top(make_raster):
         make_raster(image, moved(x, y), nodata=0, name=f"{number}.tif")
         for number, (image, (x, y)) in enumerate(zip(images, places, strict=True))
     ]
-    with opened(sources) as rasters:
+    with open_rasters(sources) as rasters:
         mosaic = as_mosaic(rasters)
         assert (mosaic.grid.height, mosaic.grid.width) == (45, 150)
         pixels = mosaic.read(mosaic.grid.window)
@@ -223,7 +224,7 @@ def test_a_raster_between_the_pixels_is_moved_by_half_a_pixel_at_most(make_raste
     image = RNG.integers(1, 255, (1, 20, 20)).astype(np.uint8)
     first = make_raster(image, name="first.tif")
     second = make_raster(image, moved(20.4, 0.0), name="second.tif")
-    with opened([first, second]) as rasters:
+    with open_rasters([first, second]) as rasters:
         mosaic = as_mosaic(rasters)
         read = mosaic.read(mosaic.grid.window)
     assert np.array_equal(read.values[0], np.hstack([image[0], image[0]]))
@@ -245,7 +246,7 @@ def test_what_is_no_mosaic(make_raster, options, why):
     image = np.ones((1, 20, 20), dtype=np.uint8)
     first = make_raster(image, name="first.tif")
     second = make_raster(**{"array": image, "name": "second.tif"} | options)
-    with opened([first, second]) as rasters, pytest.raises(RasterError, match=why):
+    with open_rasters([first, second]) as rasters, pytest.raises(RasterError, match=why):
         as_mosaic(rasters)
 
 
@@ -258,8 +259,8 @@ def test_a_mosaic_at_a_models_resolution_has_no_seam(make_raster):
     ]
     texts = []
     control = Control(lambda event: texts.append(event.text))
-    with opened(halves) as rasters:
-        (fitted,) = for_model(rasters, 2.0, True, control)
+    with open_rasters(halves) as rasters:
+        (fitted,) = at_model_resolution(rasters, 2.0, True, control)
         pixels = fitted.read(fitted.grid.window)
     assert len(texts) == 1
     assert pixels.valid.all()

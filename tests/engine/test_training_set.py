@@ -6,7 +6,7 @@ import shapely
 from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.rasters import opened
+from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.learning.training_set import load_training_set
 from deepseg_qgis.errors import ParameterError
 from tests.engine.conftest import NORTH_UP
@@ -38,7 +38,7 @@ def taught(make_raster, make_layer, tmp_path):
         kept = make_layer([validation], name="kept") if validation else None
         job = train_job(source, layer, tmp_path, aoi=aoi, validation_aoi=kept, **changes)
         control = Watched()
-        with opened((source,), Control()) as rasters:
+        with open_rasters((source,), Control()) as rasters:
             found = load_training_set(job, rasters, control, np.random.default_rng(1))
         return found, control.texts
 

@@ -24,8 +24,8 @@ from deepseg_qgis.engine.files.raster_inputs.bands import Kind
 from deepseg_qgis.engine.files.raster_inputs.broken_blocks import check_complete
 from deepseg_qgis.engine.files.raster_inputs.dataset import DatasetPixels
 from deepseg_qgis.engine.files.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
-from deepseg_qgis.engine.files.raster_inputs.fitting import Fitted, fit
-from deepseg_qgis.engine.files.raster_inputs.mosaic import Mosaic, mosaic_name
+from deepseg_qgis.engine.files.raster_inputs.fitting import Fitted
+from deepseg_qgis.engine.files.raster_inputs.mosaic import Mosaic
 from deepseg_qgis.engine.files.raster_inputs.physical import Physical, about_meaning, is_physical
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels as Pixels
 from deepseg_qgis.engine.files.raster_inputs.pixels import PixelSource, padded
@@ -87,6 +87,17 @@ class Raster:
                 pixels = self._opened(control or Control(), network)
                 on_error.pop_all()
         self._pixels = pixels
+
+    @staticmethod
+    def mosaic(rasters: Sequence[Raster], name: str) -> Raster:
+        """Return several rasters as one picture, the earlier on top; they stay open beneath it.
+
+        Raises:
+            RasterError: they differ in CRS, resolution or bands.
+        """
+        source = rasters[0].source
+        pixels = Mosaic([each._pixels for each in rasters], [each.name for each in rasters])
+        return Raster(RasterSource(source.path, source.crs_wkt, name), pixels=pixels)
 
     @property
     def grid(self) -> Grid:
@@ -250,86 +261,6 @@ def files_of(path: str) -> list[str]:
         ):
             found += dataset.files
     return [file for each in found for file in named_files(each)]
-
-
-@contextlib.contextmanager
-def opened(
-    sources: Sequence[RasterSource], control: Control | None = None, *, stored: bool = False
-) -> Iterator[list[Raster]]:
-    """Open several rasters at once; what the user should know about them is told in the log.
-
-    ``stored`` asks for the stored numbers, see `Raster`.
-
-    Raises:
-        RasterError: one of them cannot be read, or most of what was read of one was broken.
-    """
-    control = control or Control()
-    network = any(safety.is_remote(source.path) for source in sources)
-    with contextlib.ExitStack() as stack:
-        rasters = [
-            stack.enter_context(Raster(source, control, network=network, stored=stored))
-            for source in sources
-        ]
-        tell(rasters, control)
-        yield rasters
-        for raster in rasters:
-            raster.check_read()
-
-
-def as_mosaic(rasters: Sequence[Raster]) -> Raster:
-    """Return several rasters as one picture, the earlier on top; they stay open beneath it.
-
-    Raises:
-        RasterError: they differ in CRS, resolution or bands.
-    """
-    names = [raster.name for raster in rasters]
-    source = rasters[0].source
-    together = RasterSource(source.path, source.crs_wkt, mosaic_name(names))
-    return Raster(together, pixels=Mosaic([raster._pixels for raster in rasters], names))
-
-
-def alike(rasters: Sequence[Raster], kind: Kind, owner: str, control: Control) -> list[Raster]:
-    """Return the rasters as ``owner`` expects them; what changes is told in the log.
-
-    Raises:
-        RasterError: one has other bands, another data type or another unit.
-    """
-    fits = [fit(kind, raster.kind, owner, raster.name) for raster in rasters]
-    for each in fits:
-        for notice in each.notices:
-            control.warn(notice)
-    return [
-        raster.fitted(each.chosen, kind.dtype) for raster, each in zip(rasters, fits, strict=True)
-    ]
-
-
-def model_raster(rasters: Sequence[Raster]) -> Raster:
-    """Return the raster whose bands a model of all of them takes.
-
-    It is the first; where there are others, not one whose palette happens to hold greys alone.
-    """
-    return next((raster for raster in rasters if not raster.kind.bands[0].palette), rasters[0])
-
-
-def for_model(
-    rasters: Sequence[Raster], resolution_m: float | None, mosaic: bool, control: Control
-) -> list[Raster]:
-    """Return what a model of that resolution is to be run on; what changes is told in the log.
-
-    Raises:
-        RasterError: the rasters cannot be one mosaic, or their resolution makes no sense.
-    """
-    pictures = [as_mosaic(rasters)] if mosaic and len(rasters) > 1 else rasters
-    fitted = [raster.at_resolution(resolution_m) for raster in pictures]
-    tell([new for new, old in zip(fitted, pictures, strict=True) if new is not old], control)
-    return fitted
-
-
-def tell(rasters: Sequence[Raster], control: Control) -> None:
-    """Write what the user should know about the rasters into the log."""
-    for raster in rasters:
-        for notice in raster.notices:
-            control.warn(notice)
 
 
 def _open(path: str) -> DatasetReader:

@@ -18,7 +18,8 @@ from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Catego
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluating.comparison import Compared, Comparison, trained_share
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
+from deepseg_qgis.engine.files.raster_sets import at_model_resolution, fitted_to, open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
 from deepseg_qgis.engine.models import model_file
@@ -44,13 +45,13 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     """
     if job.iou_threshold not in IOU_THRESHOLD:
         raise ParameterError(f"The IoU threshold must be from 0 to 1, got {job.iou_threshold:g}.")
-    with Outputs(control, job) as outputs, opened(job.rasters, control) as given:
+    with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as given:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        fitted = alike(given, model.card.kind, model_file.MODEL, control)
-        rasters = for_model(fitted, model.card.resolution_m, False, control)
+        fitted = fitted_to(given, model.card.kind, model_file.MODEL, control)
+        rasters = at_model_resolution(fitted, model.card.resolution_m, False, control)
         layer = _annotations(job, model.card, rasters, control)
         areas = _areas(job, layer, rasters, control)
         categories = _all_categories(model.card, layer, control)

@@ -19,7 +19,8 @@ from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import TILE_PX
-from deepseg_qgis.engine.files.rasters import Raster, opened
+from deepseg_qgis.engine.files.raster_sets import open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, from_planes
 from deepseg_qgis.engine.inference.predictor import check_threshold, thresholds
@@ -51,7 +52,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
     check_threshold(job.threshold)
     with (
         Outputs(control, job) as outputs,
-        opened([job.probabilities], control, stored=True) as (raster,),
+        open_rasters([job.probabilities], control, stored=True) as (raster,),
     ):
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)

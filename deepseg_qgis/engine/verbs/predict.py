@@ -17,7 +17,8 @@ from deepseg_qgis.engine.files import tables, vectors
 from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, opened
+from deepseg_qgis.engine.files.raster_sets import at_model_resolution, fitted_to, open_rasters
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
 from deepseg_qgis.engine.geometry.projections import Geometries
@@ -50,14 +51,14 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
     with (
         JournalFolder(control) as journals,
         Outputs(control, job) as outputs,
-        opened(job.rasters, control) as given,
+        open_rasters(job.rasters, control) as given,
     ):
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        fitted = alike(given, model.card.kind, model_file.MODEL, control)
-        rasters = for_model(fitted, model.card.resolution_m, job.mosaic, control)
+        fitted = fitted_to(given, model.card.kind, model_file.MODEL, control)
+        rasters = at_model_resolution(fitted, model.card.resolution_m, job.mosaic, control)
         crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
         predictor = Predictor(model, _settings(job), control)
         mixed = any(raster.grid.crs != crs for raster in rasters)

@@ -21,7 +21,8 @@ from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.folder_output import FolderOutput
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, tell
+from deepseg_qgis.engine.files.raster_sets import log_notices
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry import tiling
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.tiling import Tile
@@ -57,7 +58,7 @@ def run(job: TileJob, control: Control) -> dict[str, Any]:
         if folder is not None:
             stack.enter_context(folder)
         raster = stack.enter_context(Raster(job.raster, control))
-        tell([raster], control)
+        log_notices([raster], control)
         crs = output_crs(path, [(raster.name, raster.grid)], control)
         tiles: Iterable[Tile] = _tiles(job, raster, control)
         part_of: dict[tuple[int, int], str] | None = None

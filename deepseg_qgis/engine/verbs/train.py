@@ -21,7 +21,13 @@ from deepseg_qgis.engine.files import tables, vectors
 from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.rasters import Raster, alike, for_model, model_raster, opened
+from deepseg_qgis.engine.files.raster_sets import (
+    at_model_resolution,
+    fitted_to,
+    model_raster,
+    open_rasters,
+)
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
@@ -46,16 +52,16 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             training or a report failed; the log says where the model is.
     """
     _check(job)
-    with Outputs(control, job) as outputs, opened(job.rasters, control) as rasters:
+    with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as rasters:
         outputs.path(job.output)
         validation_path = outputs.optional(job.output_validation)
         html_path = outputs.optional(job.output_html)
         log_path = outputs.optional(job.output_log)
         first = model_raster(rasters)
-        rasters = alike(rasters, first.kind, f"Training on {first.name}", control)
+        rasters = fitted_to(rasters, first.kind, f"Training on {first.name}", control)
         _check_bands(first)
         resolution_m = _finest_m(rasters)
-        rasters = for_model(rasters, resolution_m, False, control)
+        rasters = at_model_resolution(rasters, resolution_m, False, control)
         validation_crs = None
         if validation_path:
             named = [(raster.name, raster.grid) for raster in rasters]
