@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from deepseg_qgis.errors import OutputError
 from deepseg_qgis.formats import SHAPEFILE, WRITTEN
-from deepseg_qgis.places import companions, owners, shared
+from deepseg_qgis.places import shared_sidecars, sidecar_owners, sidecars
 
 SQLITE = b"SQLite format 3\0"
 HOT_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
@@ -104,7 +104,7 @@ def _check_name(path: str) -> None:
 
 
 def _check_owner(path: str) -> None:
-    for owner in owners(path):
+    for owner in sidecar_owners(path):
         if os.path.exists(owner):
             raise OutputError(
                 f"{path} belongs to {os.path.basename(owner)}, which would be damaged. Choose "
@@ -115,9 +115,9 @@ def _check_owner(path: str) -> None:
 def _check_strangers(path: str) -> None:
     """Check that what is written together with ``path`` replaces nothing of another file's."""
     parts = WRITTEN.get(os.path.splitext(path)[1].lower(), ())
-    strangers = shared(path)
+    strangers = shared_sidecars(path)
     if parts is SHAPEFILE and not os.path.exists(path):
-        strangers |= dict.fromkeys(companions(path), "another file")
+        strangers |= dict.fromkeys(sidecars(path), "another file")
     for each, other in strangers.items():
         if os.path.splitext(each)[1].lower() in parts:
             raise OutputError(

@@ -42,7 +42,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def companions(path: str) -> list[str]:
+def sidecars(path: str) -> list[str]:
     """Return the files that are there and belong to ``path`` alone, whether that is there or not.
 
     Nobody but it can use them, and what they say of an older file is wrong of a newer one.
@@ -50,7 +50,7 @@ def companions(path: str) -> list[str]:
     return [each for each, other in _beside(path).items() if other is None]
 
 
-def shared(path: str) -> dict[str, str]:
+def shared_sidecars(path: str) -> dict[str, str]:
     """Return the files that would belong to ``path``, and belong to another file that is there."""
     return {each: other for each, other in _beside(path).items() if other is not None}
 
@@ -75,14 +75,16 @@ def _beside(path: str) -> dict[str, str | None]:
 
 
 def _other_owner(name: str, others: Mapping[str, str]) -> str | None:
-    return next((others[each.lower()] for each in owners(name) if each.lower() in others), None)
+    return next(
+        (others[each.lower()] for each in sidecar_owners(name) if each.lower() in others), None
+    )
 
 
 def _follows(name: str, start: str, endings: tuple[str, ...]) -> bool:
     return name.startswith(start) and name[len(start) :].lower() in endings
 
 
-def owners(path: str) -> Iterator[str]:
+def sidecar_owners(path: str) -> Iterator[str]:
     """Yield the files that ``path`` would belong to, there or not; of styles none."""
     lower = path.lower()
     for kind, endings in BESIDE_NAME.items():

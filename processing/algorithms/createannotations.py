@@ -35,7 +35,7 @@ from qgis.core import (
 
 from deepseg_qgis.containers import STYLE_OF_OURS, check_replaceable, layer_name
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, counted
-from deepseg_qgis.places import companions
+from deepseg_qgis.places import sidecars
 
 LONGEST_NAME = 254
 """Characters of a category's name; a Shapefile holds no more."""
@@ -133,7 +133,7 @@ def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceS
         OutputError: the file cannot be written, or has polygons already.
     """
     _check_empty(path)
-    for old in companions(path):
+    for old in sidecars(path):
         os.remove(old)
     _write_empty(path, crs)
     layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")

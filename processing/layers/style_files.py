@@ -15,7 +15,7 @@ from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsReadWriteContext, Qgs
 from qgis.PyQt.QtXml import QDomDocument
 
 from deepseg_qgis.containers import STYLE_OF_OURS
-from deepseg_qgis.places import companions
+from deepseg_qgis.places import sidecars
 
 MARK = re.compile(rb"<!-- DeepSeg ([0-9a-f]{64}) -->\n$")
 """The last line of a style of ours: a hash of the layer's name and of all before this line."""
@@ -59,7 +59,7 @@ def _is_free(place: str, path: str) -> bool:
 def _others(path: str) -> list[str]:
     """Return the other layers in the folder that are called like this one."""
     folder, name = os.path.split(path)
-    own = {name, *map(os.path.basename, companions(path))}
+    own = {name, *map(os.path.basename, sidecars(path))}
     stem = os.path.splitext(name)[0].casefold()
     endings = _map_endings()
     with contextlib.suppress(OSError):

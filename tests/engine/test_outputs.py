@@ -108,7 +108,7 @@ def test_room_is_asked_for_beforehand(tmp_path):
     with Outputs(Control()) as outputs:
         outputs.path(final)
         with pytest.raises(ResourceError, match="Make room"):
-            outputs.need(final, 10**18)
+            outputs.check_room(final, 10**18)
     assert os.listdir(tmp_path) == []
 
 

@@ -21,11 +21,16 @@ from deepseg_qgis import jobs
 from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import unpacking
-from deepseg_qgis.engine.files.raster_inputs.band_order import matched
-from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
-from deepseg_qgis.engine.files.raster_inputs.physical import Physical
+from deepseg_qgis.engine.files.raster_inputs.band_order import matching_bands
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, RasterKind, named
+from deepseg_qgis.engine.files.raster_inputs.physical import PhysicalValues
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels
-from deepseg_qgis.engine.files.raster_sets import as_mosaic, fitted_to, model_raster, open_rasters
+from deepseg_qgis.engine.files.raster_sets import (
+    as_mosaic,
+    model_raster,
+    open_rasters,
+    with_expected_bands,
+)
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.models import model_card, networks, weights
@@ -90,7 +95,7 @@ def model(tmp_path_factory):
     state = networks.build("unet", "resnet18", 3, 2).state_dict()
 
     @functools.cache  # each is converted once, which takes seconds
-    def made(kind: Kind, mean=128.0, std=60.0) -> str:
+    def made(kind: RasterKind, mean=128.0, std=60.0) -> str:
         card = ModelCard(
             architecture="unet",
             encoder="resnet18",
@@ -158,7 +163,7 @@ def test_the_order_of_a_palette_does_not_matter(order):
         def read(self, _window):
             return Pixels(np.array(order, np.uint8)[INDEX][None], np.ones((96, 96), bool))
 
-    assert np.array_equal(Physical(Stored()).read(None).values, RGB)
+    assert np.array_equal(PhysicalValues(Stored()).read(None).values, RGB)
 
 
 def test_two_palettes_of_one_picture_give_the_same_polygons(make, model, tmp_path):
@@ -188,7 +193,7 @@ def test_a_grey_palette_is_one_band_of_grey(make, said):
     assert np.array_equal(values[0], greys[INDEX, 0])
     colours = with_palette(make, name="colours.tif")
     with open_rasters([source, colours]) as rasters:  # a sheet of a map that happens to be grey
-        both = fitted_to(rasters, model_raster(rasters).kind, "Training", said[0])
+        both = with_expected_bands(rasters, model_raster(rasters).kind, "Training", said[0])
         assert np.array_equal(
             both[0].read(both[0].grid.window).values, greys[INDEX].transpose(2, 0, 1)
         )
@@ -262,14 +267,14 @@ def test_rasters_of_one_unit_go_together_whatever_their_numbers(make, model, tmp
 
 
 def test_old_models_did_not_know_of_scale_and_palette(make, said):
-    old = Kind(tuple(map(named, ("red", "green", "blue"))), "uint8")
+    old = RasterKind(tuple(map(named, ("red", "green", "blue"))), "uint8")
     raised = make(RGB, "raised.tif", photometric="RGB", offsets=(-40.0,) * 3)
     with open_rasters([raised]) as rasters:
-        fitted_to(rasters, old, "The model", said[0])
+        with_expected_bands(rasters, old, "The model", said[0])
         assert "train it again" in " ".join(said[1])
-        of_numbers = Kind((named("palette"),), "uint8")
+        of_numbers = RasterKind((named("palette"),), "uint8")
         with pytest.raises(RasterError, match="numbers of a palette"):
-            fitted_to(rasters, of_numbers, "The model", said[0])
+            with_expected_bands(rasters, of_numbers, "The model", said[0])
 
 
 @pytest.mark.parametrize("trained_on_scaled", [True, False])
@@ -383,13 +388,13 @@ EDGES = tuple(named(f"B{i}", 0.001 * wave) for i, wave in ((5, 705), (6, 740), (
     ],
 )
 def test_which_band_is_which(wanted, found, chosen):
-    assert matched(wanted, found) == chosen
+    assert matching_bands(wanted, found) == chosen
 
 
 @given(st.permutations(["Red", "Green", "Blue", "NIR", "SWIR 1", "SWIR 2", "Red edge"]))
 def test_any_order_is_undone(order):
     names = ["red", "green", "blue", "nir", "swir_1", "swir_2", "RedEdge"]
-    chosen = matched([named(name) for name in names], [named(name) for name in order])
+    chosen = matching_bands([named(name) for name in names], [named(name) for name in order])
     assert [named(order[i]).key for i in chosen] == [named(name).key for name in names]
 
 
@@ -397,7 +402,7 @@ def test_training_puts_the_bands_of_all_rasters_in_one_order(make, make_layer, t
     first = make(RGB, "first.tif", descriptions=("Red", "Green", "Blue"))
     second = make(RGB[::-1], "second.tif", descriptions=("Blue", "Green", "Red"))
     with open_rasters([first, second]) as rasters:
-        both = fitted_to(rasters, rasters[0].kind, "Training", said[0])
+        both = with_expected_bands(rasters, rasters[0].kind, "Training", said[0])
         values = [each.read(each.grid.window).values for each in both]
     assert np.array_equal(*values)
     elsewhere = make_layer([geometry_of(1000, 1040)], ["a"])
@@ -436,7 +441,7 @@ def test_a_card_keeps_what_is_known_of_bands(name, wavelength, scale, offset):
         band_info=(model_card.band_info(band),),
     )
     text = model_card.to_json(card)
-    assert model_card.from_json(text).kind == Kind((band,), "float32")
+    assert model_card.from_json(text).kind == RasterKind((band,), "float32")
     old = {key: value for key, value in json.loads(text).items() if key != "band_info"}
     assert model_card.from_json(json.dumps(old)).kind.bands[0].name == name
 
@@ -481,7 +486,7 @@ def test_a_mosaic_of_two_palettes_is_one_picture(make, said):
     permuted[order] = TABLE
     east = make(order[INDEX[None, :, 50:]].astype(np.uint8), "east.tif", permuted, moved=50)
     with open_rasters([west, east], said[0]) as rasters:
-        mosaic = as_mosaic(fitted_to(rasters, rasters[0].kind, "Training", said[0]))
+        mosaic = as_mosaic(with_expected_bands(rasters, rasters[0].kind, "Training", said[0]))
         assert np.array_equal(mosaic.read(mosaic.grid.window).values, RGB)
 
 
@@ -490,10 +495,10 @@ def test_a_scale_that_is_set_later_is_another_meaning(make, monkeypatch):
     monkeypatch.delenv("GDAL_PAM_ENABLED", raising=False)  # which the tests inside QGIS switch off
     source = make(RGB)
     with Raster(source) as raster:
-        before = raster.meaning
+        before = raster.meaning_hash
     aux(source, "<Offset>-40</Offset>")
     with Raster(source) as raster:
-        assert raster.meaning != before
+        assert raster.meaning_hash != before
         assert raster.kind.dtype == "float32"
 
 

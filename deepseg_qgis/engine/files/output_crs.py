@@ -13,11 +13,11 @@ from deepseg_qgis.engine.geometry.local_crs import is_local, metres_per_local_un
 from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.errors import RasterError, listed
 
-Named = tuple[str, Grid]
+NamedGrid = tuple[str, Grid]
 """A raster's name, and where it lies."""
 
 
-def output_crs(path: str, rasters: Sequence[Named], control: Control) -> pyproj.CRS | None:
+def output_crs(path: str, rasters: Sequence[NamedGrid], control: Control) -> pyproj.CRS | None:
     """Return the CRS of a file with what lies on rasters: theirs if they share one, else WGS 84.
 
     Where the rasters have no place on the ground, their own coordinates are written, and the log
@@ -51,7 +51,7 @@ def _place(grid: Grid) -> str:
     return "local" if is_local(grid.crs) else "ground"
 
 
-def _tell(place: str, rasters: Sequence[Named], control: Control) -> None:
+def _tell(place: str, rasters: Sequence[NamedGrid], control: Control) -> None:
     names = listed([name for name, _ in rasters])
     if place == "pixels":
         control.warn(
@@ -78,7 +78,7 @@ def _tell_of_local(names: str, crs: pyproj.CRS | None, control: Control) -> None
         control.log(f"{what} Areas are measured on its plane (1 unit = {unit:.6g} m).")
 
 
-def _mixed(rasters: Sequence[Named]) -> RasterError:
+def _mixed(rasters: Sequence[NamedGrid]) -> RasterError:
     groups: dict[str, list[str]] = {}
     for name, grid in rasters:
         groups.setdefault(grid.crs.name if grid.crs else "no CRS", []).append(name)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from deepseg_qgis.containers import check_replaceable
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.guard import check_outputs
+from deepseg_qgis.engine.files.output_checks import check_outputs
 from deepseg_qgis.engine.files.part_folders import PartFolder, name_destinations
 from deepseg_qgis.errors import DeepSegError, OutputError, ResourceError
 from deepseg_qgis.jobs import Job
-from deepseg_qgis.places import companions
+from deepseg_qgis.places import sidecars
 
 
 class Outputs:
@@ -27,7 +27,7 @@ class Outputs:
 
     Leaving the block without an error moves everything into place; with an error, or when the
     parent process is gone, nothing stays but what was placed before. With a ``job``, its outputs
-    are checked against its inputs and each other first (`guard`).
+    are checked against its inputs and each other first (`output_checks`).
 
     Raises:
         OutputError: a destination cannot be made or replaced, found before any work is done.
@@ -95,7 +95,7 @@ class Outputs:
         if finished:
             self._placed[destination] = None
 
-    def need(self, destination: str, size_bytes: int) -> None:
+    def check_room(self, destination: str, size_bytes: int) -> None:
         """Check that the disk of ``destination`` has room for so many bytes.
 
         Raises:
@@ -176,7 +176,7 @@ def _moved(folder: PartFolder, final: Path) -> str | None:
         return None
     try:
         check_replaceable(str(final))  # hours may have passed since it was checked
-        folder.set_aside(companions(str(final)), {part.name for part in parts})
+        folder.set_aside(sidecars(str(final)), {part.name for part in parts})
         for part in parts:
             os.replace(part, final.parent / part.name)
     except OutputError as error:

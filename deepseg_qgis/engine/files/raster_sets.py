@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import safety
-from deepseg_qgis.engine.files.raster_inputs.bands import Kind
-from deepseg_qgis.engine.files.raster_inputs.fitting import fit
+from deepseg_qgis.engine.files.raster_inputs.band_selection import select_bands
+from deepseg_qgis.engine.files.raster_inputs.bands import RasterKind
 from deepseg_qgis.engine.files.raster_inputs.mosaic import mosaic_name
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.jobs import RasterSource
@@ -47,18 +47,21 @@ def as_mosaic(rasters: Sequence[Raster]) -> Raster:
     return Raster.mosaic(rasters, mosaic_name([raster.name for raster in rasters]))
 
 
-def fitted_to(rasters: Sequence[Raster], kind: Kind, owner: str, control: Control) -> list[Raster]:
+def with_expected_bands(
+    rasters: Sequence[Raster], kind: RasterKind, owner: str, control: Control
+) -> list[Raster]:
     """Return the rasters as ``owner`` expects them; what changes is told in the log.
 
     Raises:
         RasterError: one has other bands, another data type or another unit.
     """
-    fits = [fit(kind, raster.kind, owner, raster.name) for raster in rasters]
-    for each in fits:
+    selections = [select_bands(kind, raster.kind, owner, raster.name) for raster in rasters]
+    for each in selections:
         for notice in each.notices:
             control.warn(notice)
     return [
-        raster.fitted(each.chosen, kind.dtype) for raster, each in zip(rasters, fits, strict=True)
+        raster.with_bands(each.chosen, kind.dtype)
+        for raster, each in zip(rasters, selections, strict=True)
     ]
 
 

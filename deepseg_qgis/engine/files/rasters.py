@@ -20,13 +20,17 @@ from rasterio.io import DatasetReader
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import safety
-from deepseg_qgis.engine.files.raster_inputs.bands import Kind
+from deepseg_qgis.engine.files.raster_inputs.band_selection import SelectedBands
+from deepseg_qgis.engine.files.raster_inputs.bands import RasterKind
 from deepseg_qgis.engine.files.raster_inputs.broken_blocks import check_complete
 from deepseg_qgis.engine.files.raster_inputs.dataset import DatasetPixels
 from deepseg_qgis.engine.files.raster_inputs.decoding import MOST_THREADS, DecodedBlocks, is_slow
-from deepseg_qgis.engine.files.raster_inputs.fitting import Fitted
 from deepseg_qgis.engine.files.raster_inputs.mosaic import Mosaic
-from deepseg_qgis.engine.files.raster_inputs.physical import Physical, about_meaning, is_physical
+from deepseg_qgis.engine.files.raster_inputs.physical import (
+    PhysicalValues,
+    is_physical,
+    values_notice,
+)
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels as Pixels
 from deepseg_qgis.engine.files.raster_inputs.pixels import PixelSource, padded
 from deepseg_qgis.engine.files.raster_inputs.placement import grid_of
@@ -57,7 +61,7 @@ class Raster:
     ``files`` are the paths that its pixels come from (none for pictures that are no file), ``grid``
     is where they lie, ``notices`` what the user should know about that. Values are what the stored
     numbers mean, by palette, scale and offset; ``stored`` asks for the numbers themselves (labels).
-    ``meaning`` is a hash of what they mean, which may change in a file beside the raster.
+    ``meaning_hash`` is a hash of what they mean, which may change in a file beside the raster.
     ``pixels`` is given for pictures that are no file; whoever gives it closes it.
 
     Raises:
@@ -76,7 +80,7 @@ class Raster:
         self.source = source
         self.notices: list[str] = []
         self.files: tuple[str, ...] = ()
-        self.meaning = ""
+        self.meaning_hash = ""
         self._stored = stored
         self._lock = threading.Lock()
         self._dataset: DatasetReader | None = None
@@ -120,9 +124,9 @@ class Raster:
         return self._pixels.dtype
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RasterKind:
         """What its pixels are."""
-        return Kind(self._pixels.band_info, self.dtype)
+        return RasterKind(self._pixels.band_info, self.dtype)
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -162,11 +166,11 @@ class Raster:
         with self._lock, _explained(self.source.path):
             return self._pixels.thumbnail(window, shape)
 
-    def fitted(self, chosen: Sequence[int], dtype: str) -> Raster:
+    def with_bands(self, chosen: Sequence[int], dtype: str) -> Raster:
         """Return the raster with some of its bands (counted from 0), as another type."""
         if list(chosen) == list(range(self.bands)) and self.dtype == dtype:
             return self
-        return Raster(self.source, pixels=Fitted(self._pixels, chosen, dtype))
+        return Raster(self.source, pixels=SelectedBands(self._pixels, chosen, dtype))
 
     def at_resolution(self, resolution_m: float | None) -> Raster:
         """Return the raster as a model of that ground sample distance should see it.
@@ -216,11 +220,11 @@ class Raster:
             self.files = tuple(each for each in dataset.files if not each.endswith(".aux.xml"))
             grid, self.notices = grid_of(dataset, self.source.crs_wkt, self.name)
             pixels = self._read_from(dataset, grid, control)
-        self.meaning = hashlib.sha256(repr(pixels.band_info).encode()).hexdigest()
+        self.meaning_hash = hashlib.sha256(repr(pixels.band_info).encode()).hexdigest()
         if self._stored or is_physical(pixels):
             return pixels
-        control.log(about_meaning(self.name, pixels.band_info))
-        return Physical(pixels)
+        control.log(values_notice(self.name, pixels.band_info))
+        return PhysicalValues(pixels)
 
     def _read_from(self, dataset: DatasetReader, grid: Grid, control: Control) -> PixelSource:
         """Return the way to read a dataset that suits its format."""

@@ -18,7 +18,7 @@ from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.choices import MODEL_TASKS
 from deepseg_qgis.engine.annotations.annotation_layer import MOST_CATEGORIES, Category
 from deepseg_qgis.engine.annotations.countability import task_of
-from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind, named
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, RasterKind, named
 from deepseg_qgis.errors import ModelError, counted
 
 FORMAT_VERSION = 1
@@ -78,12 +78,12 @@ class ModelCard:
         return len(self.band_names)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RasterKind:
         """What a raster's pixels must be."""
         if not self.band_info:  # a card that was written before bands were described
-            return Kind(tuple(map(named, self.band_names)), self.dtype)
+            return RasterKind(tuple(map(named, self.band_names)), self.dtype)
         pairs = zip(self.band_names, self.band_info, strict=True)
-        return Kind(tuple(Band(name, **info) for name, info in pairs), self.dtype)
+        return RasterKind(tuple(Band(name, **info) for name, info in pairs), self.dtype)
 
     @property
     def objects(self) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deepseg_qgis.engine.files.raster_inputs.fitting import fit
+from deepseg_qgis.engine.files.raster_inputs.band_selection import select_bands
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.models.model_card import ModelCard, from_json
 from deepseg_qgis.errors import ModelError
@@ -71,7 +71,7 @@ def check_fits(card: ModelCard, raster: Raster) -> None:
     Raises:
         RasterError: it has other bands, another data type or another unit.
     """
-    fit(card.kind, raster.kind, MODEL, raster.name)
+    select_bands(card.kind, raster.kind, MODEL, raster.name)
 
 
 def _header(path: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def check_room(wanted: Destinations, outputs: Outputs, pixels: int, planes: int)
     for path in sizes:
         if path:
             outputs.path(path)
-            outputs.need(path, int(together))
+            outputs.check_room(path, int(together))
 
 
 def _beside(path: str) -> str:

@@ -60,7 +60,7 @@ class ResumablePrediction:
         self.card = predictor.card
         self._files = {raster.source: Files.of(raster.files) for raster in rasters}
         self._all_files = Files.of([path for raster in rasters for path in raster.files])
-        self._meanings = [each.meaning for each in rasters]
+        self._meanings = [each.meaning_hash for each in rasters]
         self.coverages: list[Coverage] = []
 
     @property

@@ -84,8 +84,8 @@ def run(job: DemoSceneJob, control: Control) -> dict[str, object]:
 
 def _check_room(outputs: Outputs, job: DemoSceneJob) -> None:
     pixels = job.size_px**2
-    outputs.need(job.output, int(pixels * (RASTER_BYTES_A_PX + ANNOTATION_BYTES_A_PX)))
-    outputs.need(job.annotations, int(pixels * ANNOTATION_BYTES_A_PX))
+    outputs.check_room(job.output, int(pixels * (RASTER_BYTES_A_PX + ANNOTATION_BYTES_A_PX)))
+    outputs.check_room(job.annotations, int(pixels * ANNOTATION_BYTES_A_PX))
 
 
 def _drawn(

@@ -18,7 +18,11 @@ from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Catego
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluating.comparison import Compared, Comparison, trained_share
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.raster_sets import at_model_resolution, fitted_to, open_rasters
+from deepseg_qgis.engine.files.raster_sets import (
+    at_model_resolution,
+    open_rasters,
+    with_expected_bands,
+)
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
@@ -50,7 +54,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        fitted = fitted_to(given, model.card.kind, model_file.MODEL, control)
+        fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
         rasters = at_model_resolution(fitted, model.card.resolution_m, False, control)
         layer = _annotations(job, model.card, rasters, control)
         areas = _areas(job, layer, rasters, control)

@@ -17,7 +17,11 @@ from deepseg_qgis.engine.files import tables, vectors
 from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.raster_sets import at_model_resolution, fitted_to, open_rasters
+from deepseg_qgis.engine.files.raster_sets import (
+    at_model_resolution,
+    open_rasters,
+    with_expected_bands,
+)
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
@@ -57,7 +61,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
         model = model_file.read_for(job.model, given)
-        fitted = fitted_to(given, model.card.kind, model_file.MODEL, control)
+        fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
         rasters = at_model_resolution(fitted, model.card.resolution_m, job.mosaic, control)
         crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
         predictor = Predictor(model, _settings(job), control)

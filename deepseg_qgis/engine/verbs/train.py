@@ -23,9 +23,9 @@ from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_sets import (
     at_model_resolution,
-    fitted_to,
     model_raster,
     open_rasters,
+    with_expected_bands,
 )
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
@@ -58,7 +58,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         html_path = outputs.optional(job.output_html)
         log_path = outputs.optional(job.output_log)
         first = model_raster(rasters)
-        rasters = fitted_to(rasters, first.kind, f"Training on {first.name}", control)
+        rasters = with_expected_bands(rasters, first.kind, f"Training on {first.name}", control)
         _check_bands(first)
         resolution_m = _finest_m(rasters)
         rasters = at_model_resolution(rasters, resolution_m, False, control)

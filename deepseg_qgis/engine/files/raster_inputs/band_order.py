@@ -16,7 +16,7 @@ NEAR_UM = 0.015
 Keys = Callable[[Band], str]
 
 
-def matched(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | None:
+def matching_bands(wanted: Sequence[Band], found: Sequence[Band]) -> tuple[int, ...] | None:
     """Return the number of the found band for each wanted one; None where they do not go together.
 
     Without names that both sides know, the order of the file counts.

@@ -81,7 +81,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RasterKind:
     """What a raster's pixels are: its bands, and the dtype of their values."""
 
     bands: tuple[Band, ...]

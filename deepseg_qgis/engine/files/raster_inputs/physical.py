@@ -26,7 +26,7 @@ def is_physical(source: PixelSource) -> bool:
     return not any(band.is_scaled or band.palette for band in source.band_info)
 
 
-class Physical(PixelByPixel):
+class PhysicalValues(PixelByPixel):
     """The values of a picture of stored numbers; a `PixelSource`.
 
     A band with a palette becomes red, green and blue, or one band where all its colours are grey;
@@ -41,7 +41,7 @@ class Physical(PixelByPixel):
         self.bands = len(self.band_info)
         self.dtype = _dtype(source)
 
-    def made(self, pixels: Pixels) -> Pixels:
+    def transformed(self, pixels: Pixels) -> Pixels:
         """Return the values of stored numbers."""
         values = np.empty((self.bands, *pixels.valid.shape), dtype=self.dtype)
         known = np.zeros(pixels.valid.shape, dtype=bool)
@@ -74,7 +74,7 @@ def _made_of(band: Band) -> list[Band]:
     return [replace(plain, name=name, colour=name, palette=()) for name in COLOURS]
 
 
-def about_meaning(name: str, bands: Sequence[Band]) -> str:
+def values_notice(name: str, bands: Sequence[Band]) -> str:
     """Return what the user should know about stored numbers that are no values."""
     if any(band.palette for band in bands):
         return f"{name}: the colours of its palette are used, not their numbers."

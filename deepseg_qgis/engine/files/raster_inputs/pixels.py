@@ -79,17 +79,17 @@ class PixelByPixel:
         self.colours: Mapping[int, str] = {}
         self._source = source
 
-    def made(self, pixels: Pixels) -> Pixels:
+    def transformed(self, pixels: Pixels) -> Pixels:
         """Return what pixels of the source become."""
         raise NotImplementedError
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window inside the grid."""
-        return self.made(self._source.read(window))
+        return self.transformed(self._source.read(window))
 
     def thumbnail(self, window: Window, shape: tuple[int, int]) -> Pixels:
         """Return a window shrunk to (rows, columns) by nearest neighbour."""
-        return self.made(self._source.thumbnail(window, shape))
+        return self.transformed(self._source.thumbnail(window, shape))
 
     def check_read(self) -> None:
         """Raise RasterError if most of what was read turned out to be broken."""

@@ -9,35 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.raster_inputs import band_order
-from deepseg_qgis.engine.files.raster_inputs.bands import Band, Kind
+from deepseg_qgis.engine.files.raster_inputs.bands import Band, RasterKind
 from deepseg_qgis.engine.files.raster_inputs.pixels import PixelByPixel, Pixels, PixelSource
 from deepseg_qgis.errors import RasterError
 
 
 @dataclass(frozen=True)
-class Fit:
+class BandSelection:
     """Which bands to take (by number, from 0), and what the user should know about that."""
 
     chosen: tuple[int, ...]
     notices: tuple[str, ...]
 
 
-def fit(wanted: Kind, found: Kind, owner: str, name: str) -> Fit:
+def select_bands(wanted: RasterKind, found: RasterKind, owner: str, name: str) -> BandSelection:
     """Return how the raster called ``name`` is to be read as ``owner`` expects it.
 
     Raises:
         RasterError: it has other bands, another data type or another unit.
     """
-    chosen = band_order.matched(wanted.bands, found.bands)
+    chosen = band_order.matching_bands(wanted.bands, found.bands)
     if chosen is None:
         raise _other_bands(wanted, found, owner, name)
-    taken = Kind(tuple(found.bands[i] for i in chosen), found.dtype)
+    taken = RasterKind(tuple(found.bands[i] for i in chosen), found.dtype)
     _check_unit(wanted, taken, owner, name)
     notices = _old_model(wanted, taken, name) + _order(wanted, found, chosen, name)
-    return Fit(chosen, tuple(notices))
+    return BandSelection(chosen, tuple(notices))
 
 
-def _old_model(wanted: Kind, taken: Kind, name: str) -> list[str]:
+def _old_model(wanted: RasterKind, taken: RasterKind, name: str) -> list[str]:
     """Return a notice where a model may have been trained on stored numbers."""
     if not taken.is_scaled or any(band.stored for band in wanted.bands):
         return []
@@ -47,7 +47,7 @@ def _old_model(wanted: Kind, taken: Kind, name: str) -> list[str]:
     ]
 
 
-def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], name: str) -> list[str]:
+def _order(wanted: RasterKind, found: RasterKind, chosen: tuple[int, ...], name: str) -> list[str]:
     """Return notices of bands that are put in order, and of names that cannot be compared."""
     bands = [found.bands[i] for i in chosen]
     names = ", ".join(band.name for band in bands)
@@ -64,7 +64,7 @@ def _order(wanted: Kind, found: Kind, chosen: tuple[int, ...], name: str) -> lis
     return []
 
 
-class Fitted(PixelByPixel):
+class SelectedBands(PixelByPixel):
     """Some bands of a picture, in another order or type; a `PixelSource`."""
 
     def __init__(self, source: PixelSource, chosen: Sequence[int], dtype: str) -> None:
@@ -73,7 +73,7 @@ class Fitted(PixelByPixel):
         self.band_info = tuple(source.band_info[i] for i in chosen)
         self._chosen = list(chosen)
 
-    def made(self, pixels: Pixels) -> Pixels:
+    def transformed(self, pixels: Pixels) -> Pixels:
         """Return the bands that were chosen, in their type."""
         values = pixels.values[self._chosen]
         if values.dtype != self.dtype:
@@ -88,7 +88,7 @@ def _as_dtype(values: NDArray[np.generic], kind: np.dtype[np.generic]) -> NDArra
     return values.astype(kind)
 
 
-def _check_unit(wanted: Kind, found: Kind, owner: str, name: str) -> None:
+def _check_unit(wanted: RasterKind, found: RasterKind, owner: str, name: str) -> None:
     """Check that equal values mean the same on both sides.
 
     Real numbers are values. So are whole numbers without scale and offset, and an offset alone
@@ -105,14 +105,14 @@ def _check_unit(wanted: Kind, found: Kind, owner: str, name: str) -> None:
         raise _other_unit(wanted, found, owner, name)
 
 
-def _other_bands(wanted: Kind, found: Kind, owner: str, name: str) -> RasterError:
+def _other_bands(wanted: RasterKind, found: RasterKind, owner: str, name: str) -> RasterError:
     return RasterError(
         f"{owner} expects {wanted.text}; {name} has {found.text}.{_missing(wanted, found)} Choose "
         "a raster of the same kind, or train a model on this kind."
     )
 
 
-def _missing(wanted: Kind, found: Kind) -> str:
+def _missing(wanted: RasterKind, found: RasterKind) -> str:
     """Return a sentence on what is there under no name, or '' where that is not the trouble."""
     if any(band.name == "palette" for band in wanted.bands):
         return " It was trained on the numbers of a palette, which mean nothing: train it again."
@@ -126,7 +126,7 @@ def _missing(wanted: Kind, found: Kind) -> str:
     return f" No band of it is named {', '.join(names)}."
 
 
-def _other_unit(wanted: Kind, found: Kind, owner: str, name: str) -> RasterError:
+def _other_unit(wanted: RasterKind, found: RasterKind, owner: str, name: str) -> RasterError:
     if wanted.is_scaled:
         values = f"{owner} expects values that are {_formula(wanted.bands)}"
         other = f"{name} has whole numbers without scale and offset"

@@ -15,7 +15,7 @@ from deepseg_qgis.engine.files.rasters import files_of
 from deepseg_qgis.errors import OutputError
 from deepseg_qgis.formats import CONTAINERS, POLYGONS, STYLES, TABLES, WRITTEN
 from deepseg_qgis.jobs import Job, RasterSource, VectorSource
-from deepseg_qgis.places import Identity, companions, identity, owners
+from deepseg_qgis.places import Identity, identity, sidecar_owners, sidecars
 
 FORMATS: dict[object, tuple[str, ...]] = {
     jobs.OutputFile: (),
@@ -77,7 +77,7 @@ class _Inputs:
                 )
 
     def _owner(self, path: str) -> str | None:
-        places = [identity(path), *map(identity, owners(path))]
+        places = [identity(path), *map(identity, sidecar_owners(path))]
         if path.lower().endswith(STYLES):
             return self._files.get(places[0]) or self._stems.get(identity(_stem(path)))
         return next((self._files[place] for place in places if place in self._files), None)
@@ -143,4 +143,4 @@ def _parts(path: str) -> list[str]:
     """Return what is replaced or written together with an output."""
     stem, ending = os.path.splitext(path)
     written = [stem + each for each in WRITTEN.get(ending.lower(), ())]
-    return list(dict.fromkeys([*companions(path), *written]))
+    return list(dict.fromkeys([*sidecars(path), *written]))
