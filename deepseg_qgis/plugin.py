@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qgis.core import QgsApplication
 
 from deepseg_qgis.processing.provider import PROVIDER_ID, DeepSegProvider
 
+if TYPE_CHECKING:
+    from qgis.gui import QgisInterface
+
+    from deepseg_qgis.gui.desktop import Desktop
+
 
 class DeepSegPlugin:
-    """DeepSeg in QGIS; ``iface`` is a ``QgisInterface``, or None without a desktop."""
+    """DeepSeg in QGIS; ``iface`` is None without a desktop."""
 
-    def __init__(self, iface: Any | None) -> None:
+    def __init__(self, iface: QgisInterface | None) -> None:
         self._iface = iface
         self._provider: DeepSegProvider | None = None
-        self._desktop: Any = None
+        self._desktop: Desktop | None = None
 
     def initProcessing(self) -> None:  # noqa: N802 - QGIS's name
         """Register the algorithms; `qgis_process` calls this alone."""

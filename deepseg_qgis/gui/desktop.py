@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qgis.core import Qgis, QgsApplication
 from qgis.PyQt.QtGui import QIcon
@@ -15,6 +15,10 @@ from deepseg_qgis.processing.engine.choice import NO_ENGINE, find_engine
 from deepseg_qgis.processing.provider import ALGORITHMS, PROVIDER_ID, TITLE
 from deepseg_qgis.processing.translation import tr
 
+if TYPE_CHECKING:
+    from qgis.gui import QgisInterface, QgsMessageBarItem
+    from qgis.PyQt.QtWidgets import QAction
+
 STEPS = ("createannotations", "train", "evaluate", "predict", "statistics")
 """The way from a picture to numbers: the toolbar's buttons."""
 
@@ -23,14 +27,14 @@ ICONS = os.path.join(os.path.dirname(__file__), "icons")
 
 
 class Desktop:
-    """What DeepSeg adds to the window of ``iface`` (a ``QgisInterface``), until `stop`."""
+    """What DeepSeg adds to the window of ``iface``, until `stop`."""
 
-    def __init__(self, iface: Any) -> None:
+    def __init__(self, iface: QgisInterface) -> None:
         self._iface = iface
-        self._actions: dict[str, Any] = {}
+        self._actions: dict[str, QAction] = {}
         self._menu: QMenu | None = None
         self._toolbar: QToolBar | None = None
-        self._message: Any = None
+        self._message: QgsMessageBarItem | None = None
 
     def start(self) -> None:
         """Add menu and toolbar, and say so where there is no engine."""
@@ -86,7 +90,7 @@ class Desktop:
                 self._actions[algorithm.name()] = self._action(menu, algorithm)
         return menu
 
-    def _action(self, menu: QMenu, algorithm: DeepSegAlgorithm) -> Any:
+    def _action(self, menu: QMenu, algorithm: DeepSegAlgorithm) -> QAction:
         """Return a new entry of the menu, which opens the dialog of an algorithm."""
         name = algorithm.name()
         triggered = self.set_up if name == SET_UP else lambda: self.open(name)
@@ -111,7 +115,7 @@ class Desktop:
         self._iface.messageBar().pushWidget(self._message, Qgis.MessageLevel.Info, 0)
 
     def _dismiss(self) -> None:
-        if self._is_shown():
+        if self._message is not None and self._is_shown():
             self._iface.messageBar().popWidget(self._message)
 
     def _is_shown(self) -> bool:

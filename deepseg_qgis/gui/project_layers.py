@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
-from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
+from qgis.core import Qgis, QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
 
 from deepseg_qgis.processing.layers.category_fields import likely_category_field
 
@@ -32,7 +31,7 @@ def rasters_alike(project: QgsProject) -> list[QgsRasterLayer]:
     return [layer for layer in chosen if _kind(layer) == usual]
 
 
-def _kind(layer: QgsRasterLayer) -> tuple[int, Any]:
+def _kind(layer: QgsRasterLayer) -> tuple[int, Qgis.DataType]:
     """Return the number of bands and their type."""
     return layer.bandCount(), layer.dataProvider().dataType(1)
 

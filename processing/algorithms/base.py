@@ -7,7 +7,7 @@ import math
 import os
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from deepseg_qgis.processing.algorithms.checks import problem_with, problem_with_names
 from deepseg_qgis.processing.engine.choice import find_engine
@@ -35,6 +35,9 @@ from qgis.core import (
 from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped, os_message
 from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
+
+if TYPE_CHECKING:
+    from qgis.PyQt.QtWidgets import QWidget
 
 GROUPS = ("Prepare", "Train", "Evaluate", "Predict", "Analyse", "Models")
 """In the order of the work; QGIS sorts by title, so each title starts with its number."""
@@ -117,7 +120,7 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
             return False, problem
         return super().checkParameterValues(parameters, context)
 
-    def createCustomParametersWidget(self, parent: Any = None) -> Any:
+    def createCustomParametersWidget(self, parent: QWidget | None = None) -> QWidget:
         """Return the dialog, with the project's layers chosen; only the desktop asks for it."""
         from deepseg_qgis.gui.filled_dialog import filled_dialog
 

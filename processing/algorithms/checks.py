@@ -67,7 +67,9 @@ def _source(_definition: object, value: Any, context: QgsProcessingContext) -> s
     return None
 
 
-def _is_unreadable(value: Any, hint: Any, context: QgsProcessingContext) -> bool:
+def _is_unreadable(
+    value: Any, hint: QgsProcessingUtils.LayerHint, context: QgsProcessingContext
+) -> bool:
     """Whether a value names a layer that QGIS cannot open."""
     if not isinstance(value, str):
         return False

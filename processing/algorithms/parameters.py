@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from deepseg_qgis.processing.algorithms.raster_parameters import RasterInput, RasterInputs
 from qgis.core import (
@@ -162,7 +161,13 @@ def whole_number(name: str, label: str, default: int | None, limits: Bounds) -> 
     return _number(name, label, default, limits, QgsProcessingParameterNumber.Type.Integer)
 
 
-def _number(name: str, label: str, default: float | None, limits: Bounds, kind: Any) -> Definition:
+def _number(
+    name: str,
+    label: str,
+    default: float | None,
+    limits: Bounds,
+    kind: QgsProcessingParameterNumber.Type,
+) -> Definition:
     definition = QgsProcessingParameterNumber(name, label, kind, default, default is None)
     # QGIS has numbers of its own for "unbounded", which differ between whole and real ones
     if math.isfinite(limits.least):

@@ -11,7 +11,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from qgis.core import QgsProcessingParameterMultipleLayers, QgsProcessingParameterRasterLayer
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterRasterLayer,
+)
 
 from deepseg_qgis.places import named_files
 
@@ -22,7 +26,9 @@ PAM = "GDAL_PAM_ENABLED"
 class RasterInput(QgsProcessingParameterRasterLayer):
     """One raster."""
 
-    def checkValueIsAcceptable(self, value: Any, context: Any = None) -> bool:
+    def checkValueIsAcceptable(
+        self, value: Any, context: QgsProcessingContext | None = None
+    ) -> bool:
         """Return whether the value can be opened, and open it."""
         with nothing_beside(value):
             return super().checkValueIsAcceptable(value, context)
@@ -35,7 +41,9 @@ class RasterInput(QgsProcessingParameterRasterLayer):
 class RasterInputs(QgsProcessingParameterMultipleLayers):
     """One or more rasters."""
 
-    def checkValueIsAcceptable(self, value: Any, context: Any = None) -> bool:
+    def checkValueIsAcceptable(
+        self, value: Any, context: QgsProcessingContext | None = None
+    ) -> bool:
         """Return whether the values can be opened, and open them."""
         with nothing_beside(value):
             return super().checkValueIsAcceptable(value, context)

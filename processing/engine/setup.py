@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -267,7 +267,9 @@ def venv_python(folder: str) -> str:
     return os.path.join(folder, *parts)
 
 
-def _lines_of(tree: ProcessTree, on_printed: Callable[[str], None]) -> Any:
+def _lines_of(
+    tree: ProcessTree, on_printed: Callable[[str], None]
+) -> Iterator[tuple[str | None, float]]:
     """Yield (line, 0), ('', 0) often while there is none, (None, seconds) as a sign of life.
 
     Lines of standard output go to ``on_printed`` as well.

@@ -10,6 +10,8 @@ from typing import Any
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
+    QgsProcessingDestinationParameter,
+    QgsProcessingParameterFileDestination,
     QgsProcessingUtils,
     QgsProperty,
 )
@@ -104,12 +106,14 @@ class Destinations:
         definition = self._definition(name)
         ending = extension or definition.defaultFileExtension()
         own = os.path.splitext(path)[1].lower()
-        if definition.type() == "fileDestination":
+        if isinstance(definition, QgsProcessingParameterFileDestination):
             own = own if f"*{own}" in definition.fileFilter().lower() else ""
         return path if own or not ending else f"{path}.{ending}"
 
-    def _definition(self, name: str) -> Any:
-        return self._algorithm.parameterDefinition(name)
+    def _definition(self, name: str) -> QgsProcessingDestinationParameter:
+        definition = self._algorithm.parameterDefinition(name)
+        assert isinstance(definition, QgsProcessingDestinationParameter)
+        return definition
 
     def _follow(self, asked: str, path: str) -> None:
         """Have QGIS load the layer from where it will really be."""

@@ -7,7 +7,6 @@ the CRS that the layer was assigned, valid or not.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from deepseg_qgis.processing.layers.attribute_texts import category_text, composed
@@ -18,6 +17,7 @@ from deepseg_qgis.processing.layers.raster_names import could_name_raster
 from deepseg_qgis.processing.layers.styles import with_palette
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsFeature,
     QgsFeatureRequest,
@@ -218,7 +218,7 @@ def renderer_colours(layer: QgsVectorLayer, field: str) -> dict[str, str]:
     return colours
 
 
-def _new_writer(path: str, crs: Any) -> QgsVectorFileWriter:
+def _new_writer(path: str, crs: QgsCoordinateReferenceSystem) -> QgsVectorFileWriter:
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = "GPKG"
     options.layerName = TABLE
