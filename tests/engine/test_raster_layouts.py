@@ -36,7 +36,7 @@ def as_image(raster):
     raster.read(raster.grid.window)
     raster.thumbnail(raster.grid.window, 20)
     at_model_resolution([raster], 2.0, False, Control())
-    pictures.picture(raster, raster.grid.window)
+    pictures.raster_picture(raster, raster.grid.window)
 
 
 def as_labels(raster):

@@ -15,8 +15,11 @@ from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.reports import evaluation_report
-from deepseg_qgis.engine.reports import page as html
-from deepseg_qgis.engine.reports.training_report import shown
+from deepseg_qgis.engine.reports.charts import PALETTE, line_chart
+from deepseg_qgis.engine.reports.error_overlay import ERROR_COLOURS, error_overlay
+from deepseg_qgis.engine.reports.markup import change, shown
+from deepseg_qgis.engine.reports.page import Page, png
+from deepseg_qgis.engine.reports.training_report import pictured_area
 from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
@@ -135,7 +138,7 @@ def test_what_nobody_counts_is_not_among_the_objects(tmp_path):
     [(None, "–"), (-0.0652, "−6.5 %"), (0.5, "+50.0 %"), (-0.0001, "0.0 %"), (12.0, "+1,200.0 %")],
 )
 def test_a_change_has_a_sign_unless_it_is_none(share, text):
-    assert re.sub("<[^>]*>", "", html.change(share)) == text
+    assert re.sub("<[^>]*>", "", change(share)) == text
 
 
 def test_text_of_strangers_stays_text(tmp_path):
@@ -159,7 +162,7 @@ def test_text_of_strangers_stays_text(tmp_path):
 def test_nothing_comes_from_elsewhere(tmp_path):
     evaluated = scores([[5, 1, 0], [0, 3, 0], [1, 0, 0]])
     picture = np.zeros((4, 5, 3), dtype=np.uint8)
-    page = written(tmp_path, evaluated, [("array", picture), ("bytes", html.png(picture))])
+    page = written(tmp_path, evaluated, [("array", picture), ("bytes", png(picture))])
     sources = [image["src"] for image in page.of("img")]
     assert len(sources) == 2
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
@@ -183,7 +186,7 @@ def test_many_categories_have_numbers_above_their_columns(tmp_path):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(OutputError, match="could not be written"):
-        html.Page("Title").write(str(tmp_path / "missing" / "report.html"))
+        Page("Title").write(str(tmp_path / "missing" / "report.html"))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
     ],
 )
 def test_values_are_shown_with_the_digits_that_matter(value, text):
-    assert html.shown(value) == text
+    assert shown(value) == text
 
 
 def test_an_error_picture_tells_the_five_cases_apart():
@@ -208,10 +211,10 @@ def test_an_error_picture_tells_the_five_cases_apart():
     reference = np.uint8([[0, 1, 0, 1, 1, 1]])
     predicted = np.uint8([[0, 1, 1, 0, 2, 2]])
     known = np.array([[True] * 5 + [False]])
-    picture = html.overlay(ground, reference, predicted, known)
+    picture = error_overlay(ground, reference, predicted, known)
     assert picture.dtype == np.uint8
     assert picture[0, 0].tolist() == [100, 100, 100]
-    for pixel, colour in zip(picture[0, 1:5], html.ERROR_COLOURS.values(), strict=True):
+    for pixel, colour in zip(picture[0, 1:5], ERROR_COLOURS.values(), strict=True):
         np.testing.assert_allclose(pixel, 0.4 * 100 + 0.6 * np.array(colour), atol=0.51)
     assert len(set(picture[0, 5].tolist())) == 1  # where nothing is known there is no colour
     assert (ground == 100).all()
@@ -219,9 +222,9 @@ def test_an_error_picture_tells_the_five_cases_apart():
 
 def test_a_chart_draws_its_lines_and_leaves_gaps():
     names = {"loss": [None, 0.5, 0.4], "_hidden $x^{": [0.9, None, float("nan")], "村": [1.0] * 3}
-    chart = imread(io.BytesIO(html.line_chart([1, 2, 3], names, ("Epoch", "Loss $"))))
-    empty = imread(io.BytesIO(html.line_chart([1, 2, 3], {}, ("Epoch", "Loss"))))
-    for colour in html.PALETTE[:3]:
+    chart = imread(io.BytesIO(line_chart([1, 2, 3], names, ("Epoch", "Loss $"))))
+    empty = imread(io.BytesIO(line_chart([1, 2, 3], {}, ("Epoch", "Loss"))))
+    for colour in PALETTE[:3]:
         assert has(chart, colour)
         assert not has(empty, colour)
 
@@ -235,7 +238,7 @@ def test_a_validation_area_scattered_over_a_huge_raster_is_shown_in_part():
     whole = Window(0, 0, 200_000, 200_000)
     raster = SimpleNamespace(grid=SimpleNamespace(window=whole))
     far = Area.of_windows([Window(5, 5, 60, 50), Window(190_000, 190_000, 50, 50)])
-    part = shown(SimpleNamespace(raster=raster, validation=far))
+    part = pictured_area(SimpleNamespace(raster=raster, validation=far))
     assert 2_500 <= part.size_px <= 3_000
     near = Area.of_windows([Window(5, 5, 60, 50), Window(900, 900, 50, 50)])
-    assert shown(SimpleNamespace(raster=raster, validation=near)).size_px == near.size_px
+    assert pictured_area(SimpleNamespace(raster=raster, validation=near)).size_px == near.size_px

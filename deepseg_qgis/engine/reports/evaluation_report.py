@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepseg_qgis.engine.reports.page import Cell, Markup, Page, Rgb, bar, change, escaped, swatch
+from deepseg_qgis.engine.reports.confusion_table import confusion_table
+from deepseg_qgis.engine.reports.error_overlay import ERROR_LEGEND
+from deepseg_qgis.engine.reports.markup import Cell, bar, category_label, change
+from deepseg_qgis.engine.reports.page import Page, Rgb
 from deepseg_qgis.engine.scoring.scores import Evaluation
 from deepseg_qgis.errors import listed
-
-NAMED_COLUMNS = 8
-"""A confusion matrix with more labels than this has numbers above its columns."""
-
-RIGHT_SHADE = (0, 114, 178)
-WRONG_SHADE = (230, 130, 0)
-DARK = 0.75
-"""From this share on a cell is so dark that its text is white."""
 
 GLOSSARY = {
     "Reference": "What people annotated: the truth that the prediction is compared with.",
@@ -84,43 +79,54 @@ def write(
 
 def _headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
     """Return the main numbers, each with one sentence that says what it means."""
-    iou = scores["iou_threshold"]
+    return [*_object_headlines(scores), *_ground_headlines(scores), *_ranking_headlines(scores)]
+
+
+def _object_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
+    precision, recall = scores["precision"], scores["recall"]
+    right = _of_hundred(precision, "objects that the model drew", "are right")
+    found = _of_hundred(recall, "objects in the reference", "were found")
     return [
         ("Count error", change(scores["count_error"]), _counted(scores)),
         (
             "Precision of objects",
-            scores["precision"],
-            _of_hundred(scores["precision"], "objects that the model drew", "are right")
-            or "The model drew nothing here that is counted.",
+            precision,
+            right or "The model drew nothing here that is counted.",
         ),
         (
             "Recall of objects",
-            scores["recall"],
-            _of_hundred(scores["recall"], "objects in the reference", "were found")
-            or "The reference has nothing here that is counted.",
+            recall,
+            found or "The reference has nothing here that is counted.",
         ),
         (
             "F1 of objects",
             scores["f1"],
             "Precision and recall in one number: 1 means that nothing was missed and nothing "
-            f"invented. An object is right from an overlap (IoU) of {iou:.2f}.",
+            "invented. An object is right from an overlap (IoU) of "
+            f"{scores['iou_threshold']:.2f}.",
         ),
-        (
-            "Mean IoU of areas",
-            scores["mean_iou"],
-            _of_hundred(
-                scores["mean_iou"],
-                "pixels that the model or the reference gives to a category",
-                "are given to it by both (mean over the categories)",
-            )
-            or "No category occurs here.",
-        ),
+    ]
+
+
+def _ground_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
+    shared = _of_hundred(
+        scores["mean_iou"],
+        "pixels that the model or the reference gives to a category",
+        "are given to it by both (mean over the categories)",
+    )
+    return [
+        ("Mean IoU of areas", scores["mean_iou"], shared or "No category occurs here."),
         (
             "Panoptic quality (PQ)",
             scores["pq"],
             "How well everything was found (RQ) and how accurately it was outlined (SQ), in one "
             "number: 1 means that every outline is exact (mean over the categories).",
         ),
+    ]
+
+
+def _ranking_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
+    return [
         (
             "AP50",
             scores["ap50"],
@@ -257,67 +263,24 @@ def _areas(page: Page, scores: Evaluation) -> None:
     page.text(right or "No pixel was compared.")
 
 
-def _name(entry: Mapping[str, Any]) -> Markup:
-    return Markup(f"{swatch(entry['colour'])}{escaped(entry['name'])}")
+def _name(entry: Mapping[str, Any]) -> Cell:
+    return category_label(entry["name"], entry["colour"])
 
 
 def _confusion(page: Page, confusion: Mapping[str, Any]) -> None:
-    """Append the confusion matrix as a heat map of row shares."""
-    labels, matrix = confusion["labels"], confusion["matrix"]
     page.heading("What is taken for what")
     page.text(
         "Each row is what the ground is by the reference; its cells say what percentage of these "
         "pixels the model gives to each category. Blue is right, orange is wrong; empty is none.",
         quiet=True,
     )
-    numbered = len(labels) > NAMED_COLUMNS
-    kind = ' class="compact"' if numbered else ""
-    above = [str(i) for i in range(len(labels))] if numbered else labels
-    beside = [f"{i} · {label}" for i, label in enumerate(labels)] if numbered else labels
-    head = "".join(f'<th class="number">{escaped(label)}</th>' for label in above)
-    rows = "".join(
-        f"<tr><th>{escaped(label)}</th>{_shades(row, i, labels)}"
-        f'<td class="number">{sum(row):,}</td></tr>'
-        for i, (label, row) in enumerate(zip(beside, matrix, strict=True))
-    )
-    page.add(
-        Markup(
-            f'<div class="wide"><table{kind}><thead><tr><th>Reference ↓ &nbsp; model →</th>'
-            f'{head}<th class="number">Pixels</th></tr></thead><tbody>{rows}</tbody></table></div>'
-        )
-    )
-
-
-def _shades(row: Sequence[int], diagonal: int, labels: Sequence[str]) -> str:
-    """Return the cells of one row, darker the larger their share of it."""
-    total = sum(row)
-    cells = []
-    for i, count in enumerate(row):
-        if count == 0:
-            cells.append("<td></td>")
-            continue
-        share = count / total
-        shade = RIGHT_SHADE if i == diagonal else WRONG_SHADE
-        red, green, blue = (round(255 + share * (channel - 255)) for channel in shade)
-        text = "#fff" if share >= DARK and i == diagonal else "#222"
-        tip = escaped(f"{labels[diagonal]} taken for {labels[i]}: {count:,} px")
-        cells.append(
-            f'<td class="number shade" title="{tip}" '
-            f'style="background:rgb({red},{green},{blue});color:{text}">{_percent(share)}</td>'
-        )
-    return "".join(cells)
-
-
-def _percent(share: float) -> Markup:
-    if share < 0.01:
-        return Markup("&lt;1")
-    return Markup("&gt;99" if 0.99 < share < 1.0 else f"{100 * share:.0f}")
+    page.add(confusion_table(confusion["labels"], confusion["matrix"]))
 
 
 def _pictures(page: Page, pictures: Sequence[tuple[str, bytes | Rgb]]) -> None:
     if not pictures:
         return
     page.heading("Where it is right and wrong")
-    page.error_legend()
+    page.legend(ERROR_LEGEND)
     for caption, picture in pictures:
         page.picture(picture, caption)

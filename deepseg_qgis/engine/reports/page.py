@@ -1,47 +1,22 @@
-"""What all reports share: a page that stands for itself, and its figures.
+"""A page that stands for itself, for all reports.
 
-A page is one HTML file without scripts, styles or pictures from elsewhere, plain enough for old
-browsers and for paper. Names of files and categories come from strangers, so every text is escaped
-unless it is `Markup`, which only this package makes.
+It is one HTML file without scripts, styles or pictures from elsewhere, plain enough for old
+browsers and for paper.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-import math
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from deepseg_qgis import __version__
+from deepseg_qgis.engine.reports.markup import Cell, Markup, escaped, is_number, shown, swatch
 from deepseg_qgis.errors import OutputError
-
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-NO_COLOUR = "#808080"
-NO_VALUE = "–"
-
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""M. Okabe and K. Ito, Color Universal Design (2008): told apart by the colour-blind."""
-
-ERROR_COLOURS = {
-    "right": (0, 170, 200),
-    "false alarm": (240, 115, 25),
-    "missed": (170, 5, 130),
-    "wrong category": (252, 240, 0),
-}
-"""What the tints of an error picture mean, as RGB. Over grey ground of any brightness they differ
-from it and from each other by at least 14 (ΔE of CIE 1976), for each kind of colour-blindness."""
-
-TINT = 0.6
-"""How much of an error picture's colour covers the ground."""
 
 STYLE = """
 body { font: 15px/1.5 "Helvetica Neue", Arial, sans-serif; color: #222; background: #fff;
@@ -90,14 +65,9 @@ h2, thead, .quiet, .legend { page-break-after: avoid; }
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Even a text that escaped escaping could load nothing."""
 
-Cell = str | int | float | None
+
 Rgb = NDArray[np.uint8]
-
-
-class Markup(str):
-    """A text that is HTML already; all others are escaped."""
-
-    __slots__ = ()
+"""A picture, (rows, columns, 3)."""
 
 
 class Page:
@@ -144,7 +114,7 @@ class Page:
         self, head: Sequence[str], rows: Sequence[Sequence[Cell]], total: Sequence[Cell] = ()
     ) -> None:
         """Append a table; ``total`` is a last row that stands out. Numbers go to the right."""
-        right = [any(_is_number(row[i]) for row in rows) for i in range(len(head))]
+        right = [any(is_number(row[i]) for row in rows) for i in range(len(head))]
         names = [f"<th{_side(r)}>{escaped(name)}</th>" for name, r in zip(head, right, strict=True)]
         body = [_row(row, right) for row in rows]
         if total:
@@ -157,7 +127,7 @@ class Page:
         )
 
     def picture(self, picture: bytes | Rgb, caption: str) -> None:
-        """Append a picture: a PNG file's bytes, or RGB (rows, columns, 3) uint8."""
+        """Append a picture: a PNG file's bytes, or RGB."""
         content = picture if isinstance(picture, bytes) else png(picture)
         data = base64.b64encode(content).decode("ascii")
         self.add(
@@ -174,12 +144,6 @@ class Page:
             for name, colour in entries.items()
         ]
         self.add(Markup(f'<p class="legend">{"".join(shown_entries)}</p>'))
-
-    def error_legend(self) -> None:
-        """Append what the colours of `overlay` mean."""
-        self.legend(
-            {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in ERROR_COLOURS.items()}
-        )
 
     def notes(self, notes: Sequence[str]) -> None:
         """Append what the reader should not overlook, in a box; nothing if there is nothing."""
@@ -221,134 +185,11 @@ class Page:
             ) from error
 
 
-def escaped(text: str) -> Markup:
-    """Return text as HTML."""
-    return text if isinstance(text, Markup) else Markup(html.escape(text, quote=True))
-
-
-def shown(value: Cell) -> Markup:
-    """Return a value as HTML: numbers with about three digits that matter, None as a dash."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return Markup(NO_VALUE)
-    if isinstance(value, str):
-        return escaped(value)
-    if isinstance(value, int):
-        return Markup(f"{value:,}")
-    decimals = 2 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
-    return Markup(f"{value:,.{decimals}f}")
-
-
-def swatch(colour: str) -> Markup:
-    """Return a little square of a colour; grey where it is no ``#rrggbb``."""
-    safe = colour if COLOUR.fullmatch(colour) else NO_COLOUR
-    return Markup(f'<span class="swatch" style="background:{safe}"></span>')
-
-
-def bar(share: float | None) -> Markup:
-    """Return a number from 0 to 1 with a small bar below it."""
-    if share is None:
-        return shown(None)
-    width = round(100 * min(max(share, 0.0), 1.0))
-    return Markup(f'{shown(share)}<div class="bar"><div style="width:{width}%"></div></div>')
-
-
-def change(share: float | None) -> Markup:
-    """Return a number by which something is more, or less below 0, as a percentage with its sign.
-
-    0.125 is shown as +12.5 %.
-    """
-    if share is None:
-        return shown(None)
-    text = f"{100.0 * share:+,.1f}"
-    text = "0.0" if text[1:] == "0.0" else text.replace("-", "−")
-    return Markup(f'<span class="change">{text} %</span>')
-
-
 def png(rgb: Rgb) -> bytes:
-    """Return a picture (rows, columns, 3) uint8 as a PNG file."""
+    """Return a picture as a PNG file."""
     file = io.BytesIO()
     imsave(file, rgb, format="png")
     return file.getvalue()
-
-
-def overlay(
-    rgb: Rgb,
-    reference: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
-    known: NDArray[np.bool_],
-) -> Rgb:
-    """Return a picture of what is right and wrong, (rows, columns, 3) uint8.
-
-    ``rgb`` has shape (rows, columns, 3), the others (rows, columns); class 0 is background. What is
-    right is tinted blue-green, a false alarm orange, what was missed magenta, a wrong category
-    yellow: told apart by the colour-blind. Where nothing is known the picture is pale and grey;
-    background on both sides stays as it is.
-    """
-    said, there, same = predicted > 0, reference > 0, predicted == reference
-    picture = rgb.astype(np.float32)
-    grey = picture.mean(axis=2, keepdims=True)  # (rows, columns, 1)
-    picture = np.where(known[..., None], picture, 170.0 + grey / 4.0)
-    outcomes = (said & same, said & ~there, ~said & there, said & there & ~same)
-    for outcome, colour in zip(outcomes, ERROR_COLOURS.values(), strict=True):
-        tinted = outcome & known
-        # over grey ground the hue is the same everywhere
-        picture[tinted] = (1.0 - TINT) * grey[tinted] + TINT * np.array(colour)
-    return np.rint(picture).astype(np.uint8)
-
-
-def line_chart(
-    x: Sequence[float],
-    lines: Mapping[str, Sequence[float | None]],
-    labels: tuple[str, str],
-    limits: tuple[float, float] | None = None,
-    mark: tuple[float, str] | None = None,
-) -> bytes:
-    """Return a chart of lines over a common ``x`` as a PNG file; None leaves a gap.
-
-    ``labels`` name the axes (x, y); ``limits`` bound the y axis; ``mark`` is a place on the x axis
-    and what it is called, drawn as a dashed line (the epoch that was kept).
-    """
-    figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    drawn = [
-        axes.plot(
-            x,
-            [math.nan if value is None else value for value in values],
-            color=PALETTE[i % len(PALETTE)],
-            linestyle=("-", "--", ":")[i // len(PALETTE) % 3],
-            marker="o",
-            markersize=3,
-        )[0]
-        for i, values in enumerate(lines.values())
-    ]
-    names = list(lines)
-    if mark is not None:
-        drawn.append(axes.axvline(mark[0], color="#777777", linestyle="--", linewidth=1))
-        names.append(mark[1])
-    axes.set(xlabel=labels[0], ylabel=labels[1])
-    if limits is not None:
-        axes.set_ylim(*limits)
-    if all(float(value).is_integer() for value in x):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    # names are set later, since matplotlib hides entries that start with an underscore
-    legend = figure.legend(drawn, [" "] * len(drawn), loc="outside right upper", frameon=False)
-    for entry, name in zip(legend.get_texts(), names, strict=True):
-        entry.set_text(name)
-    for text in (*legend.get_texts(), axes.xaxis.label, axes.yaxis.label):
-        text.set_parse_math(False)  # a $ is a $
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # letters that the font does not have
-        figure.savefig(file, format="png")
-    return file.getvalue()
-
-
-def _is_number(cell: Cell) -> bool:
-    if isinstance(cell, Markup):
-        return 'class="bar"' in cell or 'class="change"' in cell
-    return isinstance(cell, (int, float))
 
 
 def _side(right: bool) -> str:

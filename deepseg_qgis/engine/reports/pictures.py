@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.reports.error_overlay import error_overlay
 
 LONGEST_PX = 1000
 STRETCH_PERCENTILES = (2.0, 98.0)
@@ -17,7 +18,27 @@ NO_DATA_GREY = 235
 Element = TypeVar("Element", bound=np.generic)
 
 
-def picture(raster: Raster, window: Window, longest_px: int = LONGEST_PX) -> NDArray[np.uint8]:
+def error_picture(
+    raster: Raster,
+    window: Window,
+    reference: NDArray[np.uint8],
+    predicted: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+) -> NDArray[np.uint8]:
+    """Return a window as RGB with what is right and wrong in it, see `error_overlay`.
+
+    The classes and what is known are (rows, columns) of the window.
+    """
+    rgb = raster_picture(raster, window)
+    shape = rgb.shape[:2]
+    return error_overlay(
+        rgb, _shrunk(reference, shape), _shrunk(predicted, shape), _shrunk(known, shape)
+    )
+
+
+def raster_picture(
+    raster: Raster, window: Window, longest_px: int = LONGEST_PX
+) -> NDArray[np.uint8]:
     """Return a window as RGB (rows, columns, 3) uint8, its longer side not above ``longest_px``.
 
     Red, green and blue are the bands that show these, else the first three, else the first.
@@ -35,7 +56,7 @@ def picture(raster: Raster, window: Window, longest_px: int = LONGEST_PX) -> NDA
     return rgb
 
 
-def shrunk(array: NDArray[Element], shape: tuple[int, int]) -> NDArray[Element]:
+def _shrunk(array: NDArray[Element], shape: tuple[int, int]) -> NDArray[Element]:
     """Return (rows, columns) picked by nearest neighbour to a smaller ``shape``."""
     rows = (np.arange(shape[0]) * array.shape[0]) // shape[0]
     columns = (np.arange(shape[1]) * array.shape[1]) // shape[1]

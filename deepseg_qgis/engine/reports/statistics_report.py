@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deepseg_qgis.engine.reports.page import Cell, Page, bar
+from deepseg_qgis.engine.reports.markup import Cell, bar
+from deepseg_qgis.engine.reports.page import Page
 from deepseg_qgis.engine.scoring.category_statistics import StatisticsTable
 from deepseg_qgis.jobs import VectorSource
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import Area, box
@@ -17,16 +15,10 @@ from deepseg_qgis.engine.inference.predictor import Predictor, Settings
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.engine.reports import pictures
-from deepseg_qgis.engine.reports.page import (
-    Markup,
-    Page,
-    Rgb,
-    bar,
-    escaped,
-    line_chart,
-    overlay,
-    swatch,
-)
+from deepseg_qgis.engine.reports.charts import line_chart
+from deepseg_qgis.engine.reports.error_overlay import ERROR_LEGEND
+from deepseg_qgis.engine.reports.markup import bar, category_label
+from deepseg_qgis.engine.reports.page import Page, Rgb
 from deepseg_qgis.events import Event, Progress
 
 MOST_PICTURES = 3
@@ -48,28 +40,39 @@ def write(
     """
     card = model.card
     page = Page("Training", f"Model {Path(model.path).name}")
-    page.headlines(
-        [
-            (
-                "Validation score",
-                card.validation_score,
-                f"{_measure(card)}, on the areas kept from training, from 0 (none) to 1 "
-                "(perfect). The epoch that was kept and the thresholds were chosen on them, so "
-                "test on a third area for a figure to quote.",
-            )
-        ]
-    )
+    _headline(page, card)
     _curves(page, card)
     page.heading("Categories")
     _categories(page, card)
     page.heading("The validation areas")
-    page.error_legend()
-    working = _unstopped(control)
-    working.progress(0.0)
-    predictor = Predictor(model, Settings(), working)
-    for labelled in [each for each in labelled_rasters if each.validation.size_px][:MOST_PICTURES]:
-        page.picture(_picture(predictor, labelled, working), labelled.raster.name)
+    page.legend(ERROR_LEGEND)
+    _validation_areas(page, model, labelled_rasters, _unstopped(control))
     page.heading("How it was trained")
+    _settings(page, card)
+    page.write(path)
+
+
+def _headline(page: Page, card: ModelCard) -> None:
+    meaning = (
+        f"{_measure(card)}, on the areas kept from training, from 0 (none) to 1 (perfect). The "
+        "epoch that was kept and the thresholds were chosen on them, so test on a third area for a "
+        "figure to quote."
+    )
+    page.headlines([("Validation score", card.validation_score, meaning)])
+
+
+def _validation_areas(
+    page: Page, model: ModelFile, labelled_rasters: Sequence[LabelledRaster], control: Control
+) -> None:
+    """Append pictures of what is right and wrong in some of them."""
+    control.progress(0.0)
+    predictor = Predictor(model, Settings(), control)
+    validated = [each for each in labelled_rasters if each.validation.size_px]
+    for labelled in validated[:MOST_PICTURES]:
+        page.picture(_picture(predictor, labelled, control), labelled.raster.name)
+
+
+def _settings(page: Page, card: ModelCard) -> None:
     training = {name: _exact(value) for name, value in card.training.items()}
     page.facts(
         {
@@ -80,7 +83,6 @@ def write(
             **{str(name).replace("_", " ").capitalize(): value for name, value in training.items()},
         }
     )
-    page.write(path)
 
 
 def _measure(card: ModelCard) -> str:
@@ -105,7 +107,7 @@ def _categories(page: Page, card: ModelCard) -> None:
     extra = ["Panoptic quality"] if scores else []
     rows: list[list[Any]] = []
     for number, category in enumerate(card.categories):
-        name = Markup(f"{swatch(category.colour)}{escaped(category.name)}")
+        name = category_label(category.name, category.colour)
         counted = bool(scores) and card.countable[number]
         quality = [bar(scores.get(category.name) if counted else None)] if scores else []
         rows.append([name, *quality, bar(card.validation_iou[number]), card.thresholds[number]])
@@ -151,7 +153,7 @@ def _unstopped(control: Control) -> Control:
     return Control(tell)
 
 
-def shown(labelled: LabelledRaster) -> Area:
+def pictured_area(labelled: LabelledRaster) -> Area:
     """Return the validation area, or what of it lies near one place where it reaches far."""
     whole = labelled.raster.grid.window
     around = labelled.validation.window(whole)
@@ -164,12 +166,8 @@ def shown(labelled: LabelledRaster) -> Area:
 
 
 def _picture(predictor: Predictor, labelled: LabelledRaster, control: Control) -> Rgb:
-    found = class_map(predictor, labelled.raster, shown(labelled), control)
-    rgb = pictures.picture(labelled.raster, found.region)
-    shape = rgb.shape[:2]
-    return overlay(
-        rgb,
-        pictures.shrunk(labelled.annotated.mask(found.region), shape),
-        pictures.shrunk(found.classes, shape),
-        np.asarray(pictures.shrunk(found.known, shape), dtype=bool),
+    found = class_map(predictor, labelled.raster, pictured_area(labelled), control)
+    annotated = labelled.annotated.mask(found.region)
+    return pictures.error_picture(
+        labelled.raster, found.region, annotated, found.classes, found.known
     )

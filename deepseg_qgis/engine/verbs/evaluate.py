@@ -29,7 +29,6 @@ from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresho
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.reports import evaluation_report, pictures
-from deepseg_qgis.engine.reports.page import overlay
 from deepseg_qgis.engine.scoring.scores import Evaluation
 from deepseg_qgis.engine.scoring.scores import evaluation as scored
 from deepseg_qgis.errors import ParameterError, VectorError, listed
@@ -217,13 +216,9 @@ def _write_json(path: str, result: Evaluation) -> None:
 
 
 def _picture(compared: Compared) -> tuple[str, NDArray[np.uint8]]:
-    rgb = pictures.picture(compared.raster, compared.found.region)
-    shape = rgb.shape[:2]
-    return compared.raster.name, overlay(
-        rgb,
-        pictures.shrunk(compared.reference, shape),
-        pictures.shrunk(compared.found.classes, shape),
-        pictures.shrunk(compared.counted, shape),
+    found = compared.found
+    return compared.raster.name, pictures.error_picture(
+        compared.raster, found.region, compared.reference, found.classes, compared.counted
     )
 
 

@@ -1,0 +1,72 @@
+"""Charts of lines, as PNG files."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""M. Okabe and K. Ito, Color Universal Design (2008): told apart by the colour-blind."""
+
+
+def line_chart(
+    x: Sequence[float],
+    lines: Mapping[str, Sequence[float | None]],
+    labels: tuple[str, str],
+    limits: tuple[float, float] | None = None,
+    mark: tuple[float, str] | None = None,
+) -> bytes:
+    """Return a chart of lines over a common ``x`` as a PNG file; None leaves a gap.
+
+    ``labels`` name the axes (x, y); ``limits`` bound the y axis; ``mark`` is a place on the x axis
+    and what it is called, drawn as a dashed line (the epoch that was kept).
+    """
+    figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    drawn = [_line(axes, x, values, number) for number, values in enumerate(lines.values())]
+    names = list(lines)
+    if mark is not None:
+        drawn.append(axes.axvline(mark[0], color="#777777", linestyle="--", linewidth=1))
+        names.append(mark[1])
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    if limits is not None:
+        axes.set_ylim(*limits)
+    if all(float(value).is_integer() for value in x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    _add_legend(figure, axes, drawn, names)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font does not have
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _line(axes: Axes, x: Sequence[float], values: Sequence[float | None], number: int) -> Artist:
+    """Draw a line that differs from those with other numbers."""
+    (line,) = axes.plot(
+        x,
+        [math.nan if value is None else value for value in values],
+        color=PALETTE[number % len(PALETTE)],
+        linestyle=("-", "--", ":")[number // len(PALETTE) % 3],
+        marker="o",
+        markersize=3,
+    )
+    return line
+
+
+def _add_legend(figure: Figure, axes: Axes, drawn: Sequence[Artist], names: Sequence[str]) -> None:
+    # names are set later, since matplotlib hides entries that start with an underscore
+    legend = figure.legend(drawn, [" "] * len(drawn), loc="outside right upper", frameon=False)
+    for entry, name in zip(legend.get_texts(), names, strict=True):
+        entry.set_text(name)
+    for text in (*legend.get_texts(), axes.xaxis.label, axes.yaxis.label):
+        text.set_parse_math(False)  # a $ is a $
