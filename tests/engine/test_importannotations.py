@@ -386,6 +386,21 @@ def test_a_damaged_legend_is_passed_over(imported, make_raster, tmp_path, text):
     assert legend_beside(str(path)) == Legend()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_legend_with_entities_is_passed_over(tmp_path, encoding):
+    from deepseg_qgis.engine.exchange.label_names import Legend, legend_beside
+
+    path = tmp_path / "l.tif"
+    band = '<PAMRasterBand band="1"><CategoryNames><Category>{}</Category></CategoryNames>'
+    band += "</PAMRasterBand>"
+    plain = f"<PAMDataset>{band.format('aaaa')}</PAMDataset>"
+    entity = f'<!DOCTYPE x [<!ENTITY a "aaaa">]><PAMDataset>{band.format("&a;")}</PAMDataset>'
+    Path(f"{path}.aux.xml").write_bytes(("\ufeff" + plain).encode(encoding))
+    assert legend_beside(str(path)).names == {0: "aaaa"}
+    Path(f"{path}.aux.xml").write_bytes(("\ufeff" + entity).encode(encoding))
+    assert legend_beside(str(path)) == Legend()
+
+
 def test_an_attribute_table_gives_names_and_colours(tmp_path):
     from deepseg_qgis.engine.exchange.label_names import legend_beside
 

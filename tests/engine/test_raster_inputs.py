@@ -391,6 +391,22 @@ def test_a_vrt_that_misses_a_file_is_refused(tmp_path, name):
         Raster(source_of(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        ('<!DOCTYPE x [<!ENTITY a "aaaa">]>', "entities of its own"),
+        ('<?xml version="1.0" encoding="unheard-of"?>', "not well formed"),
+        ("<", "not well formed"),
+    ],
+)
+def test_a_vrt_is_plain_xml(tmp_path, make_raster, head, what):
+    make_raster(np.ones((1, 8, 8), dtype=np.uint8))
+    path = tmp_path / "a.vrt"
+    path.write_text(head + VRT.format(attributes="", inside="", source="raster.tif"))
+    with pytest.raises(RasterError, match=what):
+        Raster(source_of(path))
+
+
 def test_a_vrt_runs_no_python(tmp_path, make_raster):
     mark = tmp_path / "ran"
     make_raster(np.ones((1, 8, 8), dtype=np.uint8))

@@ -51,7 +51,8 @@ def legend_beside(path: str) -> Legend:
     try:
         with open(beside, "rb") as file:
             text = file.read(MOST_BYTES)
-        if b"<!" in text.replace(b"<!--", b""):
+        # also in UTF-16 and UTF-32, whose ASCII letters have zeros beside them
+        if b"<!" in text.replace(b"\0", b"").replace(b"<!--", b""):
             return legend
         root = Xml.fromstring(text)  # noqa: S314 - without entities there is nothing to expand
     except (OSError, Xml.ParseError, RecursionError, ValueError, LookupError):

@@ -206,7 +206,7 @@ def _elements(root: str, path: str) -> list[ElementTree.Element]:
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
             raise _refused(root, "a VRT with entities of its own")
         return list(ElementTree.fromstring(content).iter())  # noqa: S314 - without entities
-    except (ElementTree.ParseError, OSError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError, OSError) as error:
         raise _refused(root, f"a VRT that is not well formed ({error})") from error
 
 
