@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
+from deepseg_qgis.user_folders import data_home
+
 PYTHON_VARIABLE = "DEEPSEG_ENGINE_PYTHON"
 HOME_VARIABLE = "DEEPSEG_ENGINE_HOME"
 
@@ -108,11 +110,5 @@ def engine_home(variables: Mapping[str, str]) -> str:
     """Return where engine environments live: outside of QGIS's profile, once for each user."""
     if variables.get(HOME_VARIABLE):
         return os.path.abspath(variables[HOME_VARIABLE])
-    home = os.path.expanduser("~")
-    if os.name == "nt":
-        local = variables.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
-        return os.path.join(local, "DeepSeg", "engine")
-    if sys.platform == "darwin":
-        return os.path.join(home, "Library", "Application Support", "DeepSeg", "engine")
-    data = variables.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
-    return os.path.join(data, "deepseg", "engine")
+    own_name = "DeepSeg" if os.name == "nt" or sys.platform == "darwin" else "deepseg"
+    return os.path.join(data_home(variables), own_name, "engine")

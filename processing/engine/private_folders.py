@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 
 from deepseg_qgis.locks import claim, is_abandoned
+from deepseg_qgis.user_folders import cache_home
 
 PREFIX = "deepseg-"
 MOUNTS = "/proc/self/mounts"
@@ -64,8 +65,7 @@ def parent_folder(
     """
     if is_chosen or variables.get("TMPDIR") or not is_memory(temporary):
         return temporary
-    cache = variables.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "deepseg", "temporary")
+    return os.path.join(cache_home(variables), "deepseg", "temporary")
 
 
 def is_memory(folder: str, mounts: str = MOUNTS) -> bool:

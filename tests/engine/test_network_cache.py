@@ -8,6 +8,7 @@ import pytest
 
 from deepseg_qgis.engine.backends import network_cache
 from deepseg_qgis.engine.backends.network_cache import NetworkCache, cache_folder, key
+from deepseg_qgis.user_folders import cache_home
 
 
 def saver(content=b"weights"):
@@ -74,10 +75,10 @@ def test_the_longest_unused_go_first(networks, monkeypatch, tmp_path):
     assert networks.find("a") is not None
 
 
-def test_the_folder_is_the_users_own(monkeypatch):
-    if os.name == "posix":
-        assert cache_folder({"XDG_CACHE_HOME": "/x"}).startswith(("/x/deepseg", "/"))
-    assert cache_folder({}).endswith(os.path.join("deepseg", "networks"))
+def test_the_folder_is_the_users_own():
+    for variables in ({}, {"XDG_CACHE_HOME": "/x", "LOCALAPPDATA": "/x"}):
+        expected = os.path.join(cache_home(variables), "deepseg", "networks")
+        assert cache_folder(variables) == expected
 
 
 def test_each_part_of_a_key_counts():

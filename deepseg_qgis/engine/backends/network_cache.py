@@ -13,12 +13,13 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from deepseg_qgis.user_folders import cache_home
 
 FORMAT_VERSION = 2
 MOST_BYTES = 2 * 2**30
@@ -36,15 +37,8 @@ class Entry:
 
 
 def cache_folder(variables: Mapping[str, str] = os.environ) -> str:
-    """Return DeepSeg's folder in this user's cache."""
-    home = os.path.expanduser("~")
-    if os.name == "nt":
-        place = variables.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
-    elif sys.platform == "darwin":
-        place = os.path.join(home, "Library", "Caches")
-    else:
-        place = variables.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    return os.path.join(place, "deepseg", "networks")
+    """Return DeepSeg's folder of networks in this user's cache."""
+    return os.path.join(cache_home(variables), "deepseg", "networks")
 
 
 def key(**parts: str | int | float) -> str:
