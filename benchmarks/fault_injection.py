@@ -87,7 +87,7 @@ def made(root: Path) -> Place:
     """Return a place with a scene and a model of random weights."""
     import torch
 
-    from deepseg_qgis.engine.annotations.annotation_layer import Category
+    from deepseg_qgis.engine.legend.legend import Category
     from deepseg_qgis.engine.models import networks, weights
     from deepseg_qgis.engine.models.model_card import ModelCard
 

@@ -24,7 +24,6 @@ from affine import Affine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category  # noqa: E402
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster  # noqa: E402
 from deepseg_qgis.engine.annotations.validation_split import split_by_cells  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
@@ -34,6 +33,7 @@ from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.learning.sampling import Sampler  # noqa: E402
 from deepseg_qgis.engine.learning.training import Settings, Trainer  # noqa: E402
 from deepseg_qgis.engine.learning.training_set import TrainingSet  # noqa: E402
+from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 CATEGORIES = (Category("a", "#00aa11"),)

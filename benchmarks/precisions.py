@@ -23,7 +23,8 @@ from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
 from deepseg_qgis.engine.inference.predictor import Predictor, Settings  # noqa: E402
-from deepseg_qgis.engine.instances.finder import InstanceRule, instances_at_once  # noqa: E402
+from deepseg_qgis.engine.instances.finder import instances_at_once  # noqa: E402
+from deepseg_qgis.engine.legend.legend import InstanceRule  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps  # noqa: E402
 from deepseg_qgis.errors import DeepSegError  # noqa: E402
@@ -85,7 +86,7 @@ def main() -> None:
                 found[name] = class_map(predictor, raster, area, Control())
             except DeepSegError as error:
                 print(f"{name}: {error}")
-    instance_rule = InstanceRule.of(model.card)
+    instance_rule = model.card.legend.instance_rule
     for name, other in (("float32", "torch"), ("bfloat16", "float32"), ("int8", "float32")):
         text = f"{name} and {other}: IoU {iou(found[name].classes, found[other].classes):.7f}"
         if instance_rule:

@@ -31,12 +31,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseg_qgis.choices import OUTLINES  # noqa: E402
-from deepseg_qgis.engine.annotations.annotation_layer import Category  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files import vectors  # noqa: E402
 from deepseg_qgis.engine.geometry.georeference import Grid  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore  # noqa: E402
+from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
 from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402

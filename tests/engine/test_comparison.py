@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import shapely
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluating import comparison
 from deepseg_qgis.engine.evaluating.comparison import _reference
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.class_maps import ClassMap
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.verbs import evaluate
@@ -91,7 +91,9 @@ def ready(monkeypatch):
     """No network is made ready: what it would say is made up."""
     made = []
     monkeypatch.setattr(
-        evaluate, "Predictor", lambda model, *_: made.append(1) or SimpleNamespace(card=model.card)
+        evaluate,
+        "Predictor",
+        lambda model, *_: made.append(1) or SimpleNamespace(legend=model.card.legend),
     )
     return made
 

@@ -8,7 +8,6 @@ import pytest
 import shapely
 from example_jobs import Watched
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.annotations.countability import (
     NEAR_PX,
     NEAR_SHARE,
@@ -18,9 +17,9 @@ from deepseg_qgis.engine.annotations.countability import (
     check_slots,
     countable_categories,
     stuff_categories,
-    task_of,
 )
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import ParameterError
 
 TILE_PX = 64
@@ -133,12 +132,6 @@ def test_the_size_is_judged_by_the_tile():
 )
 def test_what_the_user_says_counts_more_than_the_annotations(task, stuff, right):
     assert countable_categories(task, stuff, [HOUSES, LAKES, TREES], TILE_PX) == right
-
-
-def test_the_task_in_one_word():
-    assert task_of((True, True)) == "instance"
-    assert task_of((True, False)) == "panoptic"
-    assert task_of((False, False)) == "semantic"
 
 
 def test_names_that_are_not_there_are_refused():

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.instances.basins import instances_of
-from deepseg_qgis.engine.instances.finder import Finder, InstanceRule, objects_at_once
+from deepseg_qgis.engine.instances.finder import Finder, objects_at_once
+from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.vectorising.objects import Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
 

@@ -18,9 +18,9 @@ from pycocotools import mask as reference
 from rasterio.features import rasterize
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.vectorising.colouring import coloured

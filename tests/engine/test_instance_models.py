@@ -194,7 +194,7 @@ def test_polygonize_equals_predict(town, model, tmp_path, threshold, simplify_px
     job = predict_job(raster, model, tmp_path / "default.gpkg", **TILES)
     predict.run(replace(job, output_probabilities=str(chances)), Control())
     with rasterio.open(chances) as dataset:
-        assert dataset.descriptions == model_file.read(model).card.planes
+        assert dataset.descriptions == model_file.read(model).card.legend.planes
     shaping = {"threshold": threshold, "simplify_px": simplify_px}
     job = replace(job, output=str(tmp_path / "found.gpkg"), **shaping)
     result = predict.run(job, Control())

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category
 from deepseg_qgis.engine.models import model_file, networks, weights
-from deepseg_qgis.engine.models.model_card import OBJECT_PLANES, ModelCard, from_json, to_json
+from deepseg_qgis.engine.models.model_card import ModelCard, from_json, to_json
 from deepseg_qgis.errors import ModelError, RasterError
 
 CARD = ModelCard(
@@ -121,15 +121,15 @@ def test_a_card_out_of_bounds_is_refused(field, value, word):
 @pytest.mark.parametrize("card", [INSTANCE, PANOPTIC], ids=lambda card: card.task)
 def test_a_card_of_objects_comes_out_as_it_went_in(card):
     assert from_json(to_json(card)) == card
-    assert card.objects
+    assert card.legend.has_objects
     assert card.smoothing == card.smoothing_px
-    assert card.planes == ("Græs", "<b>=1</b>", *OBJECT_PLANES)
+    assert card.legend.planes == ("Græs", "<b>=1</b>", *OBJECT_PLANES)
 
 
 def test_a_semantic_card_has_no_heights():
-    assert not CARD.objects
+    assert not CARD.legend.has_objects
     assert CARD.smoothing is None
-    assert CARD.planes == ("Græs", "<b>=1</b>")
+    assert CARD.legend.planes == ("Græs", "<b>=1</b>")
 
 
 def test_cards_from_before_objects_were_told_apart_are_semantic():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.backends.openvino_conversion import converted
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.networks import (

@@ -17,7 +17,7 @@ from deepseg_qgis.engine.learning.object_search import (
     best_rule,
 )
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
-from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
 
 ONE = np.array([True])
 HALF = (0.5,)

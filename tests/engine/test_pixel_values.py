@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import unpacking
 from deepseg_qgis.engine.files.raster_inputs.band_order import matching_bands
@@ -33,6 +32,7 @@ from deepseg_qgis.engine.files.raster_sets import (
 )
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_card, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.verbs import polygonize, predict, tile, train

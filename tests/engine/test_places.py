@@ -15,7 +15,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine.annotations.annotation_layer import Category, load, placed
+from deepseg_qgis.engine.annotations.annotation_layer import load, placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.raster_sets import as_mosaic, at_model_resolution, open_rasters
@@ -23,6 +23,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.local_crs import metres_per_local_unit
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.verbs import predict, statistics, tile

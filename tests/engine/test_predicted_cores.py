@@ -5,9 +5,18 @@ import numpy as np
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import from_planes
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
+from deepseg_qgis.engine.legend.legend import Category, InstanceRule, Legend
 
 CORE = Window(3, 4, 6, 7)
-LEVELS = as_levels((0.4, 0.5))
+CATEGORIES = (Category("house", "#ff0000"), Category("water", "#0000ff"))
+THRESHOLDS = 0.4, 0.5
+LEVELS = as_levels(THRESHOLDS)
+
+
+def legend(*countable):
+    """Return a legend; with ``countable``, for each category, objects are told apart."""
+    rule = InstanceRule(tuple(10 * each for each in countable), (0, 0)) if countable else None
+    return Legend(CATEGORIES, THRESHOLDS, rule)
 
 
 def planes():
@@ -19,7 +28,7 @@ def planes():
 
 def test_objects_are_scored_by_certainty_and_other_ground_by_probability():
     found, known = planes()
-    result = from_planes(CORE, found, LEVELS, known, (True, False))
+    result = from_planes(CORE, found, known, legend(True, False))
     classes, chosen = decide_known(found, LEVELS, known)
     assert {0, 1, 2} == set(np.unique(classes))
     assert np.array_equal(result.classes, classes)
@@ -33,7 +42,7 @@ def test_objects_are_scored_by_certainty_and_other_ground_by_probability():
 
 def test_heights_outlast_the_planes_that_they_come_from():
     found, known = planes()
-    result = from_planes(CORE, found, LEVELS, known, (True, True))
+    result = from_planes(CORE, found, known, legend(True, True))
     right = found[2].copy()
     found[:] = 0  # backends write their next answer into the same memory
     assert np.array_equal(result.heights, right)
@@ -42,6 +51,6 @@ def test_heights_outlast_the_planes_that_they_come_from():
 
 def test_a_semantic_model_has_no_heights():
     found, known = planes()
-    result = from_planes(CORE, found[:2], LEVELS, known, (False, False))
+    result = from_planes(CORE, found[:2], known, legend())
     assert result.heights is None
     assert np.array_equal(result.probabilities, decide_known(found, LEVELS, known)[1])

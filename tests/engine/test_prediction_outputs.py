@@ -21,11 +21,11 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from deepseg_qgis import jobs
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import burnt
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.resuming import journal_folder

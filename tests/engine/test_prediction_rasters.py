@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.prediction.prediction_rasters import Destinations, PredictionRasters
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
@@ -48,7 +48,7 @@ def written(folder, predicted):
     every, known, classes = predicted
     paths = Destinations(str(folder / "c.tif"), str(folder / "p.tif"))
     grid = Grid(SIDE, SIDE, UNREFERENCED, None)
-    about = PredictionTags(CARD, CARD.thresholds, "r")
+    about = PredictionTags(CARD, CARD.legend, "r")
     with Outputs(Control()) as outputs, PredictionRasters(paths, outputs, grid, about) as files:
         for row in range(0, SIDE, CORE):
             for column in range(0, SIDE, CORE):

@@ -11,7 +11,6 @@ import pytest
 import shapely
 import torch
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.backends import devices, openvino_conversion, quantisation
 from deepseg_qgis.engine.backends.backend import CompilationError, probabilities
 from deepseg_qgis.engine.backends.quantisation import samples
@@ -24,6 +23,7 @@ from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
 from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.errors import ParameterError, RasterError, ResourceError, Stopped

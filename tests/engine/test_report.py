@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.reports import evaluation_report
 from deepseg_qgis.engine.reports.charts import PALETTE, line_chart
 from deepseg_qgis.engine.reports.error_overlay import ERROR_COLOURS, error_overlay

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
 from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects

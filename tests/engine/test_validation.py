@@ -15,7 +15,7 @@ from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.object_search import Rule
 from deepseg_qgis.engine.learning.validation import Validation, _pieces, validate
-from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
 
 ALL, NONE = np.array([True]), np.array([False])
 NOTHING = Area.of_windows([])

@@ -19,10 +19,10 @@ import pytest
 import shapely
 import torch
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_output import RasterOutput
 from deepseg_qgis.engine.geometry.georeference import Grid
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.verbs import demoscene

@@ -12,7 +12,7 @@ import torch
 from osgeo import gdal
 from qgis.core import QgsRasterLayer
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 

@@ -21,13 +21,9 @@ from deepseg_qgis.engine.geometry.local_crs import are_one_plane
 from deepseg_qgis.engine.geometry.neighbourhood import near
 from deepseg_qgis.engine.geometry.projections import Geometries, World
 from deepseg_qgis.engine.geometry.repair import hulls, repair
+from deepseg_qgis.engine.legend.legend import MOST_CATEGORIES, PLAIN_COLOUR, Category
 from deepseg_qgis.errors import VectorError, counted, listed
 from deepseg_qgis.jobs import VectorSource
-
-MOST_CATEGORIES = 254
-"""Classes are stored in a byte, and 0 is background."""
-
-PLAIN_COLOUR = "#808080"
 
 REPAIRED = "with an invalid geometry repaired"
 LEFT_OUT = "without a usable geometry left out"
@@ -36,14 +32,6 @@ UNUSABLE = (
     "the polygons again"
 )
 """What became of features, for the log."""
-
-
-@dataclass(frozen=True)
-class Category:
-    """A category and the colour (``#rrggbb``) it is drawn in."""
-
-    name: str
-    colour: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from unicodedata import normalize
 import numpy as np
 import shapely
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.projections import Geometries
@@ -21,6 +20,7 @@ from deepseg_qgis.engine.instances.slots import (
     USUAL_EACH,
     slots_needed,
 )
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import ParameterError, counted, listed
 
 NEAR_PX = 2.0
@@ -81,13 +81,6 @@ class AnnotationStatistics:
             f"{self.category.name}: {counted(self.objects, 'object')}, {self.near_share:.1%} "
             f"within {NEAR_PX:g} px of another, median {self.median_px:,.0f} px"
         )
-
-
-def task_of(countable: Sequence[bool]) -> str:
-    """Return the task that goes with countable categories: all, some or none."""
-    if all(countable):
-        return "instance"
-    return "panoptic" if any(countable) else "semantic"
 
 
 def decided_by_annotations(task: str, stuff: Sequence[str]) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category, load_area, placed
+from deepseg_qgis.engine.annotations.annotation_layer import load_area, placed
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.local_crs import are_comparable
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
 

@@ -21,8 +21,9 @@ from deepseg_qgis.engine.backends.backend import Engine, probabilities
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
-from deepseg_qgis.engine.instances.finder import InstanceRule, instances_at_once
-from deepseg_qgis.engine.legend.decisions import decide_known
+from deepseg_qgis.engine.instances.finder import instances_at_once
+from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
+from deepseg_qgis.engine.legend.legend import Legend
 from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
 
 CALIBRATED_PX = 256
@@ -93,22 +94,20 @@ def agreement(
     one: Engine,
     other: Engine,
     windows: Sequence[Pixels],
-    levels: NDArray[np.uint8],
-    instance_rule: InstanceRule | None,
+    legend: Legend,
 ) -> float:
     """Return how well two engines agree, 1 if neither finds anything.
 
-    The IoU of their class maps (same category: intersection); where objects are told apart
-    (``instance_rule``), the F1 of one's objects as measured with the other's.
+    The IoU of their class maps (same category: intersection); where objects are told apart, the F1
+    of one's objects as measured with the other's.
     """
     shared = either = 0
     backends = [engine.backend(*windows[0].valid.shape) for engine in (one, other)]
     for pixels in windows:
         first, second = (
-            _found(probabilities(each, [pixels])[0], pixels.valid, levels, instance_rule)
-            for each in backends
+            _found(probabilities(each, [pixels])[0], pixels.valid, legend) for each in backends
         )
-        if instance_rule:
+        if legend.has_objects:
             matched, *counts = LabelOverlaps.of(first, second).counts
             shared, either = shared + 2 * matched, either + sum(counts)
         else:
@@ -118,13 +117,11 @@ def agreement(
 
 
 def _found(
-    planes: NDArray[np.uint8],
-    valid: NDArray[np.bool_],
-    levels: NDArray[np.uint8],
-    instance_rule: InstanceRule | None,
+    planes: NDArray[np.uint8], valid: NDArray[np.bool_], legend: Legend
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return the objects (0 for none, or where none are told apart) and classes of a window."""
-    classes, _ = decide_known(planes, levels, valid)
-    if instance_rule is None:
+    classes, _ = decide_known(planes, as_levels(legend.thresholds), valid)
+    if legend.instance_rule is None:
         return np.zeros(classes.shape, dtype=np.int32), classes
-    return instances_at_once(classes, planes[len(levels)], instance_rule), classes
+    heights = planes[len(legend.categories)]
+    return instances_at_once(classes, heights, legend.instance_rule), classes

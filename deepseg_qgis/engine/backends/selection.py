@@ -22,8 +22,6 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_memory, is_systems, reason
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
-from deepseg_qgis.engine.instances.finder import InstanceRule
-from deepseg_qgis.engine.legend.decisions import as_levels
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.errors import DeepSegError, ParameterError, os_message
 
@@ -147,7 +145,7 @@ class Choice:
             )
             return plain
         agreement = float(entry.about["agreement"])
-        objects = self._model.card.objects
+        objects = self._model.card.legend.has_objects
         least = LEAST_OBJECT_AGREEMENT if objects else LEAST_AGREEMENT
         measure = "an F1 of the objects" if objects else "a mask IoU"
         if agreement < least:
@@ -242,8 +240,7 @@ class Choice:
             self._engine_of(graph, "int8", plain.about),
             self._from_entry(plain, "float32"),
             checked,
-            as_levels(self._model.card.thresholds),
-            InstanceRule.of(self._model.card),
+            self._model.card.legend,
         )
         return self._kept(name, graph, {**plain.about, "agreement": found})
 

@@ -12,7 +12,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category, placed
+from deepseg_qgis.engine.annotations.annotation_layer import Annotations, placed
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box, clipped
@@ -21,7 +21,8 @@ from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map
 from deepseg_qgis.engine.inference.predictor import Predictor
-from deepseg_qgis.engine.instances.finder import InstanceRule, objects_at_once
+from deepseg_qgis.engine.instances.finder import objects_at_once
+from deepseg_qgis.engine.legend.legend import Category, InstanceRule
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.scoring import confusion, matching
 from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix
@@ -88,7 +89,7 @@ class Comparison:
         pixels = ConfusionMatrix(len(self.categories))
         pixels.add(reference, found.classes, counted)
         matches = matching.match(
-            self._predicted(found, area, InstanceRule.of(predictor.card)),
+            self._predicted(found, area, predictor.legend.instance_rule),
             _reference(annotated, area, found),
             len(self.categories),
             iou_threshold=self._iou_threshold,

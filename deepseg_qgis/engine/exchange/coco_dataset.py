@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.annotations.annotation_layer import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.vectorising.vectoriser import components
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.vectorising.objects import Components
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.errors import DeepSegError, OutputError

@@ -28,7 +28,6 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import chips
 from deepseg_qgis.engine.exchange.chips import PARTS, Parts
@@ -40,6 +39,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, burnt
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import VectorError, counted
 
 MARKER = "deepseg_dataset.json"

@@ -12,8 +12,8 @@ import xml.etree.ElementTree as Xml
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepseg_qgis.engine.annotations.annotation_layer import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.exchange.imported import clean_name, is_colour
+from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.errors import ModelError
 

@@ -44,7 +44,7 @@ def class_map(predictor: Predictor, raster: Raster, area: Area, control: Control
         Stopped: the user asked to.
     """
     region = area.window(raster.grid.window)
-    result = _empty(region, raster.name, predictor.card.objects)
+    result = _empty(region, raster.name, predictor.legend.has_objects)
     with contextlib.closing(predicted_cores(predictor, raster, area, control)) as cores:
         for found in cores:
             place = found.core.within(region)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,8 @@ from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline
 from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.legend.decisions import decide_known
+from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
+from deepseg_qgis.engine.legend.legend import Legend
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PredictedCore:
     there is data inside the area. All three are None where the core does not touch the area or
     holds no data. ``heights`` uint8, high in the middle of objects, if the model tells objects
     apart, else None. ``every`` (planes, rows, columns) uint8 are all that the model says (see
-    `ModelCard.planes`) in 1/255, 0 where not known; None unless it was asked for.
+    `Legend.planes`) in 1/255, 0 where not known; None unless it was asked for.
     """
 
     core: Window
@@ -76,7 +77,6 @@ def computed(
 ) -> Generator[PredictedCore, None, None]:
     """Yield the cores of a layout (or of the rest of one); see `predicted_cores`."""
     layout, backend = prepared
-    levels = predictor.levels
 
     def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> PredictedCore:
         core = tile.core.within(tile.window)
@@ -84,7 +84,7 @@ def computed(
         if not area.covers(tile.core):
             known = known & area.mask(tile.core)
         inside = found[:, core[0], core[1]]
-        result = from_planes(tile.core, inside, levels, known, predictor.card.countable)
+        result = from_planes(tile.core, inside, known, predictor.legend)
         kept = np.where(known, inside, np.uint8(0)) if every else None
         return replace(result, every=kept)
 
@@ -96,23 +96,21 @@ def computed(
 def from_planes(
     core: Window,
     planes: NDArray[np.uint8],
-    levels: NDArray[np.uint8],
     known: NDArray[np.bool_],
-    countable: Sequence[bool],
+    legend: Legend,
 ) -> PredictedCore:
     """Return what a model's planes decide, without ``every``.
 
     Args:
         core: where they lie on the raster.
-        planes: (planes, rows, columns) in 1/255, see `ModelCard.planes`.
-        levels: (categories,), see `as_levels`.
+        planes: (planes, rows, columns) in 1/255, see `Legend.planes`.
         known: (rows, columns), where there is data inside the area.
-        countable: for each category, whether its objects are told apart.
+        legend: what the planes mean.
     """
-    classes, chosen = decide_known(planes, levels, known)
-    if not any(countable):
+    classes, chosen = decide_known(planes, as_levels(legend.thresholds), known)
+    if not legend.has_objects:
         return PredictedCore(core, classes, chosen, known)
     *_, heights, certainties = planes
-    counted = np.array([False, *countable])[classes]
+    counted = np.array([False, *legend.countable])[classes]
     scores = np.where(counted, certainties, chosen)
     return PredictedCore(core, classes, scores, known, heights.copy())

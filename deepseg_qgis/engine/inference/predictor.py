@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepseg_qgis.bounds import BATCH_SIZE, THRESHOLD
+from deepseg_qgis.bounds import BATCH_SIZE
 from deepseg_qgis.engine.backends.backend import Backend, CompilationError, Engine
 from deepseg_qgis.engine.backends.selection import Choice
 from deepseg_qgis.engine.control import Control
@@ -12,8 +12,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference import windows
 from deepseg_qgis.engine.inference.windows import Layout
-from deepseg_qgis.engine.legend.decisions import as_levels
-from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.legend.legend import check_threshold
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.errors import ParameterError, counted
 
@@ -43,7 +42,7 @@ class Predictor:
         _check(settings)
         self.card, self.fingerprint = model.card, model.fingerprint
         self.description = ""  # of the engine that `prepared` gave last
-        self.levels = as_levels(thresholds(model.card, settings.threshold))
+        self.legend = model.card.legend.with_threshold(settings.threshold)
         self._settings, self._control = settings, control
         self._choice = Choice(
             model, settings.device, settings.precision, settings.batch_size, control
@@ -80,21 +79,6 @@ class Predictor:
         if overlap is None:
             return windows.fitted(whole, area, engine.most_window_px)
         return windows.fitted(whole, area, engine.most_window_px, overlap)
-
-
-def thresholds(card: ModelCard, given: float | None) -> tuple[float, ...]:
-    """Return each category's threshold: the given one for all, else the model's own."""
-    return card.thresholds if given is None else (given,) * len(card.categories)
-
-
-def check_threshold(threshold: float | None) -> None:
-    """Check a threshold; None stands for the model's own.
-
-    Raises:
-        ParameterError: it is out of bounds.
-    """
-    if threshold is not None and threshold not in THRESHOLD:
-        raise ParameterError(f"The threshold must be from 0 to 1, got {threshold:g}.")
 
 
 def _check(settings: Settings) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +12,10 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.instances.basins import by_class, instances_of
 from deepseg_qgis.engine.instances.splitter import Splitter
-from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.vectorising.blocks import Pixels
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
-
-
-@dataclass(frozen=True)
-class InstanceRule:
-    """How objects are told apart; see `ModelCard` for the fields."""
-
-    depths: Sequence[int]
-    least_px: Sequence[int]
-
-    @classmethod
-    def of(cls, card: ModelCard) -> InstanceRule | None:
-        """Return how a model tells objects apart, None if it does not."""
-        return cls(card.depths, card.least_px) if card.objects else None
 
 
 class Finder:

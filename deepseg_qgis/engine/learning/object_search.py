@@ -46,7 +46,7 @@ class Rule:
 class Ground:
     """A piece of ground: what the network says, and what is there.
 
-    ``planes`` (planes, rows, columns) uint8, see `ModelCard.planes`; ``objects`` (rows, columns)
+    ``planes`` (planes, rows, columns) uint8, see `Legend.planes`; ``objects`` (rows, columns)
     int32 the number of each pixel's annotation, 0 for none; ``classes`` uint8 its category;
     ``known`` bool.
     """

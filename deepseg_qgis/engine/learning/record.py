@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from deepseg_qgis import __version__
-from deepseg_qgis.engine.annotations.countability import task_of
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.footprint import footprint
 from deepseg_qgis.engine.learning.training import Trained
 from deepseg_qgis.engine.learning.training_set import TrainingSet
+from deepseg_qgis.engine.legend.legend import task_of
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard, json_bytes
 from deepseg_qgis.events import Epoch

@@ -10,12 +10,13 @@ import shapely
 
 from deepseg_qgis.engine.annotations import annotation_layer as annotated
 from deepseg_qgis.engine.annotations import countability, labelled_raster, validation_split
-from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
+from deepseg_qgis.engine.annotations.annotation_layer import Annotations
 from deepseg_qgis.engine.annotations.countability import AnnotationStatistics
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.legend.legend import Category, task_of
 from deepseg_qgis.engine.models.model_card import LONGEST_NAME
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
 from deepseg_qgis.jobs import TrainJob
@@ -185,7 +186,7 @@ def _countable(
             )
     countability.check_slots(result, control)
     asked = "chosen from the annotations" if by_annotations else "as asked for"
-    control.log(f"Task: {countability.task_of(result)}, {asked}.")
+    control.log(f"Task: {task_of(result)}, {asked}.")
     return result
 
 

@@ -17,7 +17,7 @@ from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
 from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
-from deepseg_qgis.engine.models.model_card import OBJECT_PLANES
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 
 PLACE_PX = 512

@@ -16,9 +16,14 @@ from typing import Any
 from deepseg_qgis.bounds import TILE_SIZE_PX
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.choices import MODEL_TASKS
-from deepseg_qgis.engine.annotations.annotation_layer import MOST_CATEGORIES, Category
-from deepseg_qgis.engine.annotations.countability import task_of
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, RasterKind, named
+from deepseg_qgis.engine.legend.legend import (
+    MOST_CATEGORIES,
+    Category,
+    InstanceRule,
+    Legend,
+    task_of,
+)
 from deepseg_qgis.errors import ModelError, counted
 
 FORMAT_VERSION = 1
@@ -26,8 +31,6 @@ MOST_BANDS = 1024
 LONGEST_NAME = 1000
 """Of a category, in characters."""
 BAND_FIELDS = ("colour", "wavelength_um", "scale", "offset", "stored")
-OBJECT_PLANES = ("height", "certainty")
-"""What a network that tells objects apart says of each pixel, behind the probabilities."""
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
 
@@ -86,20 +89,15 @@ class ModelCard:
         return RasterKind(tuple(Band(name, **info) for name, info in pairs), self.dtype)
 
     @property
-    def objects(self) -> bool:
-        """Whether the network has the heads that tell objects apart."""
-        return any(self.countable)
+    def legend(self) -> Legend:
+        """What the network's planes mean."""
+        rule = InstanceRule(self.depths, self.least_px) if any(self.countable) else None
+        return Legend(self.categories, self.thresholds, rule)
 
     @property
     def smoothing(self) -> float | None:
         """How far heights are smoothed, None where there are none."""
-        return self.smoothing_px if self.objects else None
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        """What the network says of each pixel: first the probability of each category."""
-        names = tuple(category.name for category in self.categories)
-        return (*names, *OBJECT_PLANES) if self.objects else names
+        return self.smoothing_px if self.legend.has_objects else None
 
 
 def band_info(band: Band) -> dict[str, Any]:

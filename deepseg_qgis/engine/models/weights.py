@@ -87,7 +87,7 @@ def _outlined(card: ModelCard) -> nn.Module:
 def _built(card: ModelCard) -> nn.Module:
     categories = len(card.categories)
     return networks.build(
-        card.architecture, card.encoder, card.bands, categories, objects=card.objects
+        card.architecture, card.encoder, card.bands, categories, objects=card.legend.has_objects
     )
 
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.bounds import SIMPLIFY_PX
 from deepseg_qgis.choices import OUTLINES
-from deepseg_qgis.engine.annotations.annotation_layer import Category
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.local_crs import has_sizes
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
-from deepseg_qgis.engine.instances.finder import Finder, InstanceRule
+from deepseg_qgis.engine.instances.finder import Finder
+from deepseg_qgis.engine.legend.legend import Category, InstanceRule
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.vectorising.objects import Components, Shaping
 from deepseg_qgis.engine.vectorising.vectoriser import Limits

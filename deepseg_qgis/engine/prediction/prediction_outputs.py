@@ -98,7 +98,7 @@ class PredictionOutputs:
             return cores
         region = area.window(grid.window)
         pixels = region.height * region.width
-        check_room(self._wanted, self._outputs, pixels, len(about.card.planes))
+        check_room(self._wanted, self._outputs, pixels, len(about.legend.planes))
         files = PredictionRasters(self._wanted, self._outputs, grid, about)
         self._files = self._stack.enter_context(files)
         return self._recorded(cores, files)

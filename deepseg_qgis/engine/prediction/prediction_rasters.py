@@ -61,7 +61,7 @@ class PredictionRasters:
     def __init__(
         self, wanted: Destinations, outputs: Outputs, grid: Grid, about: PredictionTags
     ) -> None:
-        self._names = [category.name for category in about.card.categories]
+        self._names = [category.name for category in about.legend.categories]
         self._stack = contextlib.ExitStack()
         self._paths = [outputs.optional(wanted.classes), outputs.optional(wanted.probabilities)]
         classes, probabilities = self._paths
@@ -74,11 +74,13 @@ class PredictionRasters:
             on_error.push(self._stack)
             if classes:
                 self._classes = self._made(classes, grid, 1, NOT_KNOWN)
-                colours = [each.colour for each in about.card.categories]
+                colours = [each.colour for each in about.legend.categories]
                 self._classes.colour(dict(enumerate([BACKGROUND_COLOUR, *colours])))
             if probabilities:
-                self._probabilities = self._made(probabilities, grid, len(about.card.planes), None)
-                self._probabilities.name_bands(list(about.card.planes))
+                self._probabilities = self._made(
+                    probabilities, grid, len(about.legend.planes), None
+                )
+                self._probabilities.name_bands(list(about.legend.planes))
                 self._probabilities.write_mask(Window(0, 0, 1, 1), np.zeros((1, 1), dtype=bool))
             on_error.pop_all()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from deepseg_qgis.engine.legend.legend import Legend
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.errors import ModelError, RasterError, counted
@@ -22,12 +23,12 @@ LONGEST_NAME = 1000
 class PredictionTags:
     """Where a raster of predictions comes from.
 
-    ``thresholds`` are those that classes were decided with, one for each category; ``source`` is
-    the name of the raster that was predicted on, ``aoi_m2`` the size of the area predicted on.
+    ``legend`` is the card's, with the thresholds that classes were decided with; ``source`` is the
+    name of the raster that was predicted on, ``aoi_m2`` the size of the area predicted on.
     """
 
     card: ModelCard
-    thresholds: tuple[float, ...]
+    legend: Legend
     source: str
     aoi_m2: float | None = None
 
@@ -36,7 +37,7 @@ def to_tags(about: PredictionTags) -> dict[str, str]:
     """Return metadata as GDAL stores them."""
     return {
         "CARD": model_card.to_json(about.card),
-        "THRESHOLDS": json.dumps(about.thresholds),
+        "THRESHOLDS": json.dumps(about.legend.thresholds),
         "SOURCE": about.source,
         "AOI_M2": "" if about.aoi_m2 is None else repr(about.aoi_m2),
     }
@@ -59,7 +60,8 @@ def from_tags(tags: Mapping[str, str], name: str) -> PredictionTags:
         raise _foreign(name, "it does not say its thresholds")
     size = _numbers(f"[{tags.get('AOI_M2', '')}]")
     source = tags.get("SOURCE", "")[:LONGEST_NAME] or name
-    return PredictionTags(card, thresholds, source, size[0] if size and size[0] > 0.0 else None)
+    legend = replace(card.legend, thresholds=thresholds)
+    return PredictionTags(card, legend, source, size[0] if size and size[0] > 0.0 else None)
 
 
 def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str) -> None:
@@ -68,12 +70,12 @@ def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str
     Raises:
         RasterError: it does not.
     """
-    count = len(about.card.planes)
+    count = len(about.legend.planes)
     if bands != count or dtype != "uint8":
         raise _foreign(
             name,
             f"expected {counted(count, 'band')} of whole numbers from 0 to 255 (uint8): "
-            f"{', '.join(about.card.planes)[:200]}; found {bands} of type {dtype}",
+            f"{', '.join(about.legend.planes)[:200]}; found {bands} of type {dtype}",
         )
 
 

@@ -86,7 +86,7 @@ def _settings(page: Page, card: ModelCard) -> None:
 
 
 def _measure(card: ModelCard) -> str:
-    if not card.objects:
+    if not any(card.countable):
         return f"Mean {IOU}"
     if all(card.countable):
         return f"{QUALITY[0].upper()}{QUALITY[1:]}"
@@ -103,7 +103,7 @@ def _exact(value: Any) -> Any:
 
 def _categories(page: Page, card: ModelCard) -> None:
     """Append what each category adds to the score, with its IoU where that is something else."""
-    scores = _kept(card).get("category_score", {}) if card.objects else {}
+    scores = _kept(card).get("category_score", {}) if any(card.countable) else {}
     extra = ["Panoptic quality"] if scores else []
     rows: list[list[Any]] = []
     for number, category in enumerate(card.categories):

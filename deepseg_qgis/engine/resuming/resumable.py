@@ -25,6 +25,7 @@ from deepseg_qgis.engine.inference import windows
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, computed
 from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.inference.windows import Layout
+from deepseg_qgis.engine.legend.decisions import as_levels
 from deepseg_qgis.engine.resuming.coverage import Coverage
 from deepseg_qgis.engine.resuming.journal import HEAD, Journal
 from deepseg_qgis.engine.resuming.journal_folder import JournalFolder
@@ -57,7 +58,7 @@ class ResumablePrediction:
         control: Control,
     ) -> None:
         self._predictor, self._journals, self._control = predictor, journals, control
-        self.card = predictor.card
+        self.card, self.legend = predictor.card, predictor.legend
         self._files = {raster.source: Files.of(raster.files) for raster in rasters}
         self._all_files = Files.of([path for raster in rasters for path in raster.files])
         self._meanings = [each.meaning_hash for each in rasters]
@@ -159,7 +160,7 @@ class ResumablePrediction:
             libraries=" ".join(importlib.metadata.version(name) for name in ENGINES),
             model=self._predictor.fingerprint,
             every=every,
-            levels=self._predictor.levels.tobytes().hex(),
+            levels=as_levels(self._predictor.legend.thresholds).tobytes().hex(),
             files=repr(files.states),
             meaning=repr(self._meanings),
             grid=repr((raster.source, tuple(grid.transform), grid.width, grid.height)),
@@ -168,7 +169,7 @@ class ResumablePrediction:
             layout=hashlib.sha256(repr(layout.tiles).encode()).hexdigest(),
         )
         pixels = sum(tile.core.height * tile.core.width for tile in layout.tiles)
-        arrays = ARRAYS + (len(self.card.planes) if every else 0)
+        arrays = ARRAYS + (len(self._predictor.legend.planes) if every else 0)
         return self._journals.open(name, raster.name, arrays * pixels)
 
 

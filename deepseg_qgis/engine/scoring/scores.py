@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deepseg_qgis.engine.annotations.annotation_layer import Category
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.scoring.average_precision import COCO_THRESHOLDS
 from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts, mean_of_known
 from deepseg_qgis.engine.scoring.matches import Matches

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.bounds import IOU_THRESHOLD
 from deepseg_qgis.engine.annotations import annotation_layer as annotated
 from deepseg_qgis.engine.annotations import labelled_raster
-from deepseg_qgis.engine.annotations.annotation_layer import Annotations, Category
+from deepseg_qgis.engine.annotations.annotation_layer import Annotations
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluating.comparison import Compared, Comparison, trained_share
 from deepseg_qgis.engine.files.outputs import Outputs
@@ -25,7 +25,8 @@ from deepseg_qgis.engine.files.raster_sets import (
 )
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.reports import evaluation_report, pictures
@@ -119,7 +120,7 @@ def _named_alike(layer: Annotations, card: ModelCard, control: Control) -> Annot
 
 def _countable(card: ModelCard, categories: int) -> tuple[bool, ...]:
     """Return which categories come as objects: of a semantic model all, as connected ground."""
-    known = card.countable if card.objects else (True,) * len(card.categories)
+    known = card.countable if card.legend.has_objects else (True,) * len(card.categories)
     return known + (True,) * (categories - len(known))
 
 
@@ -172,7 +173,7 @@ def _result(
     rasters: Sequence[Raster],
     areas: Sequence[Area],
 ) -> Evaluation:
-    used: list[float | None] = [*thresholds(card, job.threshold)]
+    used: list[float | None] = [*card.legend.with_threshold(job.threshold).thresholds]
     used += [None] * (len(comparison.categories) - len(used))
     total = sum(area.size_px for area in areas)
     trained = sum(

@@ -23,9 +23,7 @@ from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, from_planes
-from deepseg_qgis.engine.inference.predictor import check_threshold, thresholds
-from deepseg_qgis.engine.instances.finder import InstanceRule
-from deepseg_qgis.engine.legend.decisions import as_levels
+from deepseg_qgis.engine.legend.legend import check_threshold
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
     NAMESPACE,
@@ -63,11 +61,11 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
             about.source,
             raster.grid,
             crs,
-            about.card.categories,
+            about.legend.categories,
             job.simplify_px,
             job.min_area,
             outlines=job.outlines,
-            instance_rule=InstanceRule.of(about.card),
+            instance_rule=about.legend.instance_rule,
         )
         summary = CategoryStatistics()
         cores = _decided(raster, about, job.threshold, control)
@@ -88,7 +86,7 @@ def run(job: PolygonizeJob, control: Control) -> dict[str, Any]:
         "output_statistics": job.output_statistics,
         "count": count,
         "area_m2": summary.area_m2,
-        "categories": [asdict(category) for category in about.card.categories],
+        "categories": [asdict(category) for category in about.legend.categories],
     }
 
 
@@ -113,7 +111,7 @@ def _decided(
     raster: Raster, about: PredictionTags, threshold: float | None, control: Control
 ) -> Generator[PredictedCore, None, None]:
     """Yield the windows of a raster of probabilities, decided, row by row."""
-    levels = as_levels(thresholds(about.card, threshold))
+    legend = about.card.legend.with_threshold(threshold)
     windows = _windows(raster)
     for number, window in enumerate(windows, start=1):
         control.check()
@@ -123,7 +121,7 @@ def _decided(
             yield PredictedCore(window, None, None, None)
             continue
         probabilities = np.ascontiguousarray(pixels.values, dtype=np.uint8)
-        yield from_planes(window, probabilities, levels, pixels.valid, about.card.countable)
+        yield from_planes(window, probabilities, pixels.valid, legend)
 
 
 def _windows(raster: Raster) -> list[Window]:

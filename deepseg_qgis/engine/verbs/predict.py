@@ -26,8 +26,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
 from deepseg_qgis.engine.geometry.projections import Geometries
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings, thresholds
-from deepseg_qgis.engine.instances.finder import InstanceRule
+from deepseg_qgis.engine.inference.predictor import Predictor, Settings
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
@@ -83,7 +82,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
             journals.finished()
     polygons, pixels = counted(count, "polygon"), counted(found.area_px, "pixel")
     control.log(f"{polygons}; the areas equal the {pixels} in them.")
-    if any(model.card.countable) and not all(model.card.countable):
+    if model.card.task == "panoptic":
         told = zip(model.card.categories, model.card.countable, strict=True)
         names = ", ".join(category.name for category, countable in told if countable)
         control.log(
@@ -146,16 +145,16 @@ class _Found:
             raster.name,
             raster.grid,
             self._crs,
-            self._interruptible.card.categories,
+            self._interruptible.legend.categories,
             self._job.simplify_px,
             self._job.min_area,
             self._others.told(number),
             self._job.outlines,
-            instance_rule=InstanceRule.of(self._interruptible.card),
+            instance_rule=self._interruptible.legend.instance_rule,
         )
         cores = self._interruptible.predicted_cores(raster, area, control, every=self._others.every)
-        used = thresholds(self._interruptible.card, self._job.threshold)
-        about = PredictionTags(self._interruptible.card, used, raster.name)
+        legend = self._interruptible.legend
+        about = PredictionTags(self._interruptible.card, legend, raster.name)
         cores = self._others.recorded(cores, raster.grid, area, about)
         return polygons(cores, area.window(raster.grid.window), wanted, control)
 
