@@ -27,14 +27,16 @@ from affine import Affine
 from pycocotools import mask as reference
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import coco, coco_tables
-from deepseg_qgis.engine.exchange.imported import Place, Tally
+from deepseg_qgis.engine.exchange.coco.annotations import read_annotations
+from deepseg_qgis.engine.exchange.coco.index import read_index
+from deepseg_qgis.engine.exchange.import_summary import ImportSummary
+from deepseg_qgis.engine.exchange.imported_polygons import TargetRaster
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.errors import DeepSegError
 
 WIDTH, HEIGHT = 60, 40
 GRID = Grid(WIDTH, HEIGHT, Affine(0.5, 0, 5e5, 0, -0.5, 5.5e6), pyproj.CRS.from_epsg(32633))
-PLACE = Place("/scenes/scene.tif", "scene.tif", GRID)
+TARGET = TargetRaster("/scenes/scene.tif", "scene.tif", GRID)
 ODD = [
     None, True, False, 0, -1, 1, 7, 0.5, -0.0, 1e308, 1e-308, 2**31, 2**63, -(2**63), 2**64, 10**40,
     float("nan"), float("inf"), "", "0", "1", "\x00", "\ud800", "ü" * 50, "P" * 30, "0" * 9, [], {},
@@ -141,18 +143,18 @@ def made(rng: random.Random) -> bytes:
 
 def read(path: str, seen: Counter) -> None:
     """Read a file as the verb does; raise AssertionError if what comes out is not right."""
-    tally = Tally()
-    tables = coco_tables.read_tables(path, [PLACE], Control())
+    summary = ImportSummary()
+    index = read_index(path, [TARGET], Control())
     around = shapely.box(0, 0, WIDTH, HEIGHT)
-    for piece in coco.read_annotations(path, tables, tally, Control()):
-        assert shapely.is_valid(piece.geometries).all()
-        assert (shapely.area(piece.geometries) > 0).all()
-        assert shapely.covers(around, piece.geometries).all()
-        assert all(name and name.encode() for name in piece.categories)
-        features = piece.features(GRID.crs)
-        assert len(features.geometries) == len(piece.geometries)
-        seen["polygons"] += len(piece.geometries)
-    seen["annotations left out"] += sum(sample.count for sample in tally.left_out.values())
+    for batch in read_annotations(path, index, summary, Control()):
+        assert shapely.is_valid(batch.geometries).all()
+        assert (shapely.area(batch.geometries) > 0).all()
+        assert shapely.covers(around, batch.geometries).all()
+        assert all(name and name.encode() for name in batch.categories)
+        features = batch.features(GRID.crs)
+        assert len(features.geometries) == len(batch.geometries)
+        seen["polygons"] += len(batch.geometries)
+    seen["annotations left out"] += sum(examples.count for examples in summary.left_out.values())
 
 
 def main() -> None:

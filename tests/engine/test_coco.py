@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as reference
 from rasterio.features import rasterize
 
-from deepseg_qgis.engine.exchange import coco_masks
-from deepseg_qgis.engine.exchange.coco_shapes import shape_of
-from deepseg_qgis.engine.exchange.coco_values import UnusableShape
+from deepseg_qgis.engine.exchange.coco import masks as coco_masks
+from deepseg_qgis.engine.exchange.coco.shapes import shape_of
+from deepseg_qgis.engine.exchange.coco.values import UnusableShape
 from deepseg_qgis.engine.files import json_stream
 from deepseg_qgis.errors import VectorError
 
@@ -37,7 +37,7 @@ def masks():
 def test_a_mask_becomes_its_exact_outline(mask, strip_px, packed):
     height, width = mask.shape
     text = reference.encode(np.asfortranarray(mask))["counts"].decode()
-    counts = text if packed else coco_masks.unpacked(text).tolist()
+    counts = text if packed else coco_masks.decode_counts(text).tolist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coco_masks, "STRIP_PX", strip_px)
         shape = shape_of(

@@ -21,7 +21,7 @@ from pycocotools import mask as reference
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.exchange.raster_matching import match_rasters
 from deepseg_qgis.engine.files.json_stream import elements
 from deepseg_qgis.engine.verbs import importannotations
 from deepseg_qgis.errors import VectorError
@@ -141,7 +141,7 @@ def test_a_changed_name_is_never_taken_for_another(name: str, changes: list[Any]
     changed = name
     for change in changes:
         changed = change(changed)
-    found = [rasters[i] for i in paired([(0, changed)], rasters).raster_of.values()]
+    found = [rasters[i] for i in match_rasters([(0, changed)], rasters).raster_of.values()]
     expected = [f"/x/{name}"] if f"/x/{name}" in rasters else []
     assert found in ([], expected)
     assert found == expected or len(changes) > 2

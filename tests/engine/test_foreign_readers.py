@@ -13,7 +13,7 @@ from example_jobs import predict_job, train_job
 
 from deepseg_qgis import formats, jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import imported
+from deepseg_qgis.engine.exchange import imported_polygons
 from deepseg_qgis.engine.prediction import polygon_stream
 from deepseg_qgis.engine.scoring import category_statistics
 from deepseg_qgis.engine.verbs import (
@@ -163,7 +163,7 @@ def test_imported_annotations(suffix, make_raster, tmp_path):
         (raster,), "coco", str(tmp_path / "a.json"), "auto", None, str(path)
     )
     importannotations.run(job, Control())
-    rows = check(path, imported.FIELDS, 2)
+    rows = check(path, imported_polygons.FIELDS, 2)
     assert sorted((row["id"], row["category"], row["source"]) for row in rows) == [
         (7, NAME, "scene.tif"),
         (8, NAME, "scene.tif"),

@@ -19,7 +19,7 @@ from rasterio.features import rasterize
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.pairing import paired
+from deepseg_qgis.engine.exchange.raster_matching import match_rasters
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -224,7 +224,7 @@ def test_predicted_classes_come_back_with_their_names(imported, make_raster):
 
 
 def test_a_label_raster_of_objects(imported, make_raster, monkeypatch):
-    monkeypatch.setattr("deepseg_qgis.engine.exchange.label_rasters.STEP_PX", 16)
+    monkeypatch.setattr("deepseg_qgis.engine.exchange.label_rasters.codes.STEP_PX", 16)
     rng = np.random.default_rng(3)
     labels = np.kron(rng.permutation(20 * 25).reshape(20, 25), np.ones((3, 4))).astype(np.uint16)
     labels[labels % 5 == 0] = 0
@@ -378,17 +378,17 @@ def test_whole_floats_are_labels(imported, make_raster):
         "<a>" * 50_000,
     ],
 )
-def test_a_damaged_legend_is_passed_over(imported, make_raster, tmp_path, text):
-    from deepseg_qgis.engine.exchange.label_names import Legend, legend_beside
+def test_damaged_names_beside_a_raster_are_passed_over(imported, make_raster, tmp_path, text):
+    from deepseg_qgis.engine.exchange.label_rasters.value_names import ValueNames, names_beside
 
     path = tmp_path / "l.tif"
     Path(f"{path}.aux.xml").write_text(text)
-    assert legend_beside(str(path)) == Legend()
+    assert names_beside(str(path)) == ValueNames()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_a_legend_with_entities_is_passed_over(tmp_path, encoding):
-    from deepseg_qgis.engine.exchange.label_names import Legend, legend_beside
+def test_names_with_entities_are_passed_over(tmp_path, encoding):
+    from deepseg_qgis.engine.exchange.label_rasters.value_names import ValueNames, names_beside
 
     path = tmp_path / "l.tif"
     band = '<PAMRasterBand band="1"><CategoryNames><Category>{}</Category></CategoryNames>'
@@ -396,13 +396,13 @@ def test_a_legend_with_entities_is_passed_over(tmp_path, encoding):
     plain = f"<PAMDataset>{band.format('aaaa')}</PAMDataset>"
     entity = f'<!DOCTYPE x [<!ENTITY a "aaaa">]><PAMDataset>{band.format("&a;")}</PAMDataset>'
     Path(f"{path}.aux.xml").write_bytes(("\ufeff" + plain).encode(encoding))
-    assert legend_beside(str(path)).names == {0: "aaaa"}
+    assert names_beside(str(path)).names == {0: "aaaa"}
     Path(f"{path}.aux.xml").write_bytes(("\ufeff" + entity).encode(encoding))
-    assert legend_beside(str(path)) == Legend()
+    assert names_beside(str(path)) == ValueNames()
 
 
 def test_an_attribute_table_gives_names_and_colours(tmp_path):
-    from deepseg_qgis.engine.exchange.label_names import legend_beside
+    from deepseg_qgis.engine.exchange.label_rasters.value_names import names_beside
 
     path = tmp_path / "l.tif"
     fields = "".join(
@@ -414,17 +414,17 @@ def test_an_attribute_table_gives_names_and_colours(tmp_path):
         "</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>",
         encoding="utf-8",
     )
-    legend = legend_beside(str(path))
-    assert legend.names == {111: "Forêt <1>"}
-    assert legend.colours == {111: "#0080ff"}
+    value_names = names_beside(str(path))
+    assert value_names.names == {111: "Forêt <1>"}
+    assert value_names.colours == {111: "#0080ff"}
 
 
-def test_names_are_paired_with_rasters():
+def test_names_are_matched_with_rasters():
     rasters = ["/d/a/1.tif", "/d/b/1.tif", "/d/2.tif", "/d/3.png", "/d/3.tif"]
 
     def pairs(*names):
-        found = paired(enumerate(names), rasters)
-        return found.raster_of, found.without.count, found.ambiguous.names
+        found = match_rasters(enumerate(names), rasters)
+        return found.raster_of, found.unmatched.count, found.ambiguous.names
 
     assert pairs("A\\1.PNG", "b/1.png", "x/2.jpg", "4") == ({0: 0, 1: 1, 2: 2}, 1, [])
     assert pairs("1.png") == ({}, 0, ["1.png"])

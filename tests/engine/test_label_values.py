@@ -17,7 +17,7 @@ from PIL import Image
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.label_values import void_codes
+from deepseg_qgis.engine.exchange.label_rasters.void_values import void_codes
 from deepseg_qgis.engine.verbs import importannotations, tile
 from deepseg_qgis.events import Log
 

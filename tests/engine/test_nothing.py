@@ -14,7 +14,7 @@ from example_jobs import Watched, evaluate_job, predict_job, train_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import imported
+from deepseg_qgis.engine.exchange import imported_polygons
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS
 from deepseg_qgis.engine.scoring import category_statistics
 from deepseg_qgis.engine.verbs import (
@@ -212,7 +212,7 @@ def test_a_label_raster_of_background_is_an_empty_layer(make_raster, tmp_path):
     assert (result["count"], result["categories"]) == (0, [])
     frame = geopandas.read_file(tmp_path / "found.gpkg")
     assert (len(frame), frame.crs.to_epsg()) == (0, 32633)
-    assert [*imported.FIELDS, "geometry"] == list(frame.columns)
+    assert [*imported_polygons.FIELDS, "geometry"] == list(frame.columns)
     assert any("the layer is empty" in text for text in control.texts)
 
 

@@ -12,7 +12,7 @@ import rasterio.shutil
 from affine import Affine
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import label_rasters
+from deepseg_qgis.engine.exchange.label_rasters.codes import count_codes
 from deepseg_qgis.engine.files.raster_sets import at_model_resolution
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.reports import pictures
@@ -40,7 +40,7 @@ def as_image(raster):
 
 
 def as_labels(raster):
-    label_rasters.survey(raster, Control())
+    count_codes(raster, Control())
 
 
 @pytest.mark.filterwarnings("ignore")  # of GDAL and numpy, about what the files hold

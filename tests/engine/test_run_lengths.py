@@ -67,8 +67,11 @@ def test_large_images_do_not_overflow():
         found = vectoriser.add(region, classes, classes)
     made = masks(found.exact, 120_000, 110_000)
     assert made.sizes_px.tolist() == [6]
-    from deepseg_qgis.engine.exchange.coco_masks import unpacked
+    from deepseg_qgis.engine.exchange.coco.masks import decode_counts
 
     first = 100_000 * 120_000 + 90_000
     lengths = [first, 3, 120_000 - 3, 3]
-    assert unpacked(made.text.decode()).tolist() == [*lengths, 120_000 * 110_000 - sum(lengths)]
+    assert decode_counts(made.text.decode()).tolist() == [
+        *lengths,
+        120_000 * 110_000 - sum(lengths),
+    ]

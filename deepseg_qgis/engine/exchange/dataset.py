@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import chips
-from deepseg_qgis.engine.exchange.chips import PARTS, Parts
-from deepseg_qgis.engine.exchange.coco_dataset import CocoDataset
-from deepseg_qgis.engine.exchange.label_names import NAMESPACE, tags_of
+from deepseg_qgis.engine.exchange import dataset_split
+from deepseg_qgis.engine.exchange.coco.dataset_file import CocoDataset
+from deepseg_qgis.engine.exchange.dataset_split import PARTS, Parts
+from deepseg_qgis.engine.exchange.label_rasters.value_names import NAMESPACE, category_tags
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.files.raster_output import RasterOutput
 from deepseg_qgis.engine.files.rasters import Raster
@@ -79,9 +79,9 @@ def write(
         control.progress(COUNTING_SHARE * number / len(tiles), "Counting pixels")
         number_of_classes = len(labelled.categories)
         counts.append(
-            chips.class_counts(tile, labelled.annotated, labelled.area, number_of_classes)
+            dataset_split.class_counts(tile, labelled.annotated, labelled.area, number_of_classes)
         )
-    parts = chips.divided(tiles, counts, control)
+    parts = dataset_split.divided(tiles, counts, control)
     written = _Writer(folder, labelled).write(tiles, parts, control.part(COUNTING_SHARE, 1.0))
     if not written.part_of:
         raise VectorError(
@@ -93,7 +93,7 @@ def write(
     return written.part_of
 
 
-def strangers(folder: Path) -> list[str]:
+def foreign_files(folder: Path) -> list[str]:
     """Return what lies in a folder and is not of a data set as it was written into it.
 
     That is also a mask or an annotation that was changed since: the marker is written last.
@@ -198,7 +198,7 @@ class _Writer:
         with RasterOutput(path, grid, len(values), str(values.dtype), nodata) as output:
             output.tell_bands(bands)
             if kind == "masks":
-                output.tag(NAMESPACE, tags_of(self.labelled.categories))
+                output.tag(NAMESPACE, category_tags(self.labelled.categories))
             output.write(grid.window, values)
 
     def description(self, tiles: Sequence[Tile]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a picture was called before other programs changed its name. No I/O.
 
 Annotation programs put folders, hashes and endings around a name, encode it for URLs, or write its
-letters in another Unicode form. `spellings` undoes that, step by step: fewer steps, better match.
+letters in another Unicode form. `original_names` undoes that, step by step: the fewer steps, the
+better the match.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 LONGEST_NAME = 1000
@@ -42,54 +44,59 @@ MISREAD_AS = ("cp1252", "latin-1", "cp437")
 """Encodings in which programs read UTF-8 by mistake; cp437 is that of ZIP archives."""
 
 
-def folded(text: str) -> str:
+def normalised(text: str) -> str:
     """Return a text in which Unicode forms, and large and small letters, are alike."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
-def trail_of(path: str) -> tuple[list[str], str]:
-    """Return the folded stem and the folders above it, the nearest first, and the extension.
+class PathParts(NamedTuple):
+    """A path in `normalised` form; ``folders`` has the nearest first."""
 
-    >>> trail_of("Maps/Scene 1.TIF")
-    (['scene 1', 'maps'], 'tif')
+    stem: str
+    folders: tuple[str, ...]
+    extension: str
+
+
+def path_parts(path: str) -> PathParts:
+    r"""Return the parts of a path, whose folders are separated by / or \.
+
+    >>> path_parts("Maps/Scene 1.TIF")
+    PathParts(stem='scene 1', folders=('maps',), extension='tif')
     """
-    parts = [part for part in re.split(r"[\\/]+", folded(path)) if part] or [""]
+    parts = [part for part in re.split(r"[\\/]+", normalised(path)) if part] or [""]
     stem, dot, extension = parts[-1].rpartition(".")
     if not dot:
         stem, extension = extension, ""
-    return [stem, *reversed(parts[:-1])], extension
+    return PathParts(stem, tuple(reversed(parts[:-1])), extension)
 
 
-def spellings(name: str) -> Iterator[tuple[int, list[str], str]]:
-    """Yield (steps, trail, extension) of what a name may have been, the likeliest first.
+def original_names(name: str) -> Iterator[tuple[int, PathParts]]:
+    """Yield (steps, parts) of what a name may have been, the likeliest first.
 
-    >>> [trail[0] for _, trail, _ in spellings("cb0618f6-my%20scene_mask.png")][-1]
+    >>> [parts.stem for _, parts in original_names("cb0618f6-my%20scene_mask.png")][-1]
     'my scene'
     """
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     texts = _decoded(name) if len(name) <= LONGEST_NAME else [name]
-    todo = [(int(i > 0), *trail_of(text)) for i, text in enumerate(texts)]
+    todo = [(int(i > 0), path_parts(text)) for i, text in enumerate(texts)]
     while todo:
-        todo.sort(key=lambda each: each[0])
-        steps, trail, extension = todo.pop(0)
-        key = "/".join(trail)
-        if key in seen:
+        todo.sort(key=lambda candidate: candidate[0])
+        steps, parts = todo.pop(0)
+        if (parts.stem, *parts.folders) in seen:
             continue
-        seen.add(key)
-        yield steps, trail, extension
-        if steps < MOST_STEPS and len(trail[0]) <= LONGEST_NAME:
-            for strip in STRIPS:
-                rest = strip(trail[0])
-                if rest:
-                    todo.append((steps + 1, [rest, *trail[1:]], extension))
+        seen.add((parts.stem, *parts.folders))
+        yield steps, parts
+        if steps < MOST_STEPS and len(parts.stem) <= LONGEST_NAME:
+            rests = (strip(parts.stem) for strip in STRIPS)
+            todo += [(steps + 1, parts._replace(stem=rest)) for rest in rests if rest]
 
 
-def loose(stem: str) -> str:
+def slug(stem: str) -> str:
     """Return a stem in which all separators are alike, and letters have no accents.
 
     Uploads replace blanks and brackets, and make letters plain.
 
-    >>> loose("m\u00e1laga (1)"), loose("malaga_1")
+    >>> slug("m\u00e1laga (1)"), slug("malaga_1")
     ('malaga-1', 'malaga-1')
     """
     if not stem.isascii():
@@ -98,12 +105,12 @@ def loose(stem: str) -> str:
     return SEPARATORS.sub("-", stem).strip("-")
 
 
-def without_words(stem: str) -> Iterator[str]:
-    """Yield what is left of a `loose` stem without its first or last words, the longest first.
+def shortened_slugs(stem: str) -> Iterator[str]:
+    """Yield what is left of a `slug` stem without its first or last words, the longest first.
 
     Words with digits stay: they tell one picture from another.
 
-    >>> list(without_words("proj-x-scene-1"))
+    >>> list(shortened_slugs("proj-x-scene-1"))
     ['x-scene-1', 'scene-1', '1']
     """
     words = stem.split("-")[:MOST_WORDS]
@@ -126,14 +133,14 @@ def _decoded(name: str) -> list[str]:
         texts.append(html.unescape(name))
     if ESCAPED.search(name):
         texts.append(ESCAPED.sub(lambda match: chr(int(match[1], 16)), name))
-    mended = mended_letters(name)
-    return texts if mended is None else [*texts, mended]
+    repaired = repaired_mojibake(name)
+    return texts if repaired is None else [*texts, repaired]
 
 
-def mended_letters(text: str) -> str | None:
+def repaired_mojibake(text: str) -> str | None:
     """Return a text that was UTF-8 and read as something else; None if it was not.
 
-    >>> mended_letters("Stra\u00c3\u0178e") == "Stra\u00dfe", mended_letters("Stra\u00dfe")
+    >>> repaired_mojibake("Stra\u00c3\u0178e") == "Stra\u00dfe", repaired_mojibake("Stra\u00dfe")
     (True, None)
     """
     if text.isascii():

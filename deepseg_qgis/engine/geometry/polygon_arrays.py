@@ -120,6 +120,13 @@ class PolygonArrays:
         return _sums(rings, starts)
 
 
+def as_geometries(shapes: Sequence[shapely.Geometry]) -> Geometries:
+    """Return shapes as an array of one axis, whatever numpy would make of them."""
+    result: Geometries = np.empty(len(shapes), dtype=object)
+    result[:] = shapes
+    return result
+
+
 def joined_arrays(some: Sequence[PolygonArrays]) -> PolygonArrays:
     """Return the polygons of all, one after the other; every feature must have one part."""
     return PolygonArrays(

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.coco_output import LONGEST_MASK, CocoImage, CocoOutput
+from deepseg_qgis.engine.exchange.coco.output import LONGEST_MASK, CocoImage, CocoOutput
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area

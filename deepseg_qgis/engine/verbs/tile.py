@@ -87,7 +87,7 @@ def _folder(job: TileJob, control: Control) -> FolderOutput | None:
             "A data set needs annotations, found none. Choose a layer of polygons, or leave the "
             "folder empty."
         )
-    return FolderOutput(job.output_folder, dataset.strangers, control)
+    return FolderOutput(job.output_folder, dataset.foreign_files, control)
 
 
 def _labelled(job: TileJob, raster: Raster, control: Control) -> Labelled:

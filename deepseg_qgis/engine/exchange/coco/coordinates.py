@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from deepseg_qgis.engine.exchange.coco_values import (
-    Key,
+from deepseg_qgis.engine.exchange.coco.values import (
+    Id,
     UnusableShape,
-    key_of,
-    number_of,
-    points,
+    parse_id,
+    parse_number,
+    parse_ring,
 )
 
 SHARES, PERCENT = 1.0, 100.0
@@ -30,11 +30,11 @@ LEAST_AREAS, MOST_AREAS = 1, 1000
 AREAS_AGREE = 0.05
 """…within this share."""
 
-ImageSize = Callable[[Key], tuple[int, int] | None]
+ImageSize = Callable[[Id], tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class CoordinateUnits:
     """What coordinates count: pixels (None), or so many to the whole image; and an angle's unit.
 
     With ``corners`` boxes are two corners, x and y by turns, not one and a size.
@@ -83,7 +83,7 @@ def _scale(unit: float | None, height: int, width: int) -> tuple[float, float]:
 
 
 @dataclass
-class _Extent:
+class _ValueRange:
     """The range of all coordinates so far."""
 
     largest: float = 0.0
@@ -104,7 +104,7 @@ class _Extent:
             elif isinstance(value, dict) and "x" in value:
                 todo += [value.get("x"), value.get("y")]
             else:
-                number = number_of(value)
+                number = parse_number(value)
                 if number is not None and math.isfinite(number):
                     self.largest = max(self.largest, abs(number))
                     self.fractional |= 0.0 < number < 1.0
@@ -117,15 +117,19 @@ class _Extent:
 
 
 @dataclass
-class Survey:
-    """Looks at all annotations of a file; cheap once their coordinates are known for pixels."""
+class CoordinateSurvey:
+    """Gathers from all annotations of a file what their numbers mean.
 
-    _outlines: _Extent = field(default_factory=_Extent)
-    _boxes: _Extent = field(default_factory=_Extent)
-    _areas: list[tuple[Key, float]] = field(default_factory=list)
-    _angles: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    _sizes: int = 0
-    _corners: int = 0
+    Cheap once their coordinates are known for pixels.
+    """
+
+    _outlines: _ValueRange = field(default_factory=_ValueRange)
+    _boxes: _ValueRange = field(default_factory=_ValueRange)
+    _areas: list[tuple[Id, float]] = field(default_factory=list)
+    _largest_angle: float = 0.0
+    _has_fractional_angle: bool = False
+    _size_boxes: int = 0
+    _corner_boxes: int = 0
 
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Look at an annotation."""
@@ -137,48 +141,47 @@ class Survey:
             if self._boxes.is_open:
                 self._boxes.add(box[:4] if len(box) == 5 else box)
             if len(box) == 5:
-                self._add_angle(number_of(box[4]) or 0.0)
+                self._add_angle(parse_number(box[4]) or 0.0)
             elif len(box) == 4 and not segmentation:
-                self._add_box_area(box, number_of(annotation.get("area")))
+                self._add_box_area(box, parse_number(annotation.get("area")))
 
-    def reading(self, size_of: ImageSize) -> Reading:
+    def units(self, size_of: ImageSize) -> CoordinateUnits:
         """Return how the numbers are meant; ``size_of`` gives an image's width and height."""
         percent = self._states_percent(size_of)
-        largest, odd = self._angles
-        return Reading(
+        return CoordinateUnits(
             self._outlines.unit(percent),
             self._boxes.unit(percent),
-            radians=bool(odd) and largest <= 2.0 * math.pi + 1e-6,
-            corners=self._corners > self._sizes,
+            radians=self._has_fractional_angle and self._largest_angle <= 2.0 * math.pi + 1e-6,
+            corners=self._corner_boxes > self._size_boxes,
         )
 
     def _add_angle(self, angle: float) -> None:
         if math.isfinite(angle):
-            self._angles[0] = max(self._angles[0], abs(angle))
-            self._angles[1] = max(self._angles[1], float(angle != round(angle)))
+            self._largest_angle = max(self._largest_angle, abs(angle))
+            self._has_fractional_angle |= angle != round(angle)
 
     def _add_box_area(self, box: list[Any], area: float | None) -> None:
         """Count whether a stated area is that of a corner and a size, or of two corners."""
-        a, b, c, d = (number_of(value) for value in box)
+        a, b, c, d = (parse_number(value) for value in box)
         if not area or a is None or b is None or c is None or d is None:
             return
         as_size = math.isclose(c * d, area, rel_tol=AREAS_AGREE)
         as_corners = c > a and d > b and math.isclose((c - a) * (d - b), area, rel_tol=AREAS_AGREE)
-        self._sizes += as_size and not as_corners
-        self._corners += as_corners and not as_size
+        self._size_boxes += as_size and not as_corners
+        self._corner_boxes += as_corners and not as_size
 
     def _add_area(self, annotation: Mapping[str, Any], segmentation: list[Any]) -> None:
         """Note how many times the area of its outline an annotation states."""
-        stated, image = number_of(annotation.get("area")), key_of(annotation.get("image_id"))
+        stated, image = parse_number(annotation.get("area")), parse_id(annotation.get("image_id"))
         if not stated or image is None or len(self._areas) >= MOST_AREAS or len(segmentation) != 1:
             return
         try:
-            x, y = points(segmentation[0]).T
+            x, y = parse_ring(segmentation[0]).T
         except UnusableShape:
             return
-        own = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
-        if own > 0.0 and math.isfinite(stated / own):
-            self._areas.append((image, stated / own))
+        enclosed = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
+        if enclosed > 0.0 and math.isfinite(stated / enclosed):
+            self._areas.append((image, stated / enclosed))
 
     def _states_percent(self, size_of: ImageSize) -> bool:
         ratios = []

@@ -9,7 +9,7 @@ LONGEST_SHOWN = 80
 
 
 @dataclass
-class Sample:
+class Examples:
     """A count, and the first few names in the file's own spelling."""
 
     count: int = 0

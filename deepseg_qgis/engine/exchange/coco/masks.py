@@ -15,8 +15,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.exchange.coco_values import UnusableShape, number_of, whole
-from deepseg_qgis.engine.exchange.scales import scale_of
+from deepseg_qgis.engine.exchange.coco.values import UnusableShape, parse_number, parse_whole_number
+from deepseg_qgis.engine.exchange.image_scale import scale_of
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.objects import Shaping
@@ -36,7 +36,7 @@ OTHER_SIZE = "with a mask of another size than their image"
 Runs = NDArray[np.int64]
 
 
-def mask_outline(
+def mask_polygon(
     segmentation: Mapping[str, Any], height: int, width: int, box: object
 ) -> tuple[shapely.Geometry, str]:
     """Return the outline of a mask in its image's pixels, and a note where it was not plain.
@@ -86,7 +86,7 @@ def _is_like(outline: shapely.Geometry, box: object) -> bool | None:
     """Return whether an outline's bounds are a box; None if it is none."""
     if not isinstance(box, list) or len(box) != 4:
         return None
-    x, y, right, down = (number_of(value) or 0.0 for value in box)
+    x, y, right, down = (parse_number(value) or 0.0 for value in box)
     if right <= 0.0 or down <= 0.0:
         return None
     bounds = np.array([x, y, x + right, y + down])
@@ -99,7 +99,7 @@ def _scaled(outline: shapely.Geometry, x: float, y: float) -> shapely.Geometry:
 
 def _size(size: object) -> tuple[int, int]:
     if isinstance(size, list) and len(size) == 2:
-        rows, columns = whole(size[0]), whole(size[1])
+        rows, columns = parse_whole_number(size[0]), parse_whole_number(size[1])
         if rows is not None and columns is not None and min(rows, columns) > 0:
             return rows, columns
     raise UnusableShape(OTHER_SIZE)
@@ -120,11 +120,11 @@ def _runs(counts: object) -> Runs:
     if isinstance(counts, str):
         if counts[:2] in ("b'", 'b"') and counts[-1:] == counts[1]:  # Python's way to show bytes
             counts = counts[2:-1].replace("\\\\", "\\")
-        return unpacked(counts)
+        return decode_counts(counts)
     return _whole_numbers(counts)
 
 
-def unpacked(text: str) -> Runs:
+def decode_counts(text: str) -> Runs:
     """Return the run lengths of COCO's text form.
 
     Raises:
@@ -155,7 +155,7 @@ def _whole_numbers(counts: object) -> Runs:
     if not isinstance(counts, list) or not counts:
         raise UnusableShape(reason)
     if set(map(type, counts)) != {int}:
-        counts = [whole(count) for count in counts]
+        counts = [parse_whole_number(count) for count in counts]
         if None in counts:
             raise UnusableShape(reason)
     try:

@@ -15,36 +15,36 @@ LONGEST_NUMBER = 40
 NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?\s*", re.ASCII)
 WHOLE = re.compile(r"-?[0-9]{1,18}(?:\.0*)?", re.ASCII)
 
-Key = int | str
+Id = int | str
 
 
 class UnusableShape(Exception):  # noqa: N818 - counted, not shown as an error
     """An annotation that cannot become a polygon; the message says why, for the log."""
 
 
-def key_of(value: object) -> Key | None:
+def parse_id(value: object) -> Id | None:
     """Return an id, where whole numbers are alike however they are written; None if it is none.
 
-    >>> key_of("7"), key_of(7.0), key_of(" a "), key_of(True), key_of([])
+    >>> parse_id("7"), parse_id(7.0), parse_id(" a "), parse_id(True), parse_id([])
     (7, 7, 'a', None, None)
     """
     if isinstance(value, str):
         text = value.strip()
         return int(text.partition(".")[0]) if WHOLE.fullmatch(text) else text or None
-    return whole(value)
+    return parse_whole_number(value)
 
 
-def whole(value: object) -> int | None:
+def parse_whole_number(value: object) -> int | None:
     """Return a whole number, also from 3.0 and "3"; None where there is none."""
     if type(value) is int:
         return value
-    number = number_of(value)
+    number = parse_number(value)
     if number is None or not math.isfinite(number) or number != int(number):
         return None
     return int(number)
 
 
-def number_of(value: object) -> float | None:
+def parse_number(value: object) -> float | None:
     """Return a number, also from text; None where there is none. A truth value is none."""
     if type(value) is int or type(value) is float:
         try:
@@ -56,7 +56,7 @@ def number_of(value: object) -> float | None:
     return None
 
 
-def numbers(values: object) -> NDArray[np.float64]:
+def parse_numbers(values: object) -> NDArray[np.float64]:
     """Return a list of numbers as an array of one axis.
 
     Raises:
@@ -66,7 +66,7 @@ def numbers(values: object) -> NDArray[np.float64]:
     if not isinstance(values, list):
         raise UnusableShape(reason)
     if not set(map(type, values)) <= {int, float}:
-        values = [number_of(value) for value in values]
+        values = [parse_number(value) for value in values]
         if None in values:
             raise UnusableShape(reason)
     try:
@@ -78,7 +78,7 @@ def numbers(values: object) -> NDArray[np.float64]:
     return result
 
 
-def points(ring: object) -> NDArray[np.float64]:
+def parse_ring(ring: object) -> NDArray[np.float64]:
     """Return (n, 2) the points of a ring: x and y by turns, pairs of them, or objects of x and y.
 
     Raises:
@@ -86,12 +86,12 @@ def points(ring: object) -> NDArray[np.float64]:
     """
     reason = "with an outline that is no list of x and y"
     if isinstance(ring, dict) and "all_points_x" in ring:  # VGG Image Annotator
-        xs, ys = numbers(ring["all_points_x"]), numbers(ring.get("all_points_y"))
+        xs, ys = parse_numbers(ring["all_points_x"]), parse_numbers(ring.get("all_points_y"))
         flat = np.column_stack([xs, ys]).ravel() if len(xs) == len(ys) else np.empty(0)
     elif is_ring_of_pairs(ring):
-        flat = numbers([value for point in ring for value in _pair(point)])  # type: ignore[attr-defined]
+        flat = parse_numbers([value for point in ring for value in _pair(point)])  # type: ignore[attr-defined]
     else:
-        flat = numbers(ring) if isinstance(ring, list) else np.empty(0)
+        flat = parse_numbers(ring) if isinstance(ring, list) else np.empty(0)
     if len(flat) < 6 or len(flat) % 2:
         raise UnusableShape(reason)
     return flat.reshape(-1, 2)

@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepseg_qgis.engine.exchange.coco_values import whole
-from deepseg_qgis.engine.exchange.imported import clean_name
+from deepseg_qgis.engine.exchange.category_text import clean_name, hex_colour
+from deepseg_qgis.engine.exchange.coco.values import parse_whole_number
 from deepseg_qgis.engine.files.text_decoding import TextDecoder
 
 NAMES = ("labelmap.txt", "class_dict.csv", "_classes.csv")
@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 20
 
 
 @dataclass
-class LabelList:
+class CategoryList:
     """Names by colour (``#rrggbb``) and by value, and the file that they come from."""
 
     by_colour: dict[str, str] = field(default_factory=dict)
@@ -32,20 +32,20 @@ class LabelList:
         if in_colours:
             coded = {int(colour[1:], 16): name for colour, name in self.by_colour.items()}
             return self.by_value | coded
-        painted = {v: self.by_colour[c] for v, c in colours.items() if c in self.by_colour}
-        return self.by_value | painted
+        in_palette = {v: self.by_colour[c] for v, c in colours.items() if c in self.by_colour}
+        return self.by_value | in_palette
 
 
-def label_list_near(folder: str) -> LabelList:
+def category_list_near(folder: str) -> CategoryList:
     """Return the first list in a folder or above it that names something; else an empty one."""
-    for place in (folder, os.path.dirname(os.path.abspath(folder))):
+    for parent in (folder, os.path.dirname(os.path.abspath(folder))):
         for name in NAMES:
-            listed = LabelList(path=os.path.join(place, name))
+            listed = CategoryList(path=os.path.join(parent, name))
             for row in _rows(listed.path):
                 _add(listed, row)
             if listed.by_colour or listed.by_value:
                 return listed
-    return LabelList()
+    return CategoryList()
 
 
 def _rows(path: str) -> list[list[str]]:
@@ -64,10 +64,9 @@ def _rows(path: str) -> list[list[str]]:
         return []
 
 
-def _add(listed: LabelList, row: Sequence[str]) -> None:
-    if len(row) == 2 and whole(row[0]) is not None and clean_name(row[1]):
-        listed.by_value[whole(row[0]) or 0] = clean_name(row[1])
-    rgb = [whole(cell) for cell in row[1:4]]
-    good = len(rgb) == 3 and all(part is not None and 0 <= part <= 255 for part in rgb)
-    if good and clean_name(row[0]):
-        listed.by_colour["#" + "".join(f"{part:02x}" for part in rgb)] = clean_name(row[0])
+def _add(listed: CategoryList, row: Sequence[str]) -> None:
+    if len(row) == 2 and parse_whole_number(row[0]) is not None and clean_name(row[1]):
+        listed.by_value[parse_whole_number(row[0]) or 0] = clean_name(row[1])
+    colour = hex_colour([parse_whole_number(cell) for cell in row[1:4]])
+    if colour is not None and clean_name(row[0]):
+        listed.by_colour[colour] = clean_name(row[0])

@@ -1,0 +1,1 @@
+"""COCO files: read as other programs write them, and written."""

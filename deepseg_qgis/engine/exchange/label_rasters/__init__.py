@@ -1,0 +1,1 @@
+"""MatchedLabel rasters and masks of other programs, as polygons."""
