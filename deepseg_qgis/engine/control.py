@@ -81,6 +81,10 @@ class Control:
         """Return a control whose progress from 0 to 1 is this one's from ``start`` to ``end``."""
         return _Part(self, start, end)
 
+    def step(self, number: int, count: int) -> Control:
+        """Return the control of one of ``count`` equal parts of the work; the first is 0."""
+        return self.part(number / count, (number + 1) / count)
+
 
 class _Part(Control):
     """A stretch of another control's progress; all else is passed on."""

@@ -8,8 +8,8 @@ import pytest
 import shapely
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.evaluating import comparison
-from deepseg_qgis.engine.evaluating.comparison import _reference
+from deepseg_qgis.engine.evaluating import model_evaluation
+from deepseg_qgis.engine.evaluating.reference import annotated_objects
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.class_maps import ClassMap
@@ -28,9 +28,8 @@ def reference(some, no_data=NOTHING, area=WHOLE):
     shapes = np.array([box(each) for each in some], dtype=object)
     known = np.ones((60, 60), dtype=bool)
     known[no_data.slices] = False
-    blank = np.zeros((60, 60), dtype=np.uint8)
     annotated = AnnotatedArea(shapes, np.ones(len(shapes), dtype=np.uint8))
-    return _reference(annotated, Area(box(area)), ClassMap(WHOLE, blank, blank, known))
+    return annotated_objects(annotated, Area(box(area)), WHOLE, known)
 
 
 def test_annotations_on_no_data_are_not_missed():
@@ -116,7 +115,7 @@ def test_one_class_map_is_there_at_a_time(
         maps.append(weakref.ref(blank))
         return ClassMap(region, blank, np.zeros_like(blank), np.ones_like(blank, dtype=bool))
 
-    monkeypatch.setattr(comparison, "class_map", made_up)
+    monkeypatch.setattr(model_evaluation, "class_map", made_up)
     layer = make_layer([shapely.box(500_002, 5_499_985, 500_009, 5_499_995)], ["house"])
     evaluate.run(job(two_rasters, model, layer, tmp_path), Control())
     assert len(maps) == 2

@@ -10,7 +10,7 @@ import shapely
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.evaluating.comparison import trained_share
+from deepseg_qgis.engine.evaluating.trained_ground import trained_share
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -48,10 +48,6 @@ def labelled(make_raster):
         yield make
 
 
-def card_of(entries):
-    return SimpleNamespace(footprint=entries)
-
-
 def test_a_plain_footprint_is_the_training_area_itself(labelled):
     one = labelled(shapely.box(10.5, 20, 300, 390))
     (entry,) = footprint([one])
@@ -73,8 +69,8 @@ def test_many_vertices_fit_and_evaluate_still_tells_training_ground(labelled):
     one = labelled(coast(60_000))
     entries = footprint([one])
     assert json_bytes(entries) <= footprints.MOST_BYTES
-    assert trained_share(card_of(entries), one.raster, one.training) == pytest.approx(1.0)
-    assert trained_share(card_of(entries), one.raster, one.validation) < 0.0005
+    assert trained_share(entries, one.raster, one.training) == pytest.approx(1.0)
+    assert trained_share(entries, one.raster, one.validation) < 0.0005
 
 
 def test_hundreds_of_rasters_fit_with_and_without_crs(labelled, monkeypatch):
@@ -84,7 +80,7 @@ def test_hundreds_of_rasters_fit_with_and_without_crs(labelled, monkeypatch):
         some = [labelled(coast(100, seed), f"{crs}{seed}.tif", **crs) for seed in range(40)]
         entries = footprint(some)
         assert json_bytes(entries) <= footprints.MOST_BYTES
-        shares = [trained_share(card_of(entries), each.raster, each.training) for each in some]
+        shares = [trained_share(entries, each.raster, each.training) for each in some]
         assert sum(share > 0.999 for share in shares) >= (40 if not crs else 20)
         (data,) = record._data([each.raster for each in some], Control())
         assert data["raster"] == "40 rasters"
@@ -97,7 +93,7 @@ def test_a_raster_without_crs_is_known_with_and_without_its_folder(name, known, 
     then = labelled(coast(100), crs=None, transform=None)
     entries = [{**entry, "raster": "x/2024/a.tif"} for entry in footprint([then])]
     raster = SimpleNamespace(name=name, grid=then.raster.grid)
-    share = trained_share(card_of(entries), raster, then.training)
+    share = trained_share(entries, raster, then.training)
     assert share == pytest.approx(1.0 if known else 0.0)
 
 
