@@ -72,7 +72,7 @@ def main() -> None:
         precision=given.precision, tile_size_px=given.tile_size, overlap_px=given.overlap
     )
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
-        model = model_file.read_for(given.model, [raster])
+        model = model_file.read(given.model)
         predictor = Predictor(model, settings, Control(tell))
         area = Area(box(raster.grid.window))
         layout, backend = predictor.prepared(raster, area)

@@ -73,7 +73,7 @@ def main() -> None:
     control = Control(tell)
     found = {}
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
-        model = model_file.read_for(given.model, [raster])
+        model = model_file.read(given.model)
         area = Area(box(raster.grid.window))
         for name in ("torch", "float32", "bfloat16", "int8"):
             precision = "float32" if name == "torch" else name

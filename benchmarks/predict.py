@@ -39,7 +39,7 @@ WATCH_S = 0.05
 def raw(scene: str, model: str) -> float:
     """Print million pixels a second of the network alone; run in a process of its own."""
     with Raster(RasterSource(scene, "", "scene")) as raster:
-        file = model_file.read_for(model, [raster])
+        file = model_file.read(model)
         layout, backend = Predictor(file, Settings(), Control()).prepared(
             raster, Area(box(raster.grid.window))
         )

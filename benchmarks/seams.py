@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--overlaps", type=int, nargs="+", default=OVERLAPS)
     given = parser.parse_args()
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
-        model = model_file.read_for(given.model, [raster])
+        model = model_file.read(given.model)
         engine = Choice(model, "cpu", "auto", None, Control()).engine()
         levels = as_levels(model.card.thresholds)
         part = Window(given.row, given.column, given.side, given.side)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import struct
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.raster_sets import with_expected_bands
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category
 from deepseg_qgis.engine.models import model_file, networks, weights
@@ -252,6 +256,21 @@ def test_a_raster_of_another_kind_is_told_what_the_model_expects(make_raster):
             Raster(make_raster(image)) as raster,
             pytest.raises(RasterError, match=r"expects 2 bands of type uint16 \(red, nir\)"),
         ):
-            model_file.check_fits(CARD, raster)
+            with_expected_bands([raster], CARD.kind, model_file.MODEL, Control())
     with Raster(make_raster(np.ones((2, 8, 8), dtype=np.uint16))) as raster:
-        model_file.check_fits(replace(CARD), raster)
+        (same,) = with_expected_bands([raster], CARD.kind, model_file.MODEL, Control())
+        assert same.kind == raster.kind
+
+
+def test_reading_a_card_needs_no_raster_and_no_geometry(model_path):
+    code = (
+        "import sys\n"
+        "from deepseg_qgis.engine.models import model_file\n"
+        "print(len(model_file.read(sys.argv[1]).card.legend.categories))\n"
+        "slow = {'numba', 'numpy', 'pyogrio', 'rasterio', 'shapely', 'torch'}\n"
+        "print(sorted(slow & set(sys.modules)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(model_path)], capture_output=True, text=True, check=False
+    )
+    assert found.stdout.split() == ["2", "[]"], found.stderr

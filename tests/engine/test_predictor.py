@@ -127,7 +127,7 @@ def test_the_second_time_needs_no_torch(model, make_raster):
         "from deepseg_qgis.engine.files.rasters import Raster\n"
         "from deepseg_qgis.jobs import RasterSource\n"
         "raster = Raster(RasterSource(sys.argv[2], '', 'r'))\n"
-        "model = model_file.read_for(sys.argv[1], [raster])\n"
+        "model = model_file.read(sys.argv[1])\n"
         "predictor = Predictor(model, Settings(), Control())\n"
         "found = class_map(predictor, raster, Area(box(raster.grid.window)), Control())\n"
         "assert found.known.all()\n"

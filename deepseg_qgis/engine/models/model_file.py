@@ -1,7 +1,8 @@
 """The model file: safetensors, with the card in its metadata. Read here without torch.
 
 Nothing in the file is believed: the header's length is checked before it is read, the card field by
-field. Format: https://github.com/huggingface/safetensors
+field. No raster and no geometry is needed for it. Format:
+https://github.com/huggingface/safetensors
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepseg_qgis.engine.files.raster_inputs.band_selection import select_bands
-from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.models.model_card import ModelCard, from_json
 from deepseg_qgis.errors import ModelError
 
@@ -50,28 +49,6 @@ def read(path: str) -> ModelFile:
     if not isinstance(metadata, dict) or not isinstance(metadata.get(CARD_KEY), str):
         raise no_model(path, "it has no DeepSeg card")
     return ModelFile(path, from_json(metadata[CARD_KEY]), _fingerprint(path), header)
-
-
-def read_for(path: str, rasters: Sequence[Raster]) -> ModelFile:
-    """Return the model file at a path, which is to run on these rasters.
-
-    Raises:
-        ModelError: the file is no model of DeepSeg's.
-        RasterError: a raster is of another kind than those it was trained on.
-    """
-    file = read(path)
-    for raster in rasters:
-        check_fits(file.card, raster)
-    return file
-
-
-def check_fits(card: ModelCard, raster: Raster) -> None:
-    """Check that a raster is of the kind that the model was trained on.
-
-    Raises:
-        RasterError: it has other bands, another data type or another unit.
-    """
-    select_bands(card.kind, raster.kind, MODEL, raster.name)
 
 
 def _header(path: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -16,8 +17,10 @@ from torch import nn
 from torch.nn import functional
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
-from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.errors import ModelError, ParameterError, counted
+
+if TYPE_CHECKING:
+    from deepseg_qgis.engine.files.rasters import Pixels
 
 OPTIONS = {"dpt": {"dynamic_img_size": True}}
 """Vision transformers take pictures of one size alone unless told otherwise."""

@@ -44,7 +44,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
         control.log(f"Reading the model {job.model}")
-        model = model_file.read_for(job.model, given)
+        model = model_file.read(job.model)
         fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
         rasters = at_model_resolution(fitted, model.card.resolution_m, False, control)
         categories = model.card.categories

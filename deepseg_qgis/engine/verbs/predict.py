@@ -59,7 +59,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         path = outputs.path(job.output)
         table = outputs.optional(job.output_statistics)
         control.log(f"Reading the model {job.model}")
-        model = model_file.read_for(job.model, given)
+        model = model_file.read(job.model)
         fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
         rasters = at_model_resolution(fitted, model.card.resolution_m, job.mosaic, control)
         crs = output_crs(path, [(each.name, each.grid) for each in rasters], control)
