@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
-from deepseg_qgis.engine.instances.basins import Basins  # noqa: E402
 from deepseg_qgis.engine.instances.splitter import Splitter  # noqa: E402
-from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
+from deepseg_qgis.engine.instances.watershed import Watershed  # noqa: E402
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 
 CORE_PX = 1920
@@ -59,7 +59,7 @@ def split_and_vectorised(region: Window, given: Iterable[Core]) -> dict[str, int
     count = 0
     with (
         Splitter(region, DEPTHS) as splitter,
-        Vectoriser(region, Shaping()) as vectoriser,
+        Vectoriser(region, PolygonOptions()) as vectoriser,
     ):
         for core in given:
             for each in splitter.add(*core):
@@ -95,8 +95,8 @@ def speed(side: int, rounds: int) -> None:
     alone = best(lambda: split(region, given), rounds)
     both = best(lambda: split_and_vectorised(region, given), rounds)
     classes, _, heights = town(Window(0, 0, 2048, 2048))
-    basins = Basins(classes, heights, (True,))
-    whole = best(lambda: Basins(classes, heights, (True,)), rounds)
+    basins = Watershed(classes, heights, (True,))
+    whole = best(lambda: Watershed(classes, heights, (True,)), rounds)
     again = best(lambda: basins.instances(DEPTHS), rounds)
     print(
         f"splitting {millions / alone:.1f} Mpx/s, with vectorising {millions / both:.1f} Mpx/s; "

@@ -38,7 +38,7 @@ from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore  # noqa: E402
 from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
-from deepseg_qgis.engine.vectorising.objects import Shaping  # noqa: E402
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 
 CORE_PX = 1920
@@ -52,10 +52,12 @@ def windows(side: int) -> Generator[Window, None, None]:
             yield Window(row, column, min(CORE_PX, side - row), min(CORE_PX, side - column))
 
 
-def ours(cores: list[tuple[Window, np.ndarray, np.ndarray]], side: int, shaping: Shaping) -> int:
+def ours(
+    cores: list[tuple[Window, np.ndarray, np.ndarray]], side: int, options: PolygonOptions
+) -> int:
     """Vectorise cores that are at hand; return the number of objects."""
     count = 0
-    with Vectoriser(Window(0, 0, side, side), shaping) as vectoriser:
+    with Vectoriser(Window(0, 0, side, side), options) as vectoriser:
         for core, classes, probabilities in cores:
             count += len(vectoriser.add(core, classes, probabilities))
         vectoriser.check_complete()
@@ -75,10 +77,10 @@ def speed(side: int, rounds: int) -> None:
         cores = [(window, *made(window)) for window in windows(side)]
         whole, _ = made(Window(0, 0, side, side))
         ways = {
-            "exact": lambda cores=cores: ours(cores, side, Shaping()),
+            "exact": lambda cores=cores: ours(cores, side, PolygonOptions()),
             **{
                 style: lambda cores=cores, style=style: ours(
-                    cores, side, Shaping(1.0, outlines=style)
+                    cores, side, PolygonOptions(1.0, outlines=style)
                 )
                 for style in OUTLINES
             },

@@ -14,11 +14,11 @@ from deepseg_qgis.choices import OUTLINES
 from deepseg_qgis.engine.files import geojson_text
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.instances.splitter import Splitter
+from deepseg_qgis.engine.instances.watershed import instances_of
 from deepseg_qgis.engine.learning.edge_distances import contacts_of, edge_distances
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
-from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Limits, Vectoriser
 
@@ -30,8 +30,8 @@ def prepare() -> None:
     known[3:5, 2:6] = False  # a hole
     classes, chosen = decide_known(probabilities, as_levels((0.5, 0.5)), known)
     for limits in (Limits(), Limits(cell_px=4), Limits(cell_px=4, most_vertices=0)):
-        shaping = Shaping(1.0, 2.0, keep_exact=True)
-        with Vectoriser(Window(0, 0, 8, 16), shaping, limits) as vectoriser:
+        options = PolygonOptions(1.0, 2.0, keep_exact=True)
+        with Vectoriser(Window(0, 0, 8, 16), options, limits) as vectoriser:
             for column in (0, 8):
                 found = vectoriser.add(Window(0, column, 8, 8), classes, chosen)
     heights = (np.arange(64, dtype=np.uint8) * 37).reshape(8, 8)  # rugged: all steps are taken
@@ -46,7 +46,7 @@ def prepare() -> None:
     edge_distances(classes.astype(np.int32))
     contacts_of(classes.astype(np.int32), 1)
     for style in OUTLINES:
-        with Vectoriser(Window(0, 0, 8, 8), Shaping(1.0, outlines=style)) as vectoriser:
+        with Vectoriser(Window(0, 0, 8, 8), PolygonOptions(1.0, outlines=style)) as vectoriser:
             vectoriser.add(Window(0, 0, 8, 8), classes, chosen)
     geojson_text.features(found.polygons, {"id": pa.array(found.first_rows)})
     if found.exact is not None:

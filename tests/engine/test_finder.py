@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import instances_of
 from deepseg_qgis.engine.instances.finder import Finder, objects_at_once
+from deepseg_qgis.engine.instances.watershed import instances_of
 from deepseg_qgis.engine.legend.legend import InstanceRule
-from deepseg_qgis.engine.vectorising.objects import Shaping
-from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
+from deepseg_qgis.engine.vectorising.components import joined_components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
+from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 
 ORIGIN = (5, 7)
 DEPTHS, LEAST_PX = (2, 0, 5), (1, 0, 3)
@@ -39,12 +40,20 @@ def scene(seed, shape):
     return classes, probabilities.astype(np.uint8), heights.astype(np.uint8)
 
 
-def in_cores(classes, probabilities, heights, rows, columns, instance_rule, shaping=Shaping()):  # noqa: B008
+def in_cores(
+    classes,
+    probabilities,
+    heights,
+    rows,
+    columns,
+    instance_rule,
+    options=PolygonOptions(),  # noqa: B008
+):
     """Return the objects found with cores cut at these rows and columns, by first pixel."""
     row_ends = [0, *(each for each in rows if each < classes.shape[0]), classes.shape[0]]
     column_ends = [0, *(each for each in columns if each < classes.shape[1]), classes.shape[1]]
     found = []
-    with Finder(Window(*ORIGIN, *classes.shape), instance_rule, shaping) as finder:
+    with Finder(Window(*ORIGIN, *classes.shape), instance_rule, options) as finder:
         for top, bottom in itertools.pairwise(row_ends):
             for left, right in itertools.pairwise(column_ends):
                 core = Window(ORIGIN[0] + top, ORIGIN[1] + left, bottom - top, right - left)
@@ -107,9 +116,9 @@ def test_objects_are_those_of_the_definition_whatever_the_grid(
 @settings(max_examples=30)
 @given(st.integers(0, 9999), cuts, cuts, tellings)
 def test_simplified_outlines_do_not_show_the_grid_either(seed, rows, columns, instance_rule):
-    maps, shaping = scene(seed, (16, 16)), Shaping(1.0, 2.0)
-    found = in_cores(*maps, rows, columns, instance_rule, shaping)
-    assert_equal(found, in_cores(*maps, [], [], instance_rule, shaping))
+    maps, options = scene(seed, (16, 16)), PolygonOptions(1.0, 2.0)
+    found = in_cores(*maps, rows, columns, instance_rule, options)
+    assert_equal(found, in_cores(*maps, [], [], instance_rule, options))
 
 
 @settings(max_examples=30)
@@ -117,7 +126,7 @@ def test_simplified_outlines_do_not_show_the_grid_either(seed, rows, columns, in
 def test_without_telling_objects_are_connected_ground(seed, shape, rows, columns):
     classes, probabilities, heights = scene(seed, shape)
     region = Window(*ORIGIN, *shape)
-    with Vectoriser(region, Shaping()) as vectoriser:
+    with Vectoriser(region, PolygonOptions()) as vectoriser:
         plain = vectoriser.add(region, classes, probabilities)
         vectoriser.check_complete()
     plain = plain.chosen(np.lexsort((plain.first_columns, plain.first_rows)))

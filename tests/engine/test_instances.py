@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import Basins, instances_of
 from deepseg_qgis.engine.instances.splitter import MOST_BYTES, Splitter
-from deepseg_qgis.engine.vectorising.objects import Shaping
-from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, joined_components
+from deepseg_qgis.engine.instances.watershed import Watershed, instances_of
+from deepseg_qgis.engine.vectorising.components import joined_components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
+from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 from deepseg_qgis.errors import ParameterError
 
 ALL = (1,) * 255
@@ -171,7 +172,7 @@ def test_instances_are_those_of_the_definition(scene, depths):
 @given(scenes(), depths)
 def test_each_instance_knows_its_highest_pixel(scene, depths):
     classes, heights = scene
-    found = Basins(classes, heights, (True, True, False)).instances(depths)
+    found = Watershed(classes, heights, (True, True, False)).instances(depths)
     highest = [heights[found.labels == k + 1].max() for k in range(len(found.peaks))]
     assert found.peaks.tolist() == highest
 
@@ -214,7 +215,7 @@ def test_a_file_changes_nothing(scene, depths, rows, columns):
 def test_polygons_of_slots_are_the_instances(scene, depths, rows, columns):
     classes, heights = scene
     _, categories, splits, _ = in_cores(classes, heights, depths, rows, columns)
-    with Vectoriser(Window(*ORIGIN, *classes.shape), Shaping()) as vectoriser:
+    with Vectoriser(Window(*ORIGIN, *classes.shape), PolygonOptions()) as vectoriser:
         found = [vectoriser.add(each.core, each.classes, each.probabilities) for each in splits]
         vectoriser.check_complete()
     objects = joined_components(found)

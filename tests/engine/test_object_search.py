@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.instances.basins import instances_of
+from deepseg_qgis.engine.instances.watershed import instances_of
 from deepseg_qgis.engine.learning.object_search import (
     USUAL_DEPTH,
     Ground,

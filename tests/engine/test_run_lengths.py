@@ -10,7 +10,7 @@ from pycocotools import mask as coco_masks
 from deepseg_qgis.engine.geometry.areas import burnt
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising import run_lengths
-from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser, components
 
@@ -19,15 +19,17 @@ maps = hnp.arrays(
 )
 
 
-def found_in(classes, shaping):
+def found_in(classes, options):
     region = Window(0, 0, *classes.shape)
-    with Vectoriser(region, shaping) as vectoriser:
+    with Vectoriser(region, options) as vectoriser:
         return vectoriser.add(region, classes, np.where(classes, 200, 0).astype(np.uint8))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
-    found = found_in(np.array([[1, 0], [1, 2]], dtype=np.uint8), Shaping(1.0, keep_exact=True))
+    found = found_in(
+        np.array([[1, 0], [1, 2]], dtype=np.uint8), PolygonOptions(1.0, keep_exact=True)
+    )
     masks(found.exact, 2, 2)
 
 
@@ -35,7 +37,7 @@ def compiled():
 @given(maps, st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0.0, 3.0]), st.integers(1, 40))
 def test_masks_are_those_of_pycocotools(classes, simplify_px, min_area, most):
     height, width = classes.shape
-    found = found_in(classes, Shaping(simplify_px, min_area, keep_exact=True))
+    found = found_in(classes, PolygonOptions(simplify_px, min_area, keep_exact=True))
     whole = Window(0, 0, height, width)
     usual, run_lengths.MOST_CROSSINGS = run_lengths.MOST_CROSSINGS, most
     try:
@@ -52,18 +54,18 @@ def test_masks_are_those_of_pycocotools(classes, simplify_px, min_area, most):
 def test_exact_outlines_are_kept_beside_simplified_ones():
     classes = np.tril(np.ones((12, 12), dtype=np.uint8))
     plain = components(classes, classes, Window(0, 0, 12, 12))
-    found = found_in(classes, Shaping(1.0, keep_exact=True))
+    found = found_in(classes, PolygonOptions(1.0, keep_exact=True))
     assert found.exact.geometries()[0].equals_exact(plain.geometries[0])
     assert len(found.polygons.coordinates) < len(found.exact.coordinates)
     again = found.chosen(np.array([True]))
     assert again.exact.geometries()[0].wkb == found.exact.geometries()[0].wkb
-    assert found_in(classes, Shaping(1.0)).exact is None
+    assert found_in(classes, PolygonOptions(1.0)).exact is None
 
 
 def test_large_images_do_not_overflow():
     classes = np.ones((3, 2), dtype=np.uint8)
     region = Window(90_000, 100_000, 3, 2)
-    with Vectoriser(region, Shaping(keep_exact=True)) as vectoriser:
+    with Vectoriser(region, PolygonOptions(keep_exact=True)) as vectoriser:
         found = vectoriser.add(region, classes, classes)
     made = masks(found.exact, 120_000, 110_000)
     assert made.sizes_px.tolist() == [6]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deepseg_qgis.engine.vectorising import right_angles, smoothing
-from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
 from tests.engine.test_vectorising import ORIGIN, assert_equal, in_blocks
 
@@ -50,14 +50,14 @@ cuts = st.lists(st.integers(1, 59), max_size=4, unique=True).map(sorted)
 def compiled():
     """Have numba compile (or load) everything before Hypothesis looks at the clock."""
     for style in BOUNDS:
-        in_blocks(np.ones((9, 9), np.uint8), [3], [4], Shaping(1.0, outlines=style))
+        in_blocks(np.ones((9, 9), np.uint8), [3], [4], PolygonOptions(1.0, outlines=style))
 
 
 @settings(deadline=None, max_examples=300)
 @given(class_maps, styles, tolerances)
 def test_polygons_are_valid_near_the_pixels_and_do_not_overlap(classes, style, tolerance):
-    exact = in_blocks(classes, [], [], Shaping())
-    found = in_blocks(classes, [], [], Shaping(tolerance, outlines=style))
+    exact = in_blocks(classes, [], [], PolygonOptions())
+    found = in_blocks(classes, [], [], PolygonOptions(tolerance, outlines=style))
     assert np.array_equal(found.sizes_px, exact.sizes_px)
     assert shapely.is_valid(found.geometries).all()
     bound = max(BOUNDS[style], tolerance)
@@ -71,9 +71,9 @@ def test_polygons_are_valid_near_the_pixels_and_do_not_overlap(classes, style, t
 @settings(deadline=None, max_examples=200)
 @given(class_maps, cuts, cuts, styles, tolerances, st.sampled_from([16, 8192]))
 def test_blocks_do_not_show(classes, rows, columns, style, tolerance, cell_px):
-    shaping, limits = Shaping(tolerance, 2.0, outlines=style), Limits(cell_px=cell_px)
-    whole = in_blocks(classes, [], [], shaping, limits)
-    assert_equal(whole, in_blocks(classes, rows, columns, shaping, limits))
+    options, limits = PolygonOptions(tolerance, 2.0, outlines=style), Limits(cell_px=cell_px)
+    whole = in_blocks(classes, [], [], options, limits)
+    assert_equal(whole, in_blocks(classes, rows, columns, options, limits))
 
 
 def shape(width, height, angle, middle=(60, 45)):
@@ -95,7 +95,7 @@ def edges(polygon):
 @pytest.mark.parametrize("angle", [0, 3, 10, 25, 45, 68])
 def test_a_house_gets_its_walls_back(angle):
     (house,) = in_blocks(
-        shape(60, 30, angle), [], [], Shaping(1.0, outlines="right_angles")
+        shape(60, 30, angle), [], [], PolygonOptions(1.0, outlines="right_angles")
     ).geometries
     lengths, directions = edges(house)
     assert np.allclose(sorted(lengths), sorted([60, 30, 40, 12, 20, 18]), atol=1.1)
@@ -107,7 +107,7 @@ def test_a_long_slanted_wall_stays():
     classes = np.zeros((80, 80), dtype=np.uint8)
     y, x = np.mgrid[:80, :80]
     classes[(abs(x - 40) < 30) & (abs(y - 40) < 30) & (x + y < 110)] = 1
-    (house,) = in_blocks(classes, [], [], Shaping(1.0, outlines="right_angles")).geometries
+    (house,) = in_blocks(classes, [], [], PolygonOptions(1.0, outlines="right_angles")).geometries
     lengths, directions = edges(house)
     assert len(lengths) == 5
     assert directions[np.argmin(abs(lengths - 40))] == pytest.approx(45, abs=1.5)
@@ -118,7 +118,7 @@ def test_a_disc_stays_as_it_is_and_a_speck_too():
     classes = ((x - 60) ** 2 + (y - 45) ** 2 < 900).astype(np.uint8)
     classes[2, 2] = 1
     styled, plain = (
-        in_blocks(classes, [], [], Shaping(1.0, outlines=each))
+        in_blocks(classes, [], [], PolygonOptions(1.0, outlines=each))
         for each in ("right_angles", "plain")
     )
     assert_equal(styled, plain)
@@ -130,7 +130,7 @@ def test_houses_in_a_row_share_their_walls(style):
     y, x = np.mgrid[:90, :120]
     across = (x - 60) * np.cos(np.radians(20)) + (y - 45) * np.sin(np.radians(20))
     row[(row > 0) & (across > 0)] = 2
-    found = in_blocks(row, [], [], Shaping(1.0, outlines=style))
+    found = in_blocks(row, [], [], PolygonOptions(1.0, outlines=style))
     one, other = found.geometries
     assert one.intersection(other).length > 20
     assert one.intersection(other).area == 0.0
@@ -141,7 +141,7 @@ def test_curves_are_round_and_keep_their_area():
     y, x = np.mgrid[:90, :120] + 0.5
     for radius in (4, 9, 30):
         classes = ((x - 60) ** 2 + (y - 45) ** 2 < radius**2).astype(np.uint8)
-        found = in_blocks(classes, [], [], Shaping(1.0, outlines="smooth"))
+        found = in_blocks(classes, [], [], PolygonOptions(1.0, outlines="smooth"))
         (crown,) = found.geometries
         assert crown.area == pytest.approx(found.sizes_px[0], rel=0.02)
         points = shapely.get_coordinates(crown) - [60 + ORIGIN[1], 45 + ORIGIN[0]]
@@ -153,8 +153,8 @@ def test_curves_are_round_and_keep_their_area():
 def test_holes_and_exact_outlines_stay(style):
     classes = shape(70, 60, 30)
     classes[40:50, 50:60] = 0
-    exact = in_blocks(classes, [], [], Shaping())
-    found = in_blocks(classes, [], [], Shaping(1.0, keep_exact=True, outlines=style))
+    exact = in_blocks(classes, [], [], PolygonOptions())
+    found = in_blocks(classes, [], [], PolygonOptions(1.0, keep_exact=True, outlines=style))
     assert found.exact is not None
     assert (found.exact.geometries() == exact.geometries).all()
     assert shapely.Polygon(found.geometries[0].interiors[0]).area == pytest.approx(100, rel=0.1)
@@ -165,5 +165,5 @@ def test_a_contact_at_a_corner_stays_where_it_is(style):
     classes = np.zeros((20, 20), dtype=np.uint8)
     classes[1:10, 1:10] = 1
     classes[10:19, 10:19] = 2
-    for shape_ in in_blocks(classes, [], [], Shaping(1.0, outlines=style)).geometries:
+    for shape_ in in_blocks(classes, [], [], PolygonOptions(1.0, outlines=style)).geometries:
         assert (ORIGIN[1] + 10.0, ORIGIN[0] + 10.0) in shape_.exterior.coords

@@ -12,12 +12,12 @@ from rasterio.features import shapes
 
 from deepseg_qgis.engine.geometry.areas import burnt
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.components import joined_components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import (
     Limits,
     Vectoriser,
     components,
-    joined_components,
 )
 
 maps = hnp.arrays(
@@ -27,8 +27,10 @@ masks = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=16), elements=st.integers(0, 1)
 )
 class_maps = maps | masks
-shapings = st.builds(
-    Shaping, st.sampled_from([0.0, 0.0, 0.4, 1.0, 2.2]), st.sampled_from([0.0, 0.0, 2.0, 4.0])
+polygon_options = st.builds(
+    PolygonOptions,
+    st.sampled_from([0.0, 0.0, 0.4, 1.0, 2.2]),
+    st.sampled_from([0.0, 0.0, 2.0, 4.0]),
 )
 limits = st.builds(
     Limits,
@@ -44,15 +46,15 @@ ORIGIN = (5, 7)
 def compiled():
     """Have numba compile (or load) everything before Hypothesis looks at the clock."""
     classes = np.array([[1, 0, 2], [1, 1, 2]], dtype=np.uint8)
-    in_blocks(classes, [1], [1], Shaping(1.0, 1.0), Limits(cell_px=2))
-    in_blocks(classes, [1], [1], Shaping(0.0), Limits(most_vertices=0))
+    in_blocks(classes, [1], [1], PolygonOptions(1.0, 1.0), Limits(cell_px=2))
+    in_blocks(classes, [1], [1], PolygonOptions(0.0), Limits(most_vertices=0))
 
 
 def region_of(classes):
     return Window(*ORIGIN, *classes.shape)
 
 
-def in_blocks(classes, rows, columns, shaping, limits=None, probabilities=None):
+def in_blocks(classes, rows, columns, options, limits=None, probabilities=None):
     """Return the objects found with blocks cut at these rows and columns, by first pixel."""
     region = region_of(classes)
     if probabilities is None:
@@ -60,7 +62,7 @@ def in_blocks(classes, rows, columns, shaping, limits=None, probabilities=None):
     row_ends = [0, *(each for each in rows if each < region.height), region.height]
     column_ends = [0, *(each for each in columns if each < region.width), region.width]
     found = []
-    with Vectoriser(region, shaping, limits) as vectoriser:
+    with Vectoriser(region, options, limits) as vectoriser:
         for top, bottom in itertools.pairwise(row_ends):
             for left, right in itertools.pairwise(column_ends):
                 core = Window(ORIGIN[0] + top, ORIGIN[1] + left, bottom - top, right - left)
@@ -86,10 +88,10 @@ def assert_equal(one, other):
 
 
 @settings(deadline=None, max_examples=400)
-@given(class_maps, cuts, cuts, shapings, limits)
-def test_blocks_do_not_show_in_the_polygons(classes, rows, columns, shaping, limits):
-    whole = in_blocks(classes, [], [], shaping, limits)
-    assert_equal(whole, in_blocks(classes, rows, columns, shaping, limits))
+@given(class_maps, cuts, cuts, polygon_options, limits)
+def test_blocks_do_not_show_in_the_polygons(classes, rows, columns, options, limits):
+    whole = in_blocks(classes, [], [], options, limits)
+    assert_equal(whole, in_blocks(classes, rows, columns, options, limits))
 
 
 @given(class_maps)
@@ -126,7 +128,7 @@ def test_rasterised_polygons_are_the_classes_again(classes):
 
 @given(class_maps, limits)
 def test_cut_objects_cover_the_same_ground(classes, limits):
-    found = in_blocks(classes, [], [], Shaping(), limits)
+    found = in_blocks(classes, [], [], PolygonOptions(), limits)
     assert np.array_equal(burnt(found.geometries, found.classes, region_of(classes)), classes)
     assert found.sizes_px.sum() == (classes > 0).sum()
 
@@ -155,7 +157,7 @@ def test_first_pixels_are_in_their_objects_and_in_order(classes):
 def test_simplified_polygons_leave_no_gaps_and_do_not_overlap(classes, tolerance, coarse):
     classes = np.kron(classes, np.ones((coarse, coarse), dtype=np.uint8))
     exact = components(classes, classes, region_of(classes))
-    found = in_blocks(classes, [], [], Shaping(tolerance))
+    found = in_blocks(classes, [], [], PolygonOptions(tolerance))
     assert len(found) == len(exact)
     assert shapely.is_valid(found.geometries).all()
     together = shapely.union_all(found.geometries)
@@ -171,13 +173,13 @@ def test_simplified_polygons_leave_no_gaps_and_do_not_overlap(classes, tolerance
 def test_simplifying_smooths_a_slope_and_keeps_a_square():
     rows, columns = np.mgrid[:40, :40]
     slope = (columns * 0.4 + rows > 20).astype(np.uint8)
-    (stairs,) = in_blocks(slope, [], [], Shaping()).geometries
-    (line,) = in_blocks(slope, [], [], Shaping(1.0)).geometries
+    (stairs,) = in_blocks(slope, [], [], PolygonOptions()).geometries
+    (line,) = in_blocks(slope, [], [], PolygonOptions(1.0)).geometries
     assert len(line.exterior.coords) < 0.4 * len(stairs.exterior.coords)
     square = np.zeros((9, 9), dtype=np.uint8)
     square[2:5, 3:7] = 1
     square[7, 7] = 1
-    found = in_blocks(square, [], [], Shaping(4.0))
+    found = in_blocks(square, [], [], PolygonOptions(4.0))
     assert shapely.area(found.geometries).tolist() == [12.0, 1.0]
 
 
@@ -192,7 +194,7 @@ def test_neighbours_at_a_node_all_have_its_vertex():
 @given(class_maps, st.integers(2, 12))
 def test_small_objects_go_and_small_holes_are_filled(classes, least):
     exact = components(classes, classes, region_of(classes))
-    found = in_blocks(classes, [], [], Shaping(min_area=least), probabilities=classes)
+    found = in_blocks(classes, [], [], PolygonOptions(min_area=least), probabilities=classes)
     kept = exact.chosen(exact.sizes_px >= least)
     assert np.array_equal(found.first_rows, kept.first_rows)
     assert np.array_equal(found.scores, kept.scores)
@@ -213,7 +215,7 @@ def test_the_smallest_area_is_measured_at_the_first_pixel():
         seen.extend(places.tolist())
         return np.where(places[:, 0] > ORIGIN[1] + 2, 3.0, 1.0)
 
-    found = in_blocks(classes, [], [], Shaping(0.0, 5.0, pixel_area))
+    found = in_blocks(classes, [], [], PolygonOptions(0.0, 5.0, pixel_area))
     assert found.first_columns.tolist() == [ORIGIN[1] + 3]
     assert [ORIGIN[1] + 0.5, ORIGIN[0] + 0.5] in seen
 
@@ -221,7 +223,7 @@ def test_the_smallest_area_is_measured_at_the_first_pixel():
 def test_scores_are_mean_probabilities_across_blocks():
     classes = np.array([[1, 1, 0, 2]], dtype=np.uint8)
     probabilities = np.array([[255, 51, 9, 102]], dtype=np.uint8)
-    found = in_blocks(classes, [], [1], Shaping(), probabilities=probabilities)
+    found = in_blocks(classes, [], [1], PolygonOptions(), probabilities=probabilities)
     assert np.allclose(found.scores, [0.6, 0.4])
 
 
@@ -244,10 +246,10 @@ def spiral(side):
 def test_an_object_that_winds_through_all_blocks():
     classes = spiral(62)
     cuts = list(range(5, 62, 5))
-    whole = in_blocks(classes, [], [], Shaping())
+    whole = in_blocks(classes, [], [], PolygonOptions())
     assert len(whole) == 1
-    assert_equal(whole, in_blocks(classes, cuts, cuts, Shaping()))
-    (shape,) = in_blocks(classes, cuts, cuts, Shaping(), Limits(cell_px=7)).geometries
+    assert_equal(whole, in_blocks(classes, cuts, cuts, PolygonOptions()))
+    (shape,) = in_blocks(classes, cuts, cuts, PolygonOptions(), Limits(cell_px=7)).geometries
     assert shape.equals(whole.geometries[0])
 
 
@@ -255,13 +257,13 @@ def test_too_many_vertices_are_cut_on_the_lattice_and_said_so():
     classes = np.ones((32, 32), dtype=np.uint8)
     classes[1::2, 1:-1:2] = 0
     region = region_of(classes)
-    with Vectoriser(region, Shaping(), Limits(cell_px=16, most_vertices=500)) as vectoriser:
+    with Vectoriser(region, PolygonOptions(), Limits(cell_px=16, most_vertices=500)) as vectoriser:
         found = vectoriser.add(region, classes, classes)
         assert vectoriser.cut_objects == 1
     lines = shapely.union_all([shapely.LineString([(16 * i, 0), (16 * i, 64)]) for i in range(5)])
     assert len(found) > 1
     assert not shapely.crosses(found.geometries, lines).any()
-    with Vectoriser(region, Shaping(), Limits(cell_px=16)) as vectoriser:
+    with Vectoriser(region, PolygonOptions(), Limits(cell_px=16)) as vectoriser:
         assert len(vectoriser.add(region, classes, classes)) == 1
         assert vectoriser.cut_objects == 0
 
@@ -272,7 +274,7 @@ def test_waiting_outlines_are_small_and_move_to_disk():
     classes[:, ::2] = 1
     classes[0] = 1  # a comb
     region = Window(0, 0, side, side)
-    with Vectoriser(region, Shaping(), Limits(spool_bytes=4000)) as vectoriser:
+    with Vectoriser(region, PolygonOptions(), Limits(spool_bytes=4000)) as vectoriser:
         found = []
         for row in range(0, side, 32):
             core = Window(row, 0, 32, side)

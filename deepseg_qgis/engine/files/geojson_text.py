@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.kernels import kernel
 
 DECIMALS = 9
 """A tenth of a millimetre in degrees."""
@@ -119,7 +119,7 @@ class _Shapes(NamedTuple):
     members: NDArray[np.int64]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _write(
     shapes: _Shapes,
     known: NDArray[np.bool_],
@@ -148,7 +148,7 @@ def _write(
         ends[i + 1] = at
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _polygon(
     whole: NDArray[np.int64],
     rings: NDArray[np.int64],
@@ -186,7 +186,7 @@ def _polygon(
     return at + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _counterclockwise(whole: NDArray[np.int64], start: int, end: int) -> bool:
     """Return whether a ring turns left: its doubled area, from its first vertex, is positive."""
     doubled = 0.0
@@ -197,7 +197,7 @@ def _counterclockwise(whole: NDArray[np.int64], start: int, end: int) -> bool:
     return doubled > 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _number(value: int, text: NDArray[np.uint8], at: int) -> int:
     """Write a number of units of the last decimal, without zeros at its end."""
     if value < 0:
@@ -226,7 +226,7 @@ def _number(value: int, text: NDArray[np.uint8], at: int) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _put(text: NDArray[np.uint8], at: int, characters: NDArray[np.uint8]) -> int:
     """Write some characters."""
     text[at : at + len(characters)] = characters

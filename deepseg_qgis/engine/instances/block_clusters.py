@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
+from deepseg_qgis.engine.instances.basins import basins
 from deepseg_qgis.engine.instances.ordering import saddle_rank
-from deepseg_qgis.engine.instances.pieces import pieces
-from deepseg_qgis.engine.instances.saddles import Saddles, merged, root_of, saddles
+from deepseg_qgis.engine.instances.saddles import (
+    Clusters,
+    Numbers,
+    Saddles,
+    merged,
+    root_of,
+    saddles,
+)
+from deepseg_qgis.engine.kernels import Ints, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
 
 
@@ -18,29 +24,29 @@ class BlockClusters(NamedTuple):
     """The clusters of a block, numbered from 0 in the order of their first pixels.
 
     ``labels`` (rows + 2, columns + 2) int32 is each pixel's cluster, −1 where there is none and all
-    around. For each cluster: ``ranks`` (int64, as of `pieces.Pieces`), ``contacts`` (int32), how
+    around. For each cluster: ``ranks`` (int64, as of `basins.Basins`), ``contacts`` (int32), how
     many pixel sides it shares with its own class outside of the block, and ``categories`` (uint8).
     Open saddles: the clusters on both sides (``ones``, ``others``, int32) and their
     ``saddle_ranks`` (int64). Touching clusters of one category, diagonally too, each pair once:
     ``neighbours`` (pairs, 2) int32.
     """
 
-    labels: NDArray[np.int32]
-    ranks: NDArray[np.int64]
-    contacts: NDArray[np.int32]
-    categories: NDArray[np.uint8]
-    ones: NDArray[np.int32]
-    others: NDArray[np.int32]
-    saddle_ranks: NDArray[np.int64]
-    neighbours: NDArray[np.int32]
+    labels: Numbers
+    ranks: Ints
+    contacts: Numbers
+    categories: Pixels
+    ones: Numbers
+    others: Numbers
+    saddle_ranks: Ints
+    neighbours: Numbers
 
 
 def block_clusters(
-    counted: Pixels, heights: Pixels, row: int, column: int, depths: NDArray[np.int64]
+    counted: Pixels, heights: Pixels, row: int, column: int, depths: Ints
 ) -> BlockClusters:
     """Return the clusters of a block.
 
-    Memory: about 10 bytes for each pixel, and 17 for each pair where two pieces touch.
+    Memory: about 10 bytes for each pixel, and 17 for each pair where two basins touch.
 
     Args:
         counted: (rows + 2, columns + 2), classes with one pixel around; 0 where there is nothing to
@@ -50,15 +56,14 @@ def block_clusters(
         column: the block's first, from the region's.
         depths: (256,), how far a peak of each class must stand out, at least 1 where it occurs.
     """
-    labels, ranks, classes = pieces(counted, heights, row, column)
-    contacts = _contacts(counted, labels, len(ranks))
+    labels, ranks, classes = basins(counted, heights, row, column)
     found = saddles(counted, heights, labels)
-    parents = np.arange(len(ranks), dtype=np.int32)
-    kept = merged(
-        found.ones, found.others, found.heights, parents, ranks, contacts, depths[classes]
-    )
-    roots = _numbered(labels, parents)
-    ones, others, saddle_ranks = _kept(found, kept, parents, counted.shape[1], row, column)
+    members = np.arange(len(ranks), dtype=np.int32)
+    clusters = Clusters(members, ranks, _contacts(counted, labels, len(ranks)))
+    kept = merged(found.ones, found.others, found.heights, clusters, depths[classes])
+    roots = _numbered(labels, clusters.parents)
+    corner = row - 1, column - 1  # of the array with a pixel around
+    ones, others, saddle_ranks = _kept(found, kept, clusters.parents, counted.shape[1], corner)
     numbers = np.empty(len(ranks), dtype=np.int32)
     numbers[roots] = np.arange(len(roots), dtype=np.int32)
     categories = classes[roots]
@@ -66,7 +71,7 @@ def block_clusters(
     return BlockClusters(
         labels,
         ranks[roots],
-        contacts[roots],
+        clusters.contacts[roots],
         categories,
         numbers[ones],
         numbers[others],
@@ -75,14 +80,14 @@ def block_clusters(
     )
 
 
-def unpacked_pairs(pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+def unpacked_pairs(pairs: Ints) -> Numbers:
     """Return pairs of numbers, each packed into one, as (pairs, 2)."""
     return np.stack([pairs >> 32, pairs & 0xFFFFFFFF], axis=1).astype(np.int32)
 
 
-@njit(cache=True, nogil=True)
-def _contacts(counted, labels, count):
-    """Return how many pixel sides each piece shares with its class outside of the block."""
+@kernel
+def _contacts(counted: Pixels, labels: Numbers, count: int) -> Numbers:
+    """Return how many pixel sides each basin shares with its class outside of the block."""
     contacts = np.zeros(count, dtype=np.int32)
     last_row, last_column = counted.shape[0] - 2, counted.shape[1] - 2
     for i in range(1, last_row + 1):
@@ -96,9 +101,9 @@ def _contacts(counted, labels, count):
     return contacts
 
 
-@njit(cache=True, nogil=True)
-def _numbered(labels, parents):
-    """Turn labels of pieces into numbers of clusters; return each one's root."""
+@kernel
+def _numbered(labels: Numbers, parents: Numbers) -> Numbers:
+    """Turn labels of basins into numbers of clusters; return each one's root."""
     count = 0
     for k in range(len(parents)):
         parents[k] = root_of(parents, k)
@@ -119,9 +124,14 @@ def _numbered(labels, parents):
     return roots
 
 
-@njit(cache=True, nogil=True)
-def _kept(found: Saddles, kept, parents, width, row, column):
-    """Return the roots on both sides of open saddles and their ranks, of each pair the first."""
+@kernel
+def _kept(
+    found: Saddles, kept: Ints, parents: Numbers, width: int, corner: tuple[int, int]
+) -> tuple[Numbers, Numbers, Ints]:
+    """Return the roots on both sides of open saddles, and the saddles' ranks.
+
+    The flat array has rows of ``width``; ``corner`` is its first pixel, from the region's.
+    """
     ones = np.empty(len(kept), dtype=np.int32)
     others = np.empty(len(kept), dtype=np.int32)
     ranks = np.empty(len(kept), dtype=np.int64)
@@ -132,15 +142,15 @@ def _kept(found: Saddles, kept, parents, width, row, column):
         at = found.places[k] >> 1
         ranks[n] = saddle_rank(
             np.int64(found.heights[k]),
-            row + at // width - 1,
-            column + at % width - 1,
+            corner[0] + at // width,
+            corner[1] + at % width,
             found.places[k] & 1,
         )
     return ones, others, ranks
 
 
-@njit(cache=True, nogil=True)
-def _neighbours(labels, categories):
+@kernel
+def _neighbours(labels: Numbers, categories: Pixels) -> Ints:
     """Return pairs of clusters that touch, packed, some of them many times."""
     pairs = np.empty(1024, dtype=np.int64)
     count = 0

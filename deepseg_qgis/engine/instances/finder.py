@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import by_class, instances_of
 from deepseg_qgis.engine.instances.splitter import Splitter
+from deepseg_qgis.engine.instances.watershed import by_class, instances_of
 from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.vectorising.blocks import Pixels
-from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.components import Components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 
 
-class Finder:
+class Finder(AbstractContextManager["Finder"]):
     """Finds the objects of a region, whose cores come row by row of a complete grid.
 
     With ``instance_rule`` None, objects are the 4-connected parts of a class. With it, those of
@@ -28,16 +29,16 @@ class Finder:
     """
 
     def __init__(
-        self, region: Window, instance_rule: InstanceRule | None, shaping: Shaping
+        self, region: Window, instance_rule: InstanceRule | None, options: PolygonOptions
     ) -> None:
-        self._stack = contextlib.ExitStack()
+        self._stack = ExitStack()
         self._instance_rule = instance_rule
         self.left_out = 0
         """How many objects were smaller than their category's least size, so far."""
         self._splitter: Splitter | None = None
         if instance_rule:
             self._splitter = self._stack.enter_context(Splitter(region, instance_rule.depths))
-        self._vectoriser = self._stack.enter_context(Vectoriser(region, shaping))
+        self._vectoriser = self._stack.enter_context(Vectoriser(region, options))
 
     @property
     def cut_objects(self) -> int:
@@ -77,9 +78,6 @@ class Finder:
             self._splitter.check_complete()
         self._vectoriser.check_complete()
 
-    def __enter__(self) -> Finder:
-        return self
-
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
@@ -98,7 +96,7 @@ def instances_at_once(
 ) -> NDArray[np.int32]:
     """Return the number of each pixel's object, 0 for none, of maps at hand as a whole.
 
-    Only categories that have a depth have any. Numbers are as in `basins.instances_of`; those of
+    Only categories that have a depth have any. Numbers are as in `watershed.instances_of`; those of
     objects that are too small are left out.
     """
     labels = instances_of(classes, heights, instance_rule.depths)
@@ -116,7 +114,7 @@ def objects_at_once(
 
     ``maps`` are (rows, columns) each, as `Finder.add` takes them; outlines are exact.
     """
-    with Finder(region, instance_rule, Shaping()) as finder:
+    with Finder(region, instance_rule, PolygonOptions()) as finder:
         (found,) = finder.add(region, *maps)  # a complete grid of one core
         finder.check_complete()
     return found.chosen(np.lexsort((found.first_columns, found.first_rows)))

@@ -15,29 +15,37 @@ depend on nothing but heights and places on the raster, so they are the same for
 
 from __future__ import annotations
 
-from numba import njit
+from enum import IntEnum
+
+from deepseg_qgis.engine.kernels import inlined
 
 COLUMN_BITS = 27
 PIXEL_HEIGHT_SHIFT = 54
 SADDLE_HEIGHT_SHIFT = 55
 LAST_PLACE = (1 << SADDLE_HEIGHT_SHIFT) - 1
-RIGHT, DOWN = 0, 1
 
 
-@njit(cache=True, nogil=True, inline="always")
-def pixel_rank(height, row, column):
+class Side(IntEnum):
+    """Where the other pixel of a saddle lies."""
+
+    RIGHT = 0
+    DOWN = 1
+
+
+@inlined
+def pixel_rank(height: int, row: int, column: int) -> int:
     """Return a number that grows with the order of pixels."""
     return (height << PIXEL_HEIGHT_SHIFT) | (row << COLUMN_BITS) | column
 
 
-@njit(cache=True, nogil=True, inline="always")
-def height_of(rank):
+@inlined
+def height_of(rank: int) -> int:
     """Return the height of the pixel that has this rank."""
     return rank >> PIXEL_HEIGHT_SHIFT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def saddle_rank(height, row, column, side):
+@inlined
+def saddle_rank(height: int, row: int, column: int, side: int) -> int:
     """Return a number that is the greater the earlier a saddle comes."""
     place = (((row << COLUMN_BITS) | column) << 1) | side
     return (height << SADDLE_HEIGHT_SHIFT) | (LAST_PLACE - place)

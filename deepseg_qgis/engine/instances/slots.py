@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.kernels import Ints, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
 from deepseg_qgis.errors import ParameterError
+
+Numbers = NDArray[np.int32]
 
 MOST_SLOTS = 255
 FEWEST_EACH, USUAL_EACH = 2, 7
@@ -28,12 +30,12 @@ class Slots:
         self.categories[1 : categories + 1] = np.arange(1, categories + 1)
         self._used = categories
 
-    def give(
+    def assign(
         self,
-        clusters: NDArray[np.int32],
-        pairs: NDArray[np.int32],
+        clusters: Numbers,
+        pairs: Numbers,
         categories: Pixels,
-        given: Pixels,
+        assigned: Pixels,
     ) -> None:
         """Give each cluster the lowest slot of its category that none of its neighbours has.
 
@@ -41,12 +43,12 @@ class Slots:
             clusters: numbers of those who get one, in order.
             pairs: (pairs, 2), clusters that touch.
             categories: of all clusters.
-            given: slots of all clusters, 0 for none yet. Changed.
+            assigned: slots of all clusters, 0 for none yet. Changed.
 
         Raises:
             ParameterError: there are not enough slots.
         """
-        used = _give(clusters, pairs, categories, given, self.categories, self._used)
+        used = _assign(clusters, pairs, categories, assigned, self.categories, self._used)
         if used > MOST_SLOTS:
             count = len(set(self.categories.tolist()) - {0})
             raise ParameterError(
@@ -62,15 +64,22 @@ def slots_needed(countable: Sequence[bool], each: int) -> int:
     return sum(each if counted else 1 for counted in countable)
 
 
-@njit(cache=True, nogil=True)
-def _give(clusters, pairs, categories, given, owners, used):
-    """Give slots; return how many are in use, too many if there were not enough."""
-    starts, neighbours = _neighbours(pairs, len(given))
+@kernel
+def _assign(
+    clusters: Numbers,
+    pairs: Numbers,
+    categories: Pixels,
+    assigned: Pixels,
+    owners: Pixels,
+    used: int,
+) -> int:
+    """Assign slots; return how many are in use, too many if there were not enough."""
+    starts, neighbours = _neighbours(pairs, len(assigned))
     taken = np.full(MOST_SLOTS + 1, -1, dtype=np.int64)
     for k in range(len(clusters)):
         cluster = clusters[k]
         for n in range(starts[cluster], starts[cluster + 1]):
-            taken[given[neighbours[n]]] = k
+            taken[assigned[neighbours[n]]] = k
         slot = 1
         while slot <= used and (owners[slot] != categories[cluster] or taken[slot] == k):
             slot += 1
@@ -79,12 +88,12 @@ def _give(clusters, pairs, categories, given, owners, used):
         if slot > used:
             used = slot
             owners[slot] = categories[cluster]
-        given[cluster] = slot
+        assigned[cluster] = slot
     return used
 
 
-@njit(cache=True, nogil=True)
-def _neighbours(pairs, count):
+@kernel
+def _neighbours(pairs: Numbers, count: int) -> tuple[Ints, Numbers]:
     """Return the neighbours of cluster i as ``neighbours[starts[i]:starts[i + 1]]``."""
     starts = np.zeros(count + 2, dtype=np.int64)
     for number in pairs.ravel():

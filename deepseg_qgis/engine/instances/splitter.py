@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.instances.basins import by_class, countable_classes
 from deepseg_qgis.engine.instances.block_clusters import block_clusters
 from deepseg_qgis.engine.instances.borders import Borders
-from deepseg_qgis.engine.instances.clusters import Clusters
+from deepseg_qgis.engine.instances.open_clusters import OpenClusters
+from deepseg_qgis.engine.instances.pending_cores import PendingCore, SplitCore
 from deepseg_qgis.engine.instances.slots import Slots
-from deepseg_qgis.engine.instances.waiting import Split, WaitingCore
-from deepseg_qgis.engine.vectorising.blocks import Lagging, Pixels
+from deepseg_qgis.engine.instances.watershed import by_class, countable_classes
+from deepseg_qgis.engine.vectorising.blocks import HaloBuffer, Pixels
 from deepseg_qgis.engine.vectorising.spool import Spool
 from deepseg_qgis.errors import DeepSegError
 
@@ -22,14 +23,14 @@ MOST_BYTES = 64_000_000
 FEW_CLUSTERS = 10_000
 
 
-class Splitter:
+class Splitter(AbstractContextManager["Splitter"]):
     """Keeps objects apart, in a region whose cores come row by row of a complete grid.
 
     What comes out are cores too, that lag by a pixel and form a complete grid over the region
     themselves. Their classes are *slots*: two instances of one category that touch, diagonally too,
     have different ones, so that the 4-connected parts of equal slots are the instances. Which
-    category a slot is of is in ``categories``. The instances are those of `basins.instances_of` for
-    the whole region, whatever the grid; slots may differ with it.
+    category a slot is of is in ``categories``. The instances are those of `watershed.instances_of`
+    for the whole region, whatever the grid; slots may differ with it.
 
     A context manager, since what waits may lie in a temporary file. Not safe to use from several
     threads at once; its heavy parts let other threads run. The region's sides may be as long as the
@@ -61,10 +62,10 @@ class Splitter:
         """
         self._region, self._depths = region, by_class(depths)
         self._slots = Slots(len(depths))
-        self._clusters = Clusters(self._depths, self._slots)
-        self._lagging = Lagging(region, 1, 3)
+        self._clusters = OpenClusters(self._depths, self._slots)
+        self._halo_buffer = HaloBuffer(region, 1, 3)
         self._spool = Spool(spool_bytes)
-        self._queue: deque[WaitingCore] = deque()
+        self._queue: deque[PendingCore] = deque()
         self._borders = Borders(region.width)
 
     @property
@@ -88,7 +89,7 @@ class Splitter:
         classes: Pixels | None,
         probabilities: Pixels | None,
         heights: Pixels | None,
-    ) -> Iterator[Split]:
+    ) -> Iterator[SplitCore]:
         """Take the next core; return those that are settled now, in the order of their grid.
 
         The last core settles all. They are unpacked one by one as the iterator is read, which need
@@ -105,7 +106,7 @@ class Splitter:
             ParameterError: objects touch so that there are not enough slots.
         """
         planes = () if classes is None else (classes, probabilities, heights)
-        window, known = self._lagging.window(core, planes)
+        window, known = self._halo_buffer.window(core, planes)
         if window.height > 0 and window.width > 0:
             self._take(window, known)
         return _unpacked(self._ready())
@@ -122,9 +123,6 @@ class Splitter:
                 "DeepSeg's: please report it with the raster and the model."
             )
 
-    def __enter__(self) -> Splitter:
-        return self
-
     def __exit__(self, *_error: object) -> None:
         self._spool.close()
 
@@ -140,9 +138,9 @@ class Splitter:
         self._clusters.settle()
         planes = known[0, 1:-1, 1:-1], known[1, 1:-1, 1:-1]
         mine = range(first, first + len(found.ranks))
-        self._queue.append(WaitingCore(window, planes, found.labels, mine, self._spool))
+        self._queue.append(PendingCore(window, planes, found.labels, mine, self._spool))
 
-    def _ready(self) -> list[tuple[WaitingCore, Pixels]]:
+    def _ready(self) -> list[tuple[PendingCore, Pixels]]:
         """Take the cores that wait no more, with the slots of their clusters."""
         ready = []
         while self._queue and self._queue[0].clusters.stop <= self._clusters.first_unsettled:
@@ -156,6 +154,6 @@ class Splitter:
         return ready
 
 
-def _unpacked(ready: list[tuple[WaitingCore, Pixels]]) -> Iterator[Split]:
+def _unpacked(ready: list[tuple[PendingCore, Pixels]]) -> Iterator[SplitCore]:
     for core, slots in ready:
         yield core.split(slots)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from deepseg_qgis.engine.kernels import Floats, kernel
+
+Labels = NDArray[np.int32]
 
 FAR = 1e9
 """Stands for a row without any edge, in pixels."""
@@ -12,8 +17,19 @@ NONE = np.int32(2**31 - 1)
 """Stands for no object, where the lowest number is looked for."""
 
 
-@njit(cache=True, nogil=True)
-def edge_distances(objects: NDArray[np.int32]) -> NDArray[np.float32]:
+class _Envelope(NamedTuple):
+    """The lower envelope of parabolas: where each has its lowest point, how low, and its left end.
+
+    Room for the longest column.
+    """
+
+    sites: Floats
+    tops: Floats
+    bounds: Floats
+
+
+@kernel
+def edge_distances(objects: Labels) -> NDArray[np.float32]:
     """Return each pixel's distance to the edge of what it belongs to, in pixels.
 
     Args:
@@ -30,22 +46,20 @@ def edge_distances(objects: NDArray[np.int32]) -> NDArray[np.float32]:
     height, width = objects.shape
     across = _along_rows(objects)
     found = np.empty((height, width), dtype=np.float32)
-    sites = np.empty(height + 2, dtype=np.float64)
-    tops = np.empty(height + 2, dtype=np.float64)
-    bounds = np.empty(height + 3, dtype=np.float64)
+    envelope = _Envelope(np.empty(height + 2), np.empty(height + 2), np.empty(height + 3))
     for j in range(width):
         start = 0
         while start < height:
             stop = start + 1
             while stop < height and objects[stop, j] == objects[start, j]:
                 stop += 1
-            _column(across, found, j, start, stop, sites, tops, bounds)
+            _column(across, found, j, (start, stop), envelope)
             start = stop
     return found
 
 
-@njit(cache=True, nogil=True)
-def _along_rows(objects):
+@kernel
+def _along_rows(objects: Labels) -> Floats:
     """Return the distance to the nearest other pixel of the row."""
     height, width = objects.shape
     across = np.empty((height, width), dtype=np.float64)
@@ -65,10 +79,17 @@ def _along_rows(objects):
     return across
 
 
-@njit(cache=True, nogil=True)
-def _column(across, found, j, start, stop, sites, tops, bounds):
+@kernel
+def _column(
+    across: Floats,
+    found: NDArray[np.float32],
+    j: int,
+    stretch: tuple[int, int],
+    envelope: _Envelope,
+) -> None:
     """Fill in one stretch of equal pixels of a column: the lower envelope of its parabolas."""
-    height = across.shape[0]
+    sites, tops, bounds = envelope
+    (start, stop), height = stretch, across.shape[0]
     count = 0
     for i in range(start - 1, stop + 1):
         if i < 0 or i >= height:
@@ -91,8 +112,8 @@ def _column(across, found, j, start, stop, sites, tops, bounds):
         found[i, j] = np.sqrt((i - sites[k]) ** 2 + tops[k]) - 0.5
 
 
-@njit(cache=True, nogil=True)
-def contacts_of(objects: NDArray[np.int32], reach_px: int) -> NDArray[np.bool_]:
+@kernel
+def contacts_of(objects: Labels, reach_px: int) -> NDArray[np.bool_]:
     """Return where two objects are near: both within the square of so many pixels to each side.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.instances.basins import Basins, by_class, instances_of
+from deepseg_qgis.engine.instances.watershed import Watershed, by_class, instances_of
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
@@ -168,7 +168,7 @@ def _at_depths(
     classes, _ = decide_known(ground.planes, levels, ground.known)
     counted = np.append(False, countable)[classes]
     heights = np.where(counted, ground.planes[len(countable)], np.uint8(0))
-    basins = Basins(classes, heights, np.ones_like(countable).tolist())
+    basins = Watershed(classes, heights, np.ones_like(countable).tolist())
     finest = basins.instances(_depths(countable, DEPTHS[0])).labels
     overlaps = LabelOverlaps.of((finest, classes), (reference, ground.classes))
     for depth in DEPTHS:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from deepseg_qgis.engine.kernels import kernel
 
 
 def as_levels(thresholds: tuple[float, ...]) -> NDArray[np.uint8]:
@@ -43,7 +44,7 @@ def decide_known(
     return classes, chosen
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
+@kernel
 def _decide(
     probabilities: NDArray[np.uint8],
     levels: NDArray[np.uint8],

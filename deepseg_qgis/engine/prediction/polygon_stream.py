@@ -27,7 +27,8 @@ from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.instances.finder import Finder
 from deepseg_qgis.engine.legend.legend import Category, InstanceRule
 from deepseg_qgis.engine.streams import ahead
-from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.components import Components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import Limits
 from deepseg_qgis.errors import ParameterError, counted
 
@@ -99,7 +100,7 @@ def polygons(
         DeepSegError: what ``cores`` raises.
     """
     grid = wanted.grid
-    shaping = Shaping(
+    options = PolygonOptions(
         wanted.simplify_px,
         wanted.min_area,
         grid.pixel_areas_m2 if has_sizes(grid.crs) else None,
@@ -107,7 +108,7 @@ def polygons(
         outlines=wanted.outlines,
     )
     made = ahead(cores, CORES_AHEAD, "inference")
-    objects = _objects(made, region, wanted.instance_rule, shaping, control)
+    objects = _objects(made, region, wanted.instance_rule, options, control)
     found = ahead(objects, BATCHES_AHEAD, "outlines")
     placing = Placing(grid, wanted.crs)
     names = np.array([category.name for category in wanted.categories], dtype=object)
@@ -122,10 +123,10 @@ def _objects(
     cores: Generator[PredictedCore, None, None],
     region: Window,
     instance_rule: InstanceRule | None,
-    shaping: Shaping,
+    options: PolygonOptions,
     control: Control,
 ) -> Generator[Components, None, None]:
-    with contextlib.closing(cores), Finder(region, instance_rule, shaping) as finder:
+    with contextlib.closing(cores), Finder(region, instance_rule, options) as finder:
         found = 0
         for core in cores:
             for objects in finder.add(core.core, core.classes, core.probabilities, core.heights):
@@ -138,7 +139,7 @@ def _objects(
                 f"Dropped {counted(finder.left_out, 'speck')} below the minimum object size of "
                 "their category."
             )
-        if not found and shaping.min_area > 0.0:
+        if not found and options.min_area > 0.0:
             control.warn(
                 "There is no polygon. If objects were expected, make the smallest area (MIN_AREA) "
                 "or the threshold lower."

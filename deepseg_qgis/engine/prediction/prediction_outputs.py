@@ -24,7 +24,7 @@ from deepseg_qgis.engine.prediction.prediction_rasters import (
     check_room,
 )
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
-from deepseg_qgis.engine.vectorising.objects import Components
+from deepseg_qgis.engine.vectorising.components import Components
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError
 from deepseg_qgis.jobs import PredictJob
 

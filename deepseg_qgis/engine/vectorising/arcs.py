@@ -6,14 +6,42 @@ first row by row, so whatever is computed of an arc alone is the same for both.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 
-from deepseg_qgis.engine.vectorising.vertices import NODE, clearance, column, place, row
+from deepseg_qgis.engine.kernels import Flags, Floats, Ints, kernel
+from deepseg_qgis.engine.vectorising.vertices import (
+    NODE,
+    clearance_of,
+    column_of,
+    corner_of,
+    row_of,
+)
 
 
-@njit(cache=True, nogil=True)
-def ends_of_arcs(loop):
+class Arc(NamedTuple):
+    """A stretch of a loop: its first vertex, its number of edges, and whether it runs as taken."""
+
+    start: int
+    length: int
+    forward: bool
+
+
+class Path(NamedTuple):
+    """The vertices of an arc: columns, rows, and how far each may move, in pixels.
+
+    A ``ring`` has no node.
+    """
+
+    xs: Floats
+    ys: Floats
+    free: Floats
+    ring: bool
+
+
+@kernel
+def ends_of_arcs(loop: Ints) -> Flags:
     """Return which vertices of a loop are nodes; the first is taken for one where none is."""
     ends = np.zeros(len(loop), dtype=np.bool_)
     found = False
@@ -26,22 +54,34 @@ def ends_of_arcs(loop):
     return ends
 
 
-@njit(cache=True, nogil=True)
-def runs_forward(loop, start, length):
+@kernel
+def arc_from(loop: Ints, ends: Flags, start: int) -> Arc:
+    """Return the arc that starts at one of the ends."""
+    size = len(loop)
+    length = 1
+    while not ends[(start + length) % size]:
+        length += 1
+    return Arc(start, length, _runs_forward(loop, start, length))
+
+
+@kernel
+def _runs_forward(loop: Ints, start: int, length: int) -> bool:
     """Return whether an arc is taken as it runs; its mirror image must answer the opposite."""
     size = len(loop)
-    one, other = place(loop[start]), place(loop[(start + length) % size])
+    one, other = corner_of(loop[start]), corner_of(loop[(start + length) % size])
     if one == other:
-        one, other = place(loop[(start + 1) % size]), place(loop[(start + length - 1) % size])
+        one = corner_of(loop[(start + 1) % size])
+        other = corner_of(loop[(start + length - 1) % size])
     return one < other
 
 
-@njit(cache=True, nogil=True)
-def unpacked(loop, start, length, forward, bound):
-    """Return columns and rows of an arc's vertices, and how far each may move.
+@kernel
+def path_of(loop: Ints, arc: Arc, bound_px: float) -> Path:
+    """Return an arc's vertices; each may move by up to ``bound_px``.
 
-    That is up to ``bound``, and up to half of the way to the next outline, along both of its edges.
+    And by up to half of the way to the next outline, along both of its edges.
     """
+    start, length, forward = arc
     size = len(loop)
     xs = np.empty(length + 1, dtype=np.float64)
     ys = np.empty(length + 1, dtype=np.float64)
@@ -49,26 +89,20 @@ def unpacked(loop, start, length, forward, bound):
     for k in range(length + 1):
         at = k if forward else length - k
         vertex = loop[(start + at) % size]
-        xs[k], ys[k] = column(vertex), row(vertex)
-        after = clearance(vertex)
-        before = clearance(loop[(start + at - 1) % size])
-        free[k] = min(bound, 0.5 * min(after, before))
-    return xs, ys, free
+        xs[k], ys[k] = column_of(vertex), row_of(vertex)
+        after = clearance_of(vertex)
+        before = clearance_of(loop[(start + at - 1) % size])
+        free[k] = min(bound_px, 0.5 * min(after, before))
+    return Path(xs, ys, free, length == size and loop[start] & NODE == 0)
 
 
-@njit(cache=True, nogil=True)
-def is_ring(xs, ys):
-    """Return whether an arc ends where it starts."""
-    return xs[0] == xs[-1] and ys[0] == ys[-1]
-
-
-@njit(cache=True, nogil=True)
-def reduced(xs, ys, free):
+@kernel
+def reduced(xs: Floats, ys: Floats, free: Floats) -> Flags:
     """Return which points of an arc stay: the others are less than ``free`` away from the line."""
     last = len(xs) - 1
     stay = np.zeros(last + 1, dtype=np.bool_)
     stay[0] = stay[last] = True
-    if is_ring(xs, ys):
+    if xs[0] == xs[last] and ys[0] == ys[last]:
         far = _farthest(xs, ys)
         stay[far] = True
         _reduce(xs, ys, free, stay, 0, far)
@@ -80,8 +114,8 @@ def reduced(xs, ys, free):
     return stay
 
 
-@njit(cache=True, nogil=True)
-def _farthest(xs, ys):
+@kernel
+def _farthest(xs: Floats, ys: Floats) -> int:
     """Return the point that is farthest from the first."""
     far, most = 0, 0.0
     for k in range(1, len(xs)):
@@ -91,8 +125,8 @@ def _farthest(xs, ys):
     return far
 
 
-@njit(cache=True, nogil=True)
-def _reduce(xs, ys, free, stay, low, high):
+@kernel
+def _reduce(xs: Floats, ys: Floats, free: Floats, stay: Flags, low: int, high: int) -> None:
     """Keep what strays too far from the straight line between two points, again and again."""
     pending = [(low, high)]
     while len(pending) > 0:
@@ -115,17 +149,17 @@ def _reduce(xs, ys, free, stay, low, high):
             pending.append((worst, high))
 
 
-@njit(cache=True, nogil=True)
-def nearby(bound):
+@kernel
+def edges_nearby(bound_px: float) -> int:
     """Return within how many edges of an arc its parts can meet, when points move that far.
 
     They can meet only within a clearance, a square of so many edges at most.
     """
-    return 8 * int(np.ceil(2.0 * bound)) ** 2
+    return 8 * int(np.ceil(2.0 * bound_px)) ** 2
 
 
-@njit(cache=True, nogil=True)
-def meets_itself(xs, ys, at, near):
+@kernel
+def meets_itself(xs: Floats, ys: Floats, at: Ints, near: int) -> bool:
     """Return whether edges of a line meet that are near each other along it.
 
     ``at`` (ascending) says at which of the arc's vertices the line's points are, and ``near`` how
@@ -151,13 +185,13 @@ def meets_itself(xs, ys, at, near):
     return False
 
 
-@njit(cache=True, nogil=True)
-def _side(xs, ys, a, b, c):
+@kernel
+def _side(xs: Floats, ys: Floats, a: int, b: int, c: int) -> float:
     return (xs[b] - xs[a]) * (ys[c] - ys[a]) - (ys[b] - ys[a]) * (xs[c] - xs[a])
 
 
-@njit(cache=True, nogil=True)
-def _meet(xs, ys, a, b, c, d):
+@kernel
+def _meet(xs: Floats, ys: Floats, a: int, b: int, c: int, d: int) -> bool:
     """Return whether the segments a-b and c-d share a point."""
     if max(xs[a], xs[b]) < min(xs[c], xs[d]) or max(xs[c], xs[d]) < min(xs[a], xs[b]):
         return False

@@ -45,7 +45,7 @@ class Block:
         )
 
 
-class Lagging:
+class HaloBuffer:
     """Turns cores of some planes into windows that lag by the halo, with the halo around them.
 
     Cores are given row by row of a complete grid over a region; so come the windows, some of which
@@ -112,17 +112,17 @@ class Blocks:
 
     def __init__(self, region: Window, halo: int) -> None:
         self._halo = halo
-        self._lagging = Lagging(region, halo, 2)
+        self._buffer = HaloBuffer(region, halo, 2)
 
     def block(self, core: Window, classes: Pixels | None, probabilities: Pixels | None) -> Block:
         """Return the block that the next core completes; without classes all of it is 0."""
         empty = classes is None or probabilities is None
-        window, known = self._lagging.window(core, () if empty else (classes, probabilities))
+        window, known = self._buffer.window(core, () if empty else (classes, probabilities))
         halo = self._halo
         return Block(window, halo, known[0], known[1, halo:-halo, halo:-halo])
 
 
-def in_cells(block: Block, cell_px: int) -> Iterator[Block]:
+def cells_of(block: Block, cell_px: int) -> Iterator[Block]:
     """Yield the parts of a block between the lines of a fixed lattice, row by row.
 
     The lattice's lines are the rows and columns that ``cell_px`` divides.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from deepseg_qgis.engine.kernels import Ints, kernel
 
 MOST_COLOURS = 255
 
 
-def coloured(pairs: NDArray[np.int64], count: int) -> NDArray[np.uint8] | None:
+def coloured(pairs: Ints, count: int) -> NDArray[np.uint8] | None:
     """Return a colour from 1 for each of ``count`` objects; None where 255 are not enough.
 
     ``pairs`` (n, 2) are the numbers, from 0, of objects that touch. Each object takes the first
@@ -23,8 +24,8 @@ def coloured(pairs: NDArray[np.int64], count: int) -> NDArray[np.uint8] | None:
     return None if count and colours.min() == 0 else colours
 
 
-@njit(cache=True, nogil=True)
-def _first_free(starts, neighbours):
+@kernel
+def _first_free(starts: Ints, neighbours: Ints) -> NDArray[np.uint8]:
     count = len(starts) - 1
     colours = np.zeros(count, dtype=np.uint8)
     taken = np.full(MOST_COLOURS + 1, -1, dtype=np.int64)

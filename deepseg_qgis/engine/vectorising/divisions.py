@@ -1,8 +1,7 @@
 """Dividing an arc into stretches, each drawn as one straight edge, at the lowest cost. No I/O.
 
 An edge is *squared*, along or across one of some directions; *slanted*, a long one at any other
-angle; or *as it is*, from a vertex of the simplified arc to the next. Kinds 2i and 2i + 1 are
-squared, along and across direction i; then come slanted and as it is.
+angle; or *as it is*, from a vertex of the simplified arc to the next.
 
 Edges lie where they leave as much area on one side as on the other, and neighbouring ones end where
 their lines cross. Of all divisions the cheapest is taken, by dynamic programming: the squared
@@ -13,10 +12,18 @@ where the arc is within reach of it.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
-_SQUARED, _SLANTED, _AS_IS = 30.0, 80.0, 100.0
+import numpy as np
+
+from deepseg_qgis.engine.kernels import Floats, Ints, inlined, kernel
+from deepseg_qgis.engine.vectorising.arcs import Path
+
+MOST_DIRECTIONS = 3
+SLANTED, AS_IS = 2 * MOST_DIRECTIONS, 2 * MOST_DIRECTIONS + 1
+"""Kinds of edges. Kinds 2i and 2i + 1 below them are squared, along and across direction i."""
+
+_SQUARED_PRICE, _SLANTED_PRICE, _AS_IS_PRICE = 30.0, 80.0, 100.0
 """What an edge costs, in px³: the squared distance summed along the edge."""
 
 LEAST_ANGLE = 0.05
@@ -26,12 +33,75 @@ _SHORTEST_SLANTED_PX = 8.0
 _MOST_VERTICES = 48
 """An edge takes up so many vertices of the lightly simplified arc; that bounds the time."""
 
+_KINDS = AS_IS + 1
 _NEVER = np.inf
 
 
-@njit(cache=True, nogil=True)
-def moments(us, vs):
-    """Return (n + 1, 6) sums along the arc: length, u, v, uu, uv, vv."""
+class Moments(NamedTuple):
+    """Integrals along a stretch of an arc, in powers of px: its length, u, v, uu, uv, vv."""
+
+    length: float
+    u: float
+    v: float
+    uu: float
+    uv: float
+    vv: float
+
+
+class Line(NamedTuple):
+    """A line with the unit normal (nu, nv): nu·u + nv·v = c."""
+
+    nu: float
+    nv: float
+    c: float
+
+
+class Division(NamedTuple):
+    """Where stretches begin and end, the kind of each, and its line (nu, nv, c); may be empty."""
+
+    stops: Ints
+    kinds: Ints
+    lines: Floats
+
+
+class _Stretch(NamedTuple):
+    """What one edge stands for: from stop i to stop j, which are vertices ``low`` and ``high``.
+
+    Ends that are ``held`` are nodes, which the edge must go through.
+    """
+
+    i: int
+    j: int
+    low: int
+    high: int
+    moments: Moments
+    held_low: bool
+    held_high: bool
+
+
+class _Edge(NamedTuple):
+    """A straight edge and what it costs; infinite where it does not fit."""
+
+    kind: int
+    line: Line
+    cost: float
+
+
+class _Table(NamedTuple):
+    """The best division up to each stop whose last edge is of each kind, (stops, kinds).
+
+    What it costs; the stop and kind before, as kinds · stop + kind, -1 at the start; and (…, 5) the
+    last edge's line and where its first corner is.
+    """
+
+    costs: Floats
+    origins: Ints
+    lines: Floats
+
+
+@kernel
+def moment_sums(us: Floats, vs: Floats) -> Floats:
+    """Return (n, 6) the moments from the first vertex to each."""
     sums = np.zeros((len(us), 6), dtype=np.float64)
     for k in range(len(us) - 1):
         du, dv = us[k + 1] - us[k], vs[k + 1] - vs[k]
@@ -46,10 +116,10 @@ def moments(us, vs):
     return sums
 
 
-@njit(cache=True, nogil=True, inline="always")
-def part_of(sums, low, high):
+@inlined
+def moments_between(sums: Floats, low: int, high: int) -> Moments:
     """Return the moments of a stretch."""
-    return (
+    return Moments(
         sums[high, 0] - sums[low, 0],
         sums[high, 1] - sums[low, 1],
         sums[high, 2] - sums[low, 2],
@@ -59,8 +129,8 @@ def part_of(sums, low, high):
     )
 
 
-@njit(cache=True, nogil=True)
-def _normals(angles):
+@kernel
+def _normals(angles: Floats) -> Floats:
     """Return (2 n, 2) the normals of lines along and across each direction."""
     normals = np.empty((2 * len(angles), 2), dtype=np.float64)
     for i in range(len(angles)):
@@ -70,60 +140,129 @@ def _normals(angles):
     return normals
 
 
-@njit(cache=True, nogil=True)
-def _fitted(us, vs, part, low, high, kind, normals, held_low, held_high):
-    """Return a line as normal (nu, nv) and distance c: nu·u + nv·v = c; and whether there is one.
+@kernel
+def divided(path: Path, at: Ints, angles: Floats, first_kind: int, last_kind: int) -> Division:
+    """Return the cheapest division; an empty one where nothing fits.
 
-    ``held`` ends are nodes, which the line must go through.
+    Args:
+        path: the arc, from its first vertex as the origin.
+        at: the vertices where it may be divided.
+        angles: the directions, at most `MOST_DIRECTIONS`, in radians.
+        first_kind: that of the first edge; free where it is -1.
+        last_kind: that of the last edge; where it is -1 the ends of a ring need not fit together.
     """
-    length = part[0]
-    squared = kind < len(normals)
+    normals = _normals(angles)
+    kinds = np.append(np.arange(len(normals)), np.array([SLANTED, AS_IS]))
+    count = len(at)
+    sums = moment_sums(path.xs, path.ys)
+    table = _Table(
+        np.full((count, _KINDS), _NEVER),
+        np.full((count, _KINDS), -1, dtype=np.int64),
+        np.zeros((count, _KINDS, 5), dtype=np.float64),
+    )
+    for i in range(count - 1):
+        misses = 0
+        for j in range(i + 1, min(count, i + 1 + _MOST_VERTICES)):
+            moments = moments_between(sums, at[i], at[j])
+            held_low, held_high = not path.ring and i == 0, not path.ring and j == count - 1
+            stretch = _Stretch(i, j, at[i], at[j], moments, held_low, held_high)
+            fits = False
+            for kind in kinds:
+                if (i == 0 and 0 <= first_kind != kind) or (
+                    j == count - 1 and 0 <= last_kind != kind
+                ):
+                    continue
+                edge = _fitted(path, stretch, kind, normals)
+                if edge.cost < _NEVER:
+                    fits = True
+                    _extend(path, at, table, stretch, edge)
+            misses = 0 if fits else misses + 1
+            if misses > 1:
+                break
+    return _traced_back(at, table)
+
+
+@kernel
+def _fitted(path: Path, stretch: _Stretch, kind: int, normals: Floats) -> _Edge:
+    """Return the edge of a kind for a stretch."""
+    misfit = _Edge(kind, Line(0.0, 0.0, 0.0), _NEVER)
+    if kind == AS_IS and stretch.j > stretch.i + 1:
+        return misfit
+    line, exists = _line(path, stretch, kind, normals)
+    if not exists:
+        return misfit
+    price = _AS_IS_PRICE
+    if kind != AS_IS:
+        if not _within(path, stretch, line):
+            return misfit
+        price = _SLANTED_PRICE if kind == SLANTED else _SQUARED_PRICE
+    return _Edge(kind, line, price + _strays(stretch.moments, line))
+
+
+@kernel
+def _line(path: Path, stretch: _Stretch, kind: int, normals: Floats) -> tuple[Line, bool]:
+    """Return the line of an edge, and whether there is one."""
+    us, vs, part = path.xs, path.ys, stretch.moments
+    low, high = stretch.low, stretch.high
+    squared = kind < SLANTED
     du, dv = us[high] - us[low], vs[high] - vs[low]
     square = du * du + dv * dv
-    if kind == len(normals) + 1 or (held_low and held_high):
+    if kind == AS_IS or (stretch.held_low and stretch.held_high):
         if square == 0.0 or squared:
-            return 0.0, 0.0, 0.0, False
+            return Line(0.0, 0.0, 0.0), False
         size = np.sqrt(square)
         nu, nv = -dv / size, du / size
-        return nu, nv, nu * us[low] + nv * vs[low], True
-    u, v = part[1] / length, part[2] / length
-    if held_low:
+        return Line(nu, nv, nu * us[low] + nv * vs[low]), True
+    u, v = part.u / part.length, part.v / part.length
+    if stretch.held_low:
         u, v = us[low], vs[low]
-    elif held_high:
+    elif stretch.held_high:
         u, v = us[high], vs[high]
     if squared:
         nu, nv = normals[kind, 0], normals[kind, 1]
-        return nu, nv, nu * u + nv * v, True
+        return Line(nu, nv, nu * u + nv * v), True
     if square < _SHORTEST_SLANTED_PX**2:
-        return 0.0, 0.0, 0.0, False
-    # the axis of the largest moment, by half of the angle whose tangent is 2 uv / (uu - vv)
-    along = part[3] - part[5] - 2.0 * (u * part[1] - v * part[2]) + (u * u - v * v) * length
-    both = 2.0 * (part[4] - u * part[2] - v * part[1] + u * v * length)
+        return Line(0.0, 0.0, 0.0), False
+    return _main_axis(part, u, v)
+
+
+@kernel
+def _main_axis(part: Moments, u: float, v: float) -> tuple[Line, bool]:
+    """Return the line through a point along which moments are largest, and whether there is one.
+
+    Its angle is half of the one whose tangent is 2 uv / (uu - vv).
+    """
+    along = part.uu - part.vv - 2.0 * (u * part.u - v * part.v) + (u * u - v * v) * part.length
+    both = 2.0 * (part.uv - u * part.v - v * part.u + u * v * part.length)
     size = np.sqrt(along * along + both * both)
     if size == 0.0:
-        return 0.0, 0.0, 0.0, False
+        return Line(0.0, 0.0, 0.0), False
     nv = np.sqrt(max(0.5 + 0.5 * along / size, 0.0))
     nu = np.sqrt(max(0.5 - 0.5 * along / size, 0.0))
     if both > 0.0:
         nu = -nu
-    return nu, nv, nu * u + nv * v, True
+    return Line(nu, nv, nu * u + nv * v), True
 
 
-@njit(cache=True, nogil=True)
-def _strays(part, nu, nv, c):
+@kernel
+def _strays(part: Moments, line: Line) -> float:
     """Return the squared distance from a line, summed along a stretch."""
+    nu, nv, c = line
     return (
-        nu * nu * part[3]
-        + 2.0 * nu * nv * part[4]
-        + nv * nv * part[5]
-        - 2.0 * c * (nu * part[1] + nv * part[2])
-        + c * c * part[0]
+        nu * nu * part.uu
+        + 2.0 * nu * nv * part.uv
+        + nv * nv * part.vv
+        - 2.0 * c * (nu * part.u + nv * part.v)
+        + c * c * part.length
     )
 
 
-@njit(cache=True, nogil=True)
-def _within(us, vs, room, low, high, nu, nv, c):
-    """Return whether all vertices of a stretch are within their room of a line."""
+@kernel
+def _within(path: Path, stretch: _Stretch, line: Line) -> bool:
+    """Return whether all vertices of a stretch are no farther from a line than they may move."""
+    us, vs, room = path.xs, path.ys, path.free
+    nu, nv, c = line
+    low, high = stretch.low, stretch.high
     for k in (high, low, (low + high) // 2):  # where most lines fail
         if abs(nu * us[k] + nv * vs[k] - c) > room[k]:
             return False
@@ -133,117 +272,79 @@ def _within(us, vs, room, low, high, nu, nv, c):
     return True
 
 
-@njit(cache=True, nogil=True)
-def corner(one, other, u, v, room):
-    """Return where two lines (nu, nv, c) cross, and whether that is within room of a point."""
-    det = one[0] * other[1] - one[1] * other[0]
+@kernel
+def crossing(path: Path, k: int, one: Line, other: Line) -> tuple[float, float, bool]:
+    """Return where two lines cross, and whether vertex ``k`` may move there."""
+    u, v, room = path.xs[k], path.ys[k], path.free[k]
+    det = one.nu * other.nv - one.nv * other.nu
     if abs(det) < LEAST_ANGLE:
         return u, v, False
-    p = (one[2] * other[1] - other[2] * one[1]) / det
-    q = (one[0] * other[2] - other[0] * one[2]) / det
+    p = (one.c * other.nv - other.c * one.nv) / det
+    q = (one.nu * other.c - other.nu * one.c) / det
     return p, q, (p - u) ** 2 + (q - v) ** 2 <= room * room
 
 
-@njit(cache=True, nogil=True)
-def divided(us, vs, room, at, ring, angles, first_kind, last_kind):
-    """Return the cheapest division: where stretches begin and end, their kinds, and their lines.
-
-    Kinds 2i and 2i + 1 are squared, along and across direction i; then come slanted and as it is.
-    ``at`` are the vertices where the arc may be divided. The first and last kind are free where
-    -1; then the ends of a ring need not fit together. Nothing is returned where nothing fits.
-    """
-    normals = _normals(angles)
-    count, slanted = len(at), len(normals)
-    sums = moments(us, vs)
-    cost = np.full((count, slanted + 2), _NEVER)
-    origin = np.full((count, slanted + 2), -1, dtype=np.int64)
-    # a stretch's line, and where its first corner is
-    lines = np.zeros((count, slanted + 2, 5), dtype=np.float64)
-    for i in range(count - 1):
-        misses = 0
-        for j in range(i + 1, min(count, i + 1 + _MOST_VERTICES)):
-            low, high = at[i], at[j]
-            part = part_of(sums, low, high)
-            held_low, held_high = not ring and i == 0, not ring and j == count - 1
-            fits = False
-            for kind in range(slanted + 2):
-                if (kind == slanted + 1 and j > i + 1) or (
-                    (i == 0 and 0 <= first_kind != kind)
-                    or (j == count - 1 and 0 <= last_kind != kind)
-                ):
-                    continue
-                nu, nv, c, there = _fitted(
-                    us, vs, part, low, high, kind, normals, held_low, held_high
-                )
-                if not there:
-                    continue
-                price = _AS_IS
-                if kind <= slanted:
-                    if not _within(us, vs, room, low, high, nu, nv, c):
-                        continue
-                    price = _SQUARED if kind < slanted else _SLANTED
-                fits = True
-                price += _strays(part, nu, nv, c)
-                _extend(us, vs, room, at, i, j, kind, (nu, nv, c), price, cost, origin, lines)
-            misses = 0 if fits else misses + 1
-            if misses > 1:
-                break
-    return _traced_back(at, cost, origin, lines)
+@inlined
+def line_of(lines: Floats, i: int) -> Line:
+    """Return a row (nu, nv, c…) of an array as a line."""
+    return Line(lines[i, 0], lines[i, 1], lines[i, 2])
 
 
-@njit(cache=True, nogil=True)
-def _extend(us, vs, room, at, i, j, kind, line, price, cost, origin, lines):
-    """Take a stretch for the end of the best division up to its start, if it is the cheapest."""
-    low, kinds = at[i], cost.shape[1]
+@kernel
+def _extend(path: Path, at: Ints, table: _Table, stretch: _Stretch, edge: _Edge) -> None:
+    """Take an edge for the end of the best division up to its start, if it is the cheapest."""
+    us, vs = path.xs, path.ys
+    costs, origins, lines = table
+    i, j, low, kind = stretch.i, stretch.j, stretch.low, edge.kind
     if i == 0:
-        if price < cost[j, kind]:
-            cost[j, kind], origin[j, kind] = price, -1
-            _put(lines, j, kind, line, us[low], vs[low])
+        if edge.cost < costs[j, kind]:
+            costs[j, kind], origins[j, kind] = edge.cost, -1
+            _put(lines[j, kind], edge.line, us[low], vs[low])
         return
-    for before in range(kinds):
-        total = cost[i, before] + price
-        if total >= cost[j, kind]:
+    for before in range(_KINDS):
+        total = costs[i, before] + edge.cost
+        if total >= costs[j, kind]:
             continue
-        other = lines[i, before, 0], lines[i, before, 1], lines[i, before, 2]
-        p, q, meet = corner(other, line, us[low], vs[low], room[low])
-        if not meet and before != kinds - 1 and kind != kinds - 1:
+        p, q, meet = crossing(path, low, line_of(lines[i], before), edge.line)
+        if not meet and before != AS_IS and kind != AS_IS:
             continue
         # the edge before must not run backwards
-        back = origin[i, before]
-        start = at[back // kinds] if back >= 0 else at[0]
+        back = origins[i, before]
+        start = at[back // _KINDS] if back >= 0 else at[0]
         du, dv = us[low] - us[start], vs[low] - vs[start]
         if meet and (p - lines[i, before, 3]) * du + (q - lines[i, before, 4]) * dv <= 0.0:
             continue
-        cost[j, kind], origin[j, kind] = total, kinds * i + before
-        _put(lines, j, kind, line, p, q)
+        costs[j, kind], origins[j, kind] = total, _KINDS * i + before
+        _put(lines[j, kind], edge.line, p, q)
 
 
-@njit(cache=True, nogil=True)
-def _put(lines, j, kind, line, p, q):
-    lines[j, kind, 0], lines[j, kind, 1], lines[j, kind, 2] = line
-    lines[j, kind, 3], lines[j, kind, 4] = p, q
+@kernel
+def _put(entry: Floats, line: Line, p: float, q: float) -> None:
+    entry[0], entry[1], entry[2] = line
+    entry[3], entry[4] = p, q
 
 
-@njit(cache=True, nogil=True)
-def _traced_back(at, cost, origin, lines):
-    """Return the best division's stops, kinds and lines, from the start on."""
-    last, kinds = len(at) - 1, cost.shape[1]
-    kind = np.argmin(cost[last])
+@kernel
+def _traced_back(at: Ints, table: _Table) -> Division:
+    """Return the best division, from the start on."""
+    costs, origins, lines = table
+    last = len(at) - 1
+    kind = np.argmin(costs[last])
     stops = np.empty(last + 1, dtype=np.int64)
-    which = np.empty(last, dtype=np.int64)
-    found = np.empty((last, 3), dtype=np.float64)
-    if cost[last, kind] == _NEVER:
-        return stops[:0], which[:0], found[:0]
+    kinds = np.empty(last, dtype=np.int64)
+    chosen = np.empty((last, 3), dtype=np.float64)
+    if costs[last, kind] == _NEVER:
+        return Division(stops[:0], kinds[:0], chosen[:0])
     n = 0
     j = last
     stops[0] = at[last]
     while True:
-        which[n], found[n] = kind, lines[j, kind, :3]
-        back = origin[j, kind]
+        kinds[n], chosen[n] = kind, lines[j, kind, :3]
+        back = origins[j, kind]
         n += 1
         if back < 0:
             stops[n] = at[0]
             break
-        j, kind = back // kinds, back % kinds
+        j, kind = back // _KINDS, back % _KINDS
         stops[n] = at[j]
-    return stops[: n + 1][::-1].copy(), which[:n][::-1].copy(), found[:n][::-1].copy()
+    return Division(stops[: n + 1][::-1].copy(), kinds[:n][::-1].copy(), chosen[:n][::-1].copy())

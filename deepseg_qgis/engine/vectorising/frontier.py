@@ -1,9 +1,10 @@
 """Objects that are not finished yet, since they reach blocks that have not come. No I/O.
 
-A *piece* is what of an object lies in one cell of the cutting lattice; pieces of neighbouring
-blocks become one where equal pixels meet. Across the lattice's lines pieces stay apart but belong
-to one *group*: an object. A piece is finished when all blocks around it came, a group when all its
-pieces are. Only when a group has too many vertices do its pieces leave one by one.
+A *component* is what of an object lies in one cell of the cutting lattice; components of
+neighbouring blocks become one where equal pixels meet. Across the lattice's lines they stay apart
+but belong to one *group*: an object. A component is finished when all blocks around it came, a
+group when all its components are. Only when a group has too many vertices do its components leave
+one by one.
 """
 
 from __future__ import annotations
@@ -15,97 +16,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.vectorising.labelling import Pieces
+from deepseg_qgis.engine.vectorising.labelling import Measures
+from deepseg_qgis.engine.vectorising.sides import Line, Sides
 from deepseg_qgis.engine.vectorising.spool import Chunk
 
-Line = NDArray[np.int32]
-"""The piece of each pixel along a block's side; -1 where there is none."""
 
-
-class Piece:
-    """A part of an object that still grows; ``waiting`` counts the open sides that it lies on."""
+class CellComponent:
+    """What is known so far of an object in one cell; ``open_sides`` are those that it lies on."""
 
     __slots__ = (
         "category",
         "chunks",
         "first",
         "group",
-        "into",
+        "merged_into",
+        "open_sides",
         "size",
         "sum",
         "vertices",
-        "waiting",
     )
 
     def __init__(self, category: int, size: int, total: int, first: tuple[int, int]) -> None:
         self.category, self.size, self.sum, self.first = category, size, total, first
         self.chunks: list[Chunk] = []
         self.vertices = 0
-        self.waiting = 0
-        self.into: Piece | None = None
-        self.group: Group | None = None
+        self.open_sides = 0
+        self.merged_into: CellComponent | None = None
+        self.group: ComponentGroup | None = None
 
-    def root(self) -> Piece:
-        """Return the piece that this one has become part of."""
-        piece = self
-        while piece.into is not None:
-            if piece.into.into is not None:
-                piece.into = piece.into.into
-            piece = piece.into
-        return piece
+    def root(self) -> CellComponent:
+        """Return the component that this one has become part of."""
+        component = self
+        while component.merged_into is not None:
+            if component.merged_into.merged_into is not None:
+                component.merged_into = component.merged_into.merged_into
+            component = component.merged_into
+        return component
 
 
-class Group:
-    """Pieces of one object in several cells; ``open`` of them are not finished."""
+class ComponentGroup:
+    """Components of one object in several cells; ``open_components`` of them are not finished."""
 
-    __slots__ = ("cut", "done", "into", "open", "vertices")
+    __slots__ = ("cut", "finished", "merged_into", "open_components", "vertices")
 
     def __init__(self) -> None:
-        self.open = 0
+        self.open_components = 0
         self.vertices = 0
         self.cut = False
-        self.done: list[Piece] = []
-        self.into: Group | None = None
+        self.finished: list[CellComponent] = []
+        self.merged_into: ComponentGroup | None = None
 
-    def root(self) -> Group:
+    def root(self) -> ComponentGroup:
         """Return the group that this one has become part of."""
         group = self
-        while group.into is not None:
-            group = group.into
+        while group.merged_into is not None:
+            group = group.merged_into
         return group
 
 
 @dataclass
-class Side:
-    """A side of a block that still waits for its neighbour: the pieces along it."""
+class OpenSide:
+    """A side of a block that still waits for its neighbour: the components along it."""
 
     line: Line
-    pieces: dict[int, Piece]
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The sides of a block: pieces along each, and which pixels continue those across.
-
-    ``same_above`` and ``same_left`` (bool) are True where the pixel across is of the same class.
-    ``lattice_above`` and ``lattice_left`` say that the side lies on the lattice.
-    """
-
-    top: Line
-    bottom: Line
-    left: Line
-    right: Line
-    same_above: NDArray[np.bool_]
-    same_left: NDArray[np.bool_]
-    lattice_above: bool
-    lattice_left: bool
+    components: dict[int, CellComponent]
 
 
 @dataclass
-class Finished:
-    """Objects that are complete: the pieces of each; ``whole`` where the lattice is to vanish."""
+class FinishedObjects:
+    """Complete objects: the components of each; ``whole`` where the lattice is to vanish."""
 
-    objects: list[list[Piece]] = field(default_factory=list)
+    objects: list[list[CellComponent]] = field(default_factory=list)
     whole: list[bool] = field(default_factory=list)
 
 
@@ -114,12 +95,12 @@ class Frontier:
 
     def __init__(self, region: Window, most_vertices: int) -> None:
         self._region, self._most_vertices = region, most_vertices
-        self._below: dict[int, Side] = {}
-        self._right: dict[int, Side] = {}
+        self._below: dict[int, OpenSide] = {}
+        self._right: dict[int, OpenSide] = {}
         self.cut_objects = 0
 
     def border(self, window: Window, sides: Sides, count: int) -> NDArray[np.bool_]:
-        """Return which of a block's pieces touch a side beyond which the region goes on."""
+        """Return which of a block's components touch a side beyond which the region goes on."""
         region = self._region
         reaches = np.zeros(count + 1, dtype=bool)  # the last one is for -1
         for line, beyond in (
@@ -132,10 +113,12 @@ class Frontier:
                 reaches[line] = True
         return reaches[:count]
 
-    def take(self, window: Window, sides: Sides, pieces: dict[int, Piece]) -> Finished:
-        """Connect a block's border pieces with what waits; return what is complete now."""
+    def take(
+        self, window: Window, sides: Sides, components: dict[int, CellComponent]
+    ) -> FinishedObjects:
+        """Connect a block's border components with what waits; return what is complete now."""
         region = self._region
-        touched = dict.fromkeys(pieces.values())
+        touched = dict.fromkeys(components.values())
         above = self._below.pop(window.column, None) if window.row > region.row else None
         left = self._right.pop(window.row, None) if window.column > region.column else None
         for side, line, same, lattice in (
@@ -145,18 +128,18 @@ class Frontier:
             if side is None:
                 continue
             for there, here in _pairs(side.line[same], line[same]):
-                (self._link if lattice else self._unite)(side.pieces[there], pieces[here])
-            for piece in side.pieces.values():
-                root = piece.root()
-                root.waiting -= 1
+                (self._link if lattice else self._unite)(side.components[there], components[here])
+            for component in side.components.values():
+                root = component.root()
+                root.open_sides -= 1
                 touched[root] = None
         if window.row_end < region.row_end:
-            _wait(self._below, window.column, sides.bottom, pieces)
+            _wait(self._below, window.column, sides.bottom, components)
         if window.column_end < region.column_end:
-            _wait(self._right, window.row, sides.right, pieces)
-        return self._finished(dict.fromkeys(piece.root() for piece in touched))
+            _wait(self._right, window.row, sides.right, components)
+        return self._finished(dict.fromkeys(component.root() for component in touched))
 
-    def _unite(self, one: Piece, other: Piece) -> None:
+    def _unite(self, one: CellComponent, other: CellComponent) -> None:
         one, other = one.root(), other.root()
         if one is other:
             return
@@ -165,65 +148,65 @@ class Frontier:
         if one.group is not None or other.group is not None:
             self._link(one, other)
             assert one.group is not None
-            one.group.root().open -= 1
-        other.into = one
+            one.group.root().open_components -= 1
+        other.merged_into = one
         one.size += other.size
         one.sum += other.sum
         one.first = min(one.first, other.first)
         one.chunks.extend(other.chunks)
         one.vertices += other.vertices
-        one.waiting += other.waiting
+        one.open_sides += other.open_sides
         other.chunks = []
 
-    def _link(self, one: Piece, other: Piece) -> None:
-        groups = [_grouped(piece.root()) for piece in (one, other)]
+    def _link(self, one: CellComponent, other: CellComponent) -> None:
+        groups = [_grouped(component.root()) for component in (one, other)]
         if groups[0] is groups[1]:
             return
-        into, gone = sorted(groups, key=lambda group: -len(group.done))
-        gone.into = into
-        into.open += gone.open
-        into.vertices += gone.vertices
-        self.cut_objects -= into.cut and gone.cut
-        into.cut |= gone.cut
-        into.done.extend(gone.done)
-        gone.done = []
+        kept, gone = sorted(groups, key=lambda group: -len(group.finished))
+        gone.merged_into = kept
+        kept.open_components += gone.open_components
+        kept.vertices += gone.vertices
+        self.cut_objects -= kept.cut and gone.cut
+        kept.cut |= gone.cut
+        kept.finished.extend(gone.finished)
+        gone.finished = []
 
-    def _finished(self, touched: dict[Piece, None]) -> Finished:
-        finished = Finished()
-        for piece in touched:
-            if piece.waiting:
+    def _finished(self, touched: dict[CellComponent, None]) -> FinishedObjects:
+        finished = FinishedObjects()
+        for component in touched:
+            if component.open_sides:
                 continue
-            if piece.group is None:
-                finished.objects.append([piece])
+            if component.group is None:
+                finished.objects.append([component])
                 finished.whole.append(False)
                 continue
-            group = piece.group.root()
-            group.open -= 1
-            group.done.append(piece)
+            group = component.group.root()
+            group.open_components -= 1
+            group.finished.append(component)
             if group.vertices > self._most_vertices and not group.cut:
                 group.cut = True
                 self.cut_objects += 1
             if group.cut:
-                finished.objects.extend([each] for each in group.done)
-                finished.whole.extend(False for _ in group.done)
-                group.done = []
-            elif group.open == 0:
-                finished.objects.append(group.done)
+                finished.objects.extend([each] for each in group.finished)
+                finished.whole.extend(False for _ in group.finished)
+                group.finished = []
+            elif group.open_components == 0:
+                finished.objects.append(group.finished)
                 finished.whole.append(True)
         return finished
 
 
-def _grouped(piece: Piece) -> Group:
-    """Return the group of a piece, its own if it had none."""
-    if piece.group is None:
-        piece.group = Group()
-        piece.group.open = 1
-        piece.group.vertices = piece.vertices
-    return piece.group.root()
+def _grouped(component: CellComponent) -> ComponentGroup:
+    """Return the group of a component, its own if it had none."""
+    if component.group is None:
+        component.group = ComponentGroup()
+        component.group.open_components = 1
+        component.group.vertices = component.vertices
+    return component.group.root()
 
 
 def _pairs(there: Line, here: Line) -> Iterator[tuple[int, int]]:
-    """Yield each pair of pieces that meet, once."""
+    """Yield each pair of components that meet, once."""
     if len(there) == 0:
         return
     change = np.ones(len(there), dtype=bool)
@@ -231,21 +214,25 @@ def _pairs(there: Line, here: Line) -> Iterator[tuple[int, int]]:
     yield from set(zip(there[change].tolist(), here[change].tolist(), strict=True))
 
 
-def _wait(sides: dict[int, Side], at: int, line: Line, pieces: dict[int, Piece]) -> None:
-    """Have the pieces along a side wait for the block across."""
+def _wait(
+    sides: dict[int, OpenSide], at: int, line: Line, components: dict[int, CellComponent]
+) -> None:
+    """Have the components along a side wait for the block across."""
     present = np.unique(line)
-    along = {number: pieces[number] for number in present.tolist() if number >= 0}
+    along = {number: components[number] for number in present.tolist() if number >= 0}
     if not along:
         return
-    sides[at] = Side(line, along)
-    for piece in along.values():
-        piece.root().waiting += 1
+    sides[at] = OpenSide(line, along)
+    for component in along.values():
+        component.root().open_sides += 1
 
 
-def new_pieces(found: Pieces, which: NDArray[np.int64], window: Window) -> dict[int, Piece]:
-    """Return pieces of a block, by their number in it."""
+def new_components(
+    found: Measures, which: NDArray[np.int64], window: Window
+) -> dict[int, CellComponent]:
+    """Return components of a block, by their number in it."""
     return {
-        int(i): Piece(
+        int(i): CellComponent(
             int(found.classes[i]),
             int(found.sizes[i]),
             int(found.sums[i]),

@@ -1,4 +1,4 @@
-"""Pieces: the 4-connected parts of one class inside of a block, found through its runs. No I/O.
+"""The 4-connected components of each class inside of a block, found through its runs. No I/O.
 
 A run is a stretch of equal pixels in a row. There are far fewer runs than pixels, so the union-find
 (R. Tarjan, Efficiency of a good but not linear set union algorithm, J. ACM 22, 1975) works on
@@ -10,27 +10,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from deepseg_qgis.engine.kernels import kernel
 
 
 class Runs(NamedTuple):
     """The runs of a block, row by row; those of row i are ``rows[i]`` to ``rows[i + 1]``.
 
-    All int32: first column, column after the last, and the piece that each belongs to.
+    All int32: first column, column after the last, and the component that each belongs to.
     """
 
     rows: NDArray[np.int32]
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
-    pieces: NDArray[np.int32]
+    components: NDArray[np.int32]
 
 
-class Pieces(NamedTuple):
-    """The pieces of a block, in the order of their first pixels.
+class Measures(NamedTuple):
+    """What is known of components beside their outlines, one entry for each.
 
     ``classes`` (uint8), ``sizes`` in pixels, ``sums`` of probabilities in 1/255, and the row and
-    column of the first pixel, in the block (int64 all).
+    column of the first pixel (int64 all).
     """
 
     classes: NDArray[np.uint8]
@@ -40,15 +41,18 @@ class Pieces(NamedTuple):
     first_columns: NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
-def labelled(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8]) -> tuple[Runs, Pieces]:
-    """Return the runs and pieces of a block; both arrays are (rows, columns)."""
+@kernel
+def labelled(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8]) -> tuple[Runs, Measures]:
+    """Return the runs and components of a block, by first pixel.
+
+    Both arrays are (rows, columns).
+    """
     runs = _runs(classes)
     _unite(classes, runs)
-    return runs, _pieces(classes, probabilities, runs)
+    return runs, _components(classes, probabilities, runs)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _runs(classes: NDArray[np.uint8]) -> Runs:
     height, width = classes.shape
     rows = np.zeros(height + 1, dtype=np.int32)
@@ -82,7 +86,7 @@ def _runs(classes: NDArray[np.uint8]) -> Runs:
     return Runs(rows, starts, ends, np.arange(k, dtype=np.int32))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _root(parents: NDArray[np.int32], k: int) -> int:
     while parents[k] != k:
         parents[k] = parents[parents[k]]
@@ -90,9 +94,9 @@ def _root(parents: NDArray[np.int32], k: int) -> int:
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unite(classes: NDArray[np.uint8], runs: Runs) -> None:
-    """Make ``pieces`` point to each run's first run; a smaller number is always the earlier."""
+    """Make ``components`` point to each run's first run; a smaller number is always the earlier."""
     rows, starts, ends, parents = runs
     for i in range(1, len(rows) - 1):
         above, here = rows[i - 1], rows[i]
@@ -110,14 +114,16 @@ def _unite(classes: NDArray[np.uint8], runs: Runs) -> None:
                 here += 1
 
 
-@njit(cache=True, nogil=True)
-def _pieces(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8], runs: Runs) -> Pieces:
-    """Return the pieces, and put their numbers into ``runs.pieces``."""
+@kernel
+def _components(
+    classes: NDArray[np.uint8], probabilities: NDArray[np.uint8], runs: Runs
+) -> Measures:
+    """Return the components, and put their numbers into ``runs.components``."""
     rows, starts, ends, parents = runs
     count = 0
     for k in range(len(parents)):
         count += parents[k] == k
-    found = Pieces(
+    found = Measures(
         np.zeros(count, dtype=np.uint8),
         np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
@@ -128,25 +134,25 @@ def _pieces(classes: NDArray[np.uint8], probabilities: NDArray[np.uint8], runs: 
     for i in range(len(rows) - 1):
         for k in range(rows[i], rows[i + 1]):
             if parents[k] == k:
-                piece = number
+                component = number
                 number += 1
-                found.classes[piece] = classes[i, starts[k]]
-                found.first_rows[piece] = i
-                found.first_columns[piece] = starts[k]
+                found.classes[component] = classes[i, starts[k]]
+                found.first_rows[component] = i
+                found.first_columns[component] = starts[k]
             else:
-                piece = parents[parents[k]]  # of the first run, which comes earlier
-            parents[k] = piece
-            found.sizes[piece] += ends[k] - starts[k]
+                component = parents[parents[k]]  # of the first run, which comes earlier
+            parents[k] = component
+            found.sizes[component] += ends[k] - starts[k]
             total = 0
             for j in range(starts[k], ends[k]):
                 total += probabilities[i, j]
-            found.sums[piece] += total
+            found.sums[component] += total
     return found
 
 
-@njit(cache=True, nogil=True)
-def piece_at(runs: Runs, row: int, column: int) -> int:
-    """Return the piece of a pixel that belongs to one."""
+@kernel
+def component_at(runs: Runs, row: int, column: int) -> int:
+    """Return the component of a pixel that belongs to one."""
     low, high = runs.rows[row], runs.rows[row + 1]
     while high - low > 1:
         middle = (low + high) // 2
@@ -154,4 +160,4 @@ def piece_at(runs: Runs, row: int, column: int) -> int:
             low = middle
         else:
             high = middle
-    return runs.pieces[low]
+    return runs.components[low]

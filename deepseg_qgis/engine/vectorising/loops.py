@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
+from deepseg_qgis.engine.kernels import Flags, Ints, kernel
 from deepseg_qgis.engine.vectorising.vertices import (
     COLUMN_SHIFT,
     LATTICE,
     SEAM,
     TOUCH,
-    clearance,
-    column,
-    place,
-    row,
+    clearance_of,
+    column_of,
+    corner_of,
+    row_of,
     with_clearance,
 )
 
@@ -32,18 +31,18 @@ class Loops(NamedTuple):
     ``owners`` says whose they are; ``areas`` are in pixels, negative for holes.
     """
 
-    vertices: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    areas: NDArray[np.int64]
+    vertices: Ints
+    offsets: Ints
+    owners: Ints
+    areas: Ints
 
 
 def joined(
-    vertices: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    owners: NDArray[np.int64],
-    closed: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    vertices: Ints,
+    offsets: Ints,
+    owners: Ints,
+    closed: Flags,
+) -> tuple[Ints, Ints, Ints]:
     """Return vertices, offsets and owners of the rings that fragments make together.
 
     Fragments are ragged: ``offsets`` has one entry more than ``owners`` and ``closed``.
@@ -56,8 +55,10 @@ def joined(
     return _joined(vertices, offsets, owners, closed, order)
 
 
-@njit(cache=True, nogil=True)
-def _joined(vertices, offsets, owners, closed, order):
+@kernel
+def _joined(
+    vertices: Ints, offsets: Ints, owners: Ints, closed: Flags, order: Ints
+) -> tuple[Ints, Ints, Ints]:
     """Join fragments; ``order`` lists the open ones by owner and place of start."""
     out = np.empty(len(vertices), dtype=np.int64)
     ends = np.zeros(len(owners) + 1, dtype=np.int64)
@@ -88,15 +89,15 @@ def _joined(vertices, offsets, owners, closed, order):
     return out[:n].copy(), ends[: count + 1].copy(), whose[:count].copy()
 
 
-@njit(cache=True, nogil=True)
-def _following(vertices, offsets, owners, order, at):
+@kernel
+def _following(vertices: Ints, offsets: Ints, owners: Ints, order: Ints, at: int) -> int:
     """Return the fragment of the same owner that starts where this one ends."""
-    owner, end = owners[at], place(vertices[offsets[at + 1] - 1])
+    owner, end = owners[at], corner_of(vertices[offsets[at + 1] - 1])
     low, high = 0, len(order)
     while high - low > 1:
         middle = (low + high) // 2
         i = order[middle]
-        start = place(vertices[offsets[i]])
+        start = corner_of(vertices[offsets[i]])
         if owners[i] < owner or (owners[i] == owner and start <= end):
             low = middle
         else:
@@ -104,8 +105,10 @@ def _following(vertices, offsets, owners, order, at):
     return order[low]
 
 
-@njit(cache=True, nogil=True)
-def without_lattice(vertices, offsets, owners, closed):
+@kernel
+def without_lattice(
+    vertices: Ints, offsets: Ints, owners: Ints, closed: Flags
+) -> tuple[Ints, Ints, Ints, Flags]:
     """Return vertices, offsets, owners and closed of the fragments less their lattice edges."""
     out = np.empty(2 * len(vertices), dtype=np.int64)
     ends = np.zeros(len(vertices) + len(owners) + 1, dtype=np.int64)
@@ -145,52 +148,58 @@ def without_lattice(vertices, offsets, owners, closed):
     return out[:n].copy(), ends[: count + 1].copy(), whose[:count].copy(), rings[:count].copy()
 
 
-@njit(cache=True, nogil=True)
-def simple(vertices, offsets, owners):
+@kernel
+def simple(vertices: Ints, offsets: Ints, owners: Ints) -> Loops:
     """Return the simple loops of rings, parted where a ring touches itself."""
-    capacity = len(owners)
+    capacity, longest = len(owners), 0
     for vertex in vertices:
         capacity += vertex & TOUCH != 0
-    out = np.empty(len(vertices), dtype=np.int64)
-    ends = np.zeros(capacity + 1, dtype=np.int64)
-    whose = np.empty(capacity, dtype=np.int64)
-    areas = np.empty(capacity, dtype=np.int64)
-    n = count = 0
-    longest = 0
     for i in range(len(owners)):
         longest = max(longest, offsets[i + 1] - offsets[i])
     stack = np.empty(longest, dtype=np.int64)
+    loops = Loops(
+        np.empty(len(vertices), dtype=np.int64),
+        np.zeros(capacity + 1, dtype=np.int64),
+        np.empty(capacity, dtype=np.int64),
+        np.empty(capacity, dtype=np.int64),
+    )
+    count = 0
     for i in range(len(owners)):
         ring = vertices[offsets[i] : offsets[i + 1]]
         twin = _twins(ring)
         if len(twin) == 0:
-            n, areas[count] = _put(ring, out, n)
-            whose[count] = owners[i]
-            count += 1
-            ends[count] = n
+            count = _add(loops, count, ring, owners[i])
             continue
         seen = np.full(len(ring), -1, dtype=np.int64)
         top = 0
         for k in range(len(ring)):
             if twin[k] >= 0 and seen[twin[k]] >= 0:
                 bottom = seen[twin[k]]
-                n, areas[count] = _put(stack[bottom:top], out, n)
-                whose[count] = owners[i]
-                count += 1
-                ends[count] = n
+                count = _add(loops, count, stack[bottom:top], owners[i])
                 top = bottom
             seen[k] = top
             stack[top] = ring[k]
             top += 1
-        n, areas[count] = _put(stack[:top], out, n)
-        whose[count] = owners[i]
-        count += 1
-        ends[count] = n
-    return Loops(out[:n].copy(), ends[: count + 1].copy(), whose[:count], areas[:count])
+        count = _add(loops, count, stack[:top], owners[i])
+    n = loops.offsets[count]
+    return Loops(
+        loops.vertices[:n].copy(),
+        loops.offsets[: count + 1].copy(),
+        loops.owners[:count],
+        loops.areas[:count],
+    )
 
 
-@njit(cache=True, nogil=True)
-def _twins(ring):
+@kernel
+def _add(loops: Loops, count: int, loop: Ints, owner: int) -> int:
+    """Put a loop behind the others, for which there is room; return how many there are now."""
+    n, area = _put(loop, loops.vertices, loops.offsets[count])
+    loops.offsets[count + 1], loops.areas[count], loops.owners[count] = n, area, owner
+    return count + 1
+
+
+@kernel
+def _twins(ring: Ints) -> Ints:
     """Return for each vertex the other one at the same corner or -1; nothing if there is none."""
     count = 0
     for vertex in ring:
@@ -198,40 +207,40 @@ def _twins(ring):
     if count < 2:
         return np.empty(0, dtype=np.int64)
     at = np.empty(count, dtype=np.int64)
-    places = np.empty(count, dtype=np.int64)
+    corners = np.empty(count, dtype=np.int64)
     count = 0
     for k in range(len(ring)):
         if ring[k] & TOUCH:
-            at[count], places[count] = k, place(ring[k])
+            at[count], corners[count] = k, corner_of(ring[k])
             count += 1
-    order = np.argsort(places)
+    order = np.argsort(corners)
     twin = np.full(len(ring), -1, dtype=np.int64)
     found = False
     for k in range(1, count):
         one, other = order[k - 1], order[k]
-        if places[one] == places[other]:
+        if corners[one] == corners[other]:
             twin[at[one]], twin[at[other]] = at[other], at[one]
             found = True
     return twin if found else np.empty(0, dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
-def _put(loop, out, n):
+@kernel
+def _put(loop: Ints, out: Ints, n: int) -> tuple[int, int]:
     """Append a loop without its seams, from its topmost, leftmost vertex; return its area too."""
     first = 0
     for k in range(1, len(loop)):
-        if place(loop[k]) < place(loop[first]):
+        if corner_of(loop[k]) < corner_of(loop[first]):
             first = k
     twice = 0
-    y0, x0 = row(loop[first]), column(loop[first])
+    y0, x0 = row_of(loop[first]), column_of(loop[first])
     y, x = 0, 0
     for k in range(len(loop)):
         vertex = loop[(first + k) % len(loop)]
         if vertex & SEAM:
-            clear = min(clearance(out[n - 1]), clearance(vertex))
+            clear = min(clearance_of(out[n - 1]), clearance_of(vertex))
             out[n - 1] = with_clearance(out[n - 1], clear)
             continue
-        v, u = row(vertex) - y0, column(vertex) - x0
+        v, u = row_of(vertex) - y0, column_of(vertex) - x0
         twice += x * v - u * y
         y, x = v, u
         out[n] = vertex
@@ -239,8 +248,8 @@ def _put(loop, out, n):
     return n, twice // 2
 
 
-@njit(cache=True, nogil=True)
-def ragged(vertices, offsets, which):
+@kernel
+def ragged(vertices: Ints, offsets: Ints, which: Ints) -> tuple[Ints, Ints]:
     """Return the vertices and offsets of some of the loops or fragments."""
     ends = np.zeros(len(which) + 1, dtype=np.int64)
     for k in range(len(which)):

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, PolygonArrays
+from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.kernels import Flags, Floats, Ints, kernel
+from deepseg_qgis.engine.vectorising.components import Components
+from deepseg_qgis.engine.vectorising.labelling import Measures
 from deepseg_qgis.engine.vectorising.loops import Loops, joined, ragged, simple, without_lattice
+from deepseg_qgis.engine.vectorising.outlines import Outlines
 from deepseg_qgis.engine.vectorising.simplification import simplified
 from deepseg_qgis.engine.vectorising.styling import styled
-from deepseg_qgis.engine.vectorising.vertices import COLUMN_MASK, COLUMN_SHIFT, ROW_SHIFT
+from deepseg_qgis.engine.vectorising.vertices import (
+    COLUMN_MASK,
+    COLUMN_SHIFT,
+    ROW_SHIFT,
+    column_of,
+    row_of,
+)
 from deepseg_qgis.errors import DeepSegError
 
-PixelAreas = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+PixelAreas = Callable[[Floats], Floats]
 """The area of a pixel, in the unit of the smallest area, at each of (n, 2) pixel coordinates."""
 
 
 @dataclass(frozen=True)
-class Shaping:
+class PolygonOptions:
     """How outlines become polygons.
 
     ``simplify_px`` is how far a simplified outline may stray (0: exactly along the pixels' edges).
@@ -40,71 +47,7 @@ class Shaping:
     outlines: str = "plain"
 
 
-@dataclass(frozen=True)
-class Components:
-    """Objects: 4-connected components of pixels of one class.
-
-    One entry for each: polygons in pixel coordinates that start at their topmost, leftmost vertex,
-    as flat arrays; classes (from 1); sizes in pixels, filled holes included; mean probability of
-    their own pixels from 0 to 1; and the first pixel's row and column. ``exact`` are the polygons
-    along the pixels' edges, None unless they were asked for.
-    """
-
-    polygons: PolygonArrays
-    classes: NDArray[np.uint8]
-    sizes_px: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    first_rows: NDArray[np.int64]
-    first_columns: NDArray[np.int64]
-    exact: PolygonArrays | None = None
-
-    def __len__(self) -> int:
-        return len(self.classes)
-
-    @functools.cached_property
-    def geometries(self) -> Geometries:
-        """The polygons as shapely geometries."""
-        return self.polygons.geometries()
-
-    def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Components:
-        """Return the objects that an index names."""
-        return Components(
-            PolygonArrays.of(self.geometries[which]),
-            self.classes[which],
-            self.sizes_px[which],
-            self.scores[which],
-            self.first_rows[which],
-            self.first_columns[which],
-            None if self.exact is None else PolygonArrays.of(self.exact.geometries()[which]),
-        )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What is known of objects beside their outlines; one entry for each, as in `Components`."""
-
-    classes: NDArray[np.uint8]
-    sizes: NDArray[np.int64]
-    sums: NDArray[np.int64]
-    first_rows: NDArray[np.int64]
-    first_columns: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Outlines:
-    """Fragments of outlines (see `tracing.Fragments`); ``owners`` count through the objects.
-
-    ``whole`` says for each object whether lattice edges fall away.
-    """
-
-    vertices: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    closed: NDArray[np.bool_]
-    whole: NDArray[np.bool_]
-
-
-def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Components:
+def polygons(outlines: Outlines, objects: Measures, options: PolygonOptions) -> Components:
     """Return the objects' polygons, those that are large enough, in the order given.
 
     Raises:
@@ -118,19 +61,18 @@ def polygons(outlines: Outlines, objects: Measured, shaping: Shaping) -> Compone
             "The polygons' areas differ from the pixel counts. This is a fault of DeepSeg's: "
             "please report it with the raster and the model."
         )
-    large, kept = _large_enough(loops, objects, shaping)
+    large, kept = _large_enough(loops, objects, options)
     sizes = np.bincount(loops.owners[kept], loops.areas[kept], len(objects.sizes)).astype(np.int64)
     starts = loops.vertices[loops.offsets[:-1]] >> COLUMN_SHIFT
     order = np.flatnonzero(kept)
     order = order[np.lexsort((starts[order], loops.areas[order] < 0, loops.owners[order]))]
     owners = loops.owners[order]
     vertices, offsets = ragged(loops.vertices, loops.offsets, order)
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    firsts = np.append(firsts, len(owners))
-    shapes = _polygons((vertices, offsets), firsts, shaping.outlines, shaping.simplify_px)
+    firsts = np.append(np.flatnonzero(np.diff(owners, prepend=-1)), len(owners))
+    shapes = _polygons((vertices, offsets), firsts, options.outlines, options.simplify_px)
     exact = None
-    if shaping.keep_exact:
-        along_edges = shaping.simplify_px <= 0.0 and shaping.outlines == "plain"
+    if options.keep_exact:
+        along_edges = options.simplify_px <= 0.0 and options.outlines == "plain"
         exact = shapes if along_edges else _polygons((vertices, offsets), firsts, "plain", 0.0)
     return Components(
         shapes,
@@ -147,9 +89,9 @@ def _loops(outlines: Outlines) -> Loops:
     vertices, offsets = outlines.vertices, outlines.offsets
     owners, closed = outlines.owners, outlines.closed
     if outlines.whole.any():
-        hers = outlines.whole[owners]
-        parted = without_lattice(*_subset(outlines, np.flatnonzero(hers)))
-        others = _subset(outlines, np.flatnonzero(~hers))
+        in_cells = outlines.whole[owners]
+        parted = without_lattice(*_subset(outlines, np.flatnonzero(in_cells)))
+        others = _subset(outlines, np.flatnonzero(~in_cells))
         vertices = np.concatenate([others[0], parted[0]])
         offsets = np.concatenate([others[1], parted[1][1:] + others[1][-1]])
         owners = np.concatenate([others[2], parted[2]])
@@ -157,38 +99,32 @@ def _loops(outlines: Outlines) -> Loops:
     return Loops(*simple(*joined(vertices, offsets, owners, closed)))
 
 
-def _subset(
-    outlines: Outlines, which: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+def _subset(outlines: Outlines, which: Ints) -> tuple[Ints, Ints, Ints, Flags]:
     vertices, offsets = ragged(outlines.vertices, outlines.offsets, which)
     return vertices, offsets, outlines.owners[which], outlines.closed[which]
 
 
-def _large_enough(
-    loops: Loops, objects: Measured, shaping: Shaping
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _large_enough(loops: Loops, objects: Measures, options: PolygonOptions) -> tuple[Flags, Flags]:
     """Return which objects and which loops stay."""
-    if shaping.min_area <= 0.0:
+    if options.min_area <= 0.0:
         return np.ones(len(objects.sizes), dtype=bool), np.ones(len(loops.owners), dtype=bool)
-    sizes = objects.sizes * _pixel_areas(shaping, objects.first_rows, objects.first_columns)
-    large = sizes >= shaping.min_area
+    sizes = objects.sizes * _pixel_areas(options, objects.first_rows, objects.first_columns)
+    large = sizes >= options.min_area
     starts = loops.vertices[loops.offsets[:-1]]
     rows, columns = starts >> ROW_SHIFT, (starts >> COLUMN_SHIFT) & COLUMN_MASK
-    areas = -loops.areas * _pixel_areas(shaping, rows, columns)
-    return large, large[loops.owners] & ((loops.areas > 0) | (areas >= shaping.min_area))
+    areas = -loops.areas * _pixel_areas(options, rows, columns)
+    return large, large[loops.owners] & ((loops.areas > 0) | (areas >= options.min_area))
 
 
-def _pixel_areas(
-    shaping: Shaping, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    if shaping.pixel_area is None:
+def _pixel_areas(options: PolygonOptions, rows: Ints, columns: Ints) -> Floats:
+    if options.pixel_area is None:
         return np.ones(len(rows))
-    return shaping.pixel_area(np.column_stack([columns + 0.5, rows + 0.5]))
+    return options.pixel_area(np.column_stack([columns + 0.5, rows + 0.5]))
 
 
 def _polygons(
-    loops: tuple[NDArray[np.int64], NDArray[np.int64]],
-    firsts: NDArray[np.int64],
+    loops: tuple[Ints, Ints],
+    firsts: Ints,
     outlines: str,
     simplify_px: float,
 ) -> PolygonArrays:
@@ -201,8 +137,8 @@ def _polygons(
     return PolygonArrays(coordinates, rings, firsts)
 
 
-@njit(cache=True, nogil=True)
-def _closed(vertices, offsets):
+@kernel
+def _closed(vertices: Ints, offsets: Ints) -> tuple[Floats, Ints]:
     """Return coordinates (n, 2) of loops whose first vertex is repeated, and their offsets."""
     count = len(offsets) - 1
     out = np.empty((len(vertices) + count, 2), dtype=np.float64)
@@ -212,8 +148,7 @@ def _closed(vertices, offsets):
     for i in range(count):
         for k in range(offsets[i], offsets[i + 1] + 1):
             vertex = vertices[k if k < offsets[i + 1] else offsets[i]]
-            out[n, 0] = (vertex >> COLUMN_SHIFT) & COLUMN_MASK
-            out[n, 1] = vertex >> ROW_SHIFT
+            out[n, 0], out[n, 1] = column_of(vertex), row_of(vertex)
             n += 1
         ends[i + 1] = n
     return out, ends

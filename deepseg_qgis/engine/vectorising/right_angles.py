@@ -8,21 +8,26 @@ them (`divisions`), the directions are fitted to these, and it is divided once m
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from deepseg_qgis.engine.vectorising.arcs import meets_itself, nearby, reduced
+from deepseg_qgis.engine.kernels import Flags, Floats, Ints, kernel
+from deepseg_qgis.engine.vectorising.arcs import Path, edges_nearby, meets_itself, reduced
 from deepseg_qgis.engine.vectorising.divisions import (
+    AS_IS,
     LEAST_ANGLE,
-    corner,
+    MOST_DIRECTIONS,
+    SLANTED,
+    Division,
+    Line,
+    crossing,
     divided,
-    moments,
-    part_of,
+    line_of,
+    moment_sums,
+    moments_between,
 )
 
 BOUND_PX = 3.0
 """How far an outline may be from the pixels' edges."""
 
-_MOST_DIRECTIONS = 3
 _SLANTED_SHARE, _SLANTED_PX = 0.15, 20.0  # so much is worth a direction of its own
 _RIGHT, _ROUGHLY = np.pi / 12, np.pi / 6  # how far right angles may be from 90°
 _WRONG_SHARE = 0.2
@@ -30,51 +35,63 @@ _LIGHTLY_PX = 1.0
 _SAFE = 0.98
 
 
-@njit(cache=True, nogil=True)
-def right_angled(xs, ys, free, ring):
-    """Return columns and rows of an arc's right-angled line; nothing where there is none.
-
-    ``free`` is how far each of the arc's vertices may move; a ``ring`` has no node.
-    """
+@kernel
+def right_angled(path: Path) -> tuple[Floats, Floats]:
+    """Return columns and rows of an arc's right-angled line; nothing where there is none."""
+    xs, ys, free, ring = path
     nothing = np.empty(0, dtype=np.float64)
     last = len(xs) - 1
     if last < 2:
         return nothing, nothing
     if ring and last == 4:  # a rectangle of pixels
         return xs, ys
-    us, vs, room = xs - xs[0], ys - ys[0], _SAFE * free
-    at = np.flatnonzero(reduced(us, vs, np.minimum(room, _LIGHTLY_PX)))
-    angles = np.array([_direction(us, vs, at, np.zeros(len(at), np.bool_))])
-    while True:
-        stops, kinds, lines = divided(us, vs, room, at, ring, angles, -1, -1)
-        if len(kinds) == 0 or not _suits(us[stops], vs[stops], ring, _ROUGHLY):
-            return nothing, nothing
-        _refine(us, vs, stops, kinds, angles)
-        more = _another(us, vs, stops, kinds, angles)
-        if len(more) == len(angles):
-            break
-        angles = more
-    first = after = before = -1
+    local = Path(xs - xs[0], ys - ys[0], _SAFE * free, ring)
+    at = np.flatnonzero(reduced(local.xs, local.ys, np.minimum(local.free, _LIGHTLY_PX)))
+    angles, division = _directions(local, at)
+    if len(division.kinds) == 0:
+        return nothing, nothing
+    after = before = -1
     if ring:
-        chosen = _best_start(stops)
+        chosen = _best_start(division.stops)
         if chosen < 0:
             return nothing, nothing
-        first, before, after = stops[chosen], kinds[chosen - 1], kinds[chosen]
-        us, vs, room = _from(us, first), _from(vs, first), _from(room, first)
+        first = division.stops[chosen]
+        before, after = division.kinds[chosen - 1], division.kinds[chosen]
+        local = Path(_from(local.xs, first), _from(local.ys, first), _from(local.free, first), ring)
         at = np.append(np.sort((at[:-1] - first) % last), last)
-    stops, kinds, lines = divided(us, vs, room, at, ring, angles, after, before)
-    if len(kinds) == 0:
+    division = divided(local, at, angles, after, before)
+    if len(division.kinds) == 0:
         return nothing, nothing
-    ps, qs, where = _drawn(us, vs, room, stops, kinds, lines, ring, 2 * len(angles) + 1)
+    ps, qs, where = _drawn(local, division)
     if len(ps) == 0 or not _suits(ps, qs, ring, _RIGHT):
         return nothing, nothing
-    if meets_itself(ps, qs, where, nearby(BOUND_PX)):
+    if meets_itself(ps, qs, where, edges_nearby(BOUND_PX)):
         return nothing, nothing
     return ps + xs[0], qs + ys[0]
 
 
-@njit(cache=True, nogil=True)
-def _direction(us, vs, at, without):
+@kernel
+def _directions(path: Path, at: Ints) -> tuple[Floats, Division]:
+    """Return the arc's directions, and its division by them; an empty one where it looks natural.
+
+    Directions are fitted to the division that they lead to, until there is no more of them.
+    """
+    xs, ys = path.xs, path.ys
+    angles = np.array([_direction(xs, ys, at, np.zeros(len(at), np.bool_))])
+    while True:
+        division = divided(path, at, angles, -1, -1)
+        stops, kinds, lines = division
+        if len(kinds) == 0 or not _suits(xs[stops], ys[stops], path.ring, _ROUGHLY):
+            return angles, Division(stops[:0], kinds[:0], lines[:0])
+        _refine(path, division, angles)
+        more = _with_another(path, division, angles)
+        if len(more) == len(angles):
+            return angles, division
+        angles = more
+
+
+@kernel
+def _direction(us: Floats, vs: Floats, at: Ints, without: Flags) -> float:
     """Return the main direction of edges modulo 90°, in radians; long edges count most."""
     real = imaginary = 0.0
     for k in range(len(at) - 1):
@@ -89,37 +106,36 @@ def _direction(us, vs, at, without):
     return np.arctan2(imaginary, real) / 4.0
 
 
-@njit(cache=True, nogil=True)
-def _another(us, vs, stops, kinds, angles):
+@kernel
+def _with_another(path: Path, division: Division, angles: Floats) -> Floats:
     """Return the directions, and one more where much is slanted."""
-    count = len(angles)
-    if count == _MOST_DIRECTIONS:
+    us, vs, (stops, kinds, _) = path.xs, path.ys, division
+    if len(angles) == MOST_DIRECTIONS:
         return angles
     slanted = total = 0.0
     for i in range(len(kinds)):
         length = np.hypot(us[stops[i + 1]] - us[stops[i]], vs[stops[i + 1]] - vs[stops[i]])
         total += length
-        if kinds[i] == 2 * count:
+        if kinds[i] == SLANTED:
             slanted += length
     if slanted < _SLANTED_PX or slanted < _SLANTED_SHARE * total:
         return angles
-    squared = kinds != 2 * count
-    angle = _direction(us, vs, stops, squared)
+    angle = _direction(us, vs, stops, kinds != SLANTED)
     for other in angles:
         if abs(np.sin(2.0 * (angle - other))) < 2.0 * LEAST_ANGLE:
             return angles
     return np.append(angles, angle)
 
 
-@njit(cache=True, nogil=True)
-def _from(values, first):
+@kernel
+def _from(values: Floats, first: int) -> Floats:
     """Return the values of a ring from another vertex on, closed again."""
     turned = np.concatenate((values[first:-1], values[:first]))
     return np.append(turned, turned[0])
 
 
-@njit(cache=True, nogil=True)
-def _best_start(stops):
+@kernel
+def _best_start(stops: Ints) -> int:
     """Return the inner division between the longest stretches; -1 where there is none."""
     best, most = -1, 0
     for i in range(1, len(stops) - 1):
@@ -129,20 +145,21 @@ def _best_start(stops):
     return best
 
 
-@njit(cache=True, nogil=True)
-def _refine(us, vs, stops, kinds, angles):
+@kernel
+def _refine(path: Path, division: Division, angles: Floats) -> None:
     """Turn each direction to fit its edges best."""
-    sums = moments(us, vs)
+    stops, kinds, _ = division
+    sums = moment_sums(path.xs, path.ys)
     for which in range(len(angles)):
         along = both = 0.0  # the edges' variances along u less along v, and the covariance
         for i in range(len(kinds)):
             if kinds[i] // 2 != which:
                 continue
-            part = part_of(sums, stops[i], stops[i + 1])
+            part = moments_between(sums, stops[i], stops[i + 1])
             sign = 1.0 if kinds[i] % 2 == 0 else -1.0
-            uu = part[3] - part[1] * part[1] / part[0]
-            uv = part[4] - part[1] * part[2] / part[0]
-            vv = part[5] - part[2] * part[2] / part[0]
+            uu = part.uu - part.u * part.u / part.length
+            uv = part.uv - part.u * part.v / part.length
+            vv = part.vv - part.v * part.v / part.length
             along += sign * (uu - vv)
             both += sign * uv
         if along != 0.0 or both != 0.0:
@@ -152,62 +169,75 @@ def _refine(us, vs, stops, kinds, angles):
                 angles[which] = angle
 
 
-@njit(cache=True, nogil=True)
-def _drawn(us, vs, room, stops, kinds, lines, ring, as_is):
+@kernel
+def _drawn(path: Path, division: Division) -> tuple[Floats, Floats, Ints]:
     """Return the points of the divided arc, and at which vertices they are; nothing if it strays.
 
     Where a stretch that stays as it is does not meet its neighbour's line, a short step joins them.
     """
-    count = len(kinds)
+    stops, count = division.stops, len(division.kinds)
     ps = np.empty(3 * count + 3, dtype=np.float64)
     qs = np.empty(3 * count + 3, dtype=np.float64)
     where = np.empty(3 * count + 3, dtype=np.int64)
-    heads = np.empty(count + 1, dtype=np.int64)  # the last point of each corner
-    n = 0
+    n = surplus = 0
     for i in range(count + 1):
-        k = stops[i]
-        u, v = us[k], vs[k]
-        p, q, meet = u, v, not ring and (i == 0 or i == count)
-        before, after = (i - 1) % count, i % count
-        if not meet:
-            p, q, meet = corner(lines[before], lines[after], u, v, room[k])
-        if meet:
-            ps[n], qs[n], where[n] = p, q, k
-            n += 1
-        elif kinds[before] == as_is or kinds[after] == as_is:
-            if kinds[before] != as_is:
-                ps[n], qs[n] = _foot(lines[before], u, v)
-                where[n] = k
-                n += 1
-            ps[n], qs[n], where[n] = u, v, k
-            n += 1
-            if kinds[after] != as_is:
-                ps[n], qs[n] = _foot(lines[after], u, v)
-                where[n] = k
-                n += 1
-        else:
+        first = n
+        n = _add_corner(path, division, i, ps, qs, n)
+        if n == first:
             return ps[:0], qs[:0], where[:0]
-        heads[i] = n - 1
-        if i > 0:
-            # the edge of a stretch runs from the last point of a corner to the first of the next
-            a, b = heads[i - 1], heads[i - 1] + 1
-            if not _near_edge(us, vs, room, stops[i - 1], k, ps[a], qs[a], ps[b], qs[b]):
-                return ps[:0], qs[:0], where[:0]
-    if ring and heads[0] > 0:  # the corner's points are at both ends
-        n -= heads[0]
+        where[first:n] = stops[i]
+        if i == 0:
+            surplus = n - 1  # of a ring: the corner's points are at both ends
+        # the edge of a stretch runs from the last point of a corner to the first of the next
+        elif not _near_edge(
+            path, stops[i - 1], stops[i], (ps[first - 1], qs[first - 1]), (ps[first], qs[first])
+        ):
+            return ps[:0], qs[:0], where[:0]
+    if path.ring:
+        n -= surplus
     return ps[:n].copy(), qs[:n].copy(), where[:n].copy()
 
 
-@njit(cache=True, nogil=True)
-def _foot(line, u, v):
+@kernel
+def _add_corner(path: Path, division: Division, i: int, ps: Floats, qs: Floats, n: int) -> int:
+    """Add the points between two stretches; return the number of all, as before where none fit."""
+    stops, kinds, lines = division
+    count, k = len(kinds), stops[i]
+    before, after = (i - 1) % count, i % count
+    p, q = path.xs[k], path.ys[k]
+    meet = not path.ring and (i == 0 or i == count)
+    if not meet:
+        p, q, meet = crossing(path, k, line_of(lines, before), line_of(lines, after))
+    if meet:
+        ps[n], qs[n] = p, q
+        return n + 1
+    if kinds[before] != AS_IS and kinds[after] != AS_IS:
+        return n
+    if kinds[before] != AS_IS:
+        ps[n], qs[n] = _foot(line_of(lines, before), path.xs[k], path.ys[k])
+        n += 1
+    ps[n], qs[n] = path.xs[k], path.ys[k]
+    n += 1
+    if kinds[after] != AS_IS:
+        ps[n], qs[n] = _foot(line_of(lines, after), path.xs[k], path.ys[k])
+        n += 1
+    return n
+
+
+@kernel
+def _foot(line: Line, u: float, v: float) -> tuple[float, float]:
     """Return the point of a line that is next to a point."""
-    away = line[0] * u + line[1] * v - line[2]
-    return u - away * line[0], v - away * line[1]
+    away = line.nu * u + line.nv * v - line.c
+    return u - away * line.nu, v - away * line.nv
 
 
-@njit(cache=True, nogil=True)
-def _near_edge(us, vs, room, low, high, pa, qa, pb, qb):
-    """Return whether the vertices within a stretch are within their room of its edge."""
+@kernel
+def _near_edge(
+    path: Path, low: int, high: int, start: tuple[float, float], end: tuple[float, float]
+) -> bool:
+    """Return whether the vertices within a stretch are no farther from its edge than they may."""
+    us, vs, room = path.xs, path.ys, path.free
+    (pa, qa), (pb, qb) = start, end
     dp, dq = pb - pa, qb - qa
     square = dp * dp + dq * dq
     if dp * (us[high] - us[low]) + dq * (vs[high] - vs[low]) <= 0.0:
@@ -221,8 +251,8 @@ def _near_edge(us, vs, room, low, high, pa, qa, pb, qb):
     return True
 
 
-@njit(cache=True, nogil=True)
-def _suits(ps, qs, ring, tolerance):
+@kernel
+def _suits(ps: Floats, qs: Floats, ring: bool, tolerance: float) -> bool:
     """Return whether a line looks built: straight, or with corners that mostly are right angles.
 
     A corner counts as much as the shorter of its edges is long, and is right within a tolerance in

@@ -9,18 +9,28 @@ horizontal edges of the outline, column by column.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
+from deepseg_qgis.engine.kernels import Floats, Ints, kernel
 
 MOST_CROSSINGS = 4_000_000
 """So many crossings of outline and columns are sorted at once; larger objects go in parts."""
-PENDING, BEFORE, COUNT, LAST, SECOND_LAST, PIXELS = range(6)
-"""What is remembered along a mask: a crossing that waits, the one before it, how many lengths were
-written, the last two, and the number of pixels in the mask."""
+Text = NDArray[np.uint8]
+
+
+class Memory(IntEnum):
+    """What is remembered along a mask, as places in an array (6,) of int64."""
+
+    PENDING = 0  # a crossing that waits, -1 for none
+    BEFORE = 1  # the crossing before it
+    COUNT = 2  # of the lengths that were written
+    LAST = 3  # the last of them
+    SECOND_LAST = 4
+    PIXELS = 5  # in the mask
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,8 @@ class Masks:
     """
 
     text: bytes
-    offsets: NDArray[np.int64]
-    sizes_px: NDArray[np.int64]
+    offsets: Ints
+    sizes_px: Ints
 
 
 def masks(polygons: PolygonArrays, height: int, width: int) -> Masks:
@@ -47,8 +57,10 @@ def masks(polygons: PolygonArrays, height: int, width: int) -> Masks:
     return Masks(text.tobytes(), offsets, sizes)
 
 
-@njit(cache=True, nogil=True)
-def _masks(coordinates, rings, parts, height, width, most):
+@kernel
+def _masks(
+    coordinates: Floats, rings: Ints, parts: Ints, height: int, width: int, most: int
+) -> tuple[Text, Ints, Ints]:
     text = np.empty(4096, dtype=np.uint8)
     offsets = np.zeros(len(parts), dtype=np.int64)
     sizes = np.zeros(len(parts) - 1, dtype=np.int64)
@@ -56,7 +68,7 @@ def _masks(coordinates, rings, parts, height, width, most):
     for i in range(len(parts) - 1):
         mine = rings[parts[i] : parts[i + 1] + 1]
         counts, left = _crossings_by_column(coordinates, mine)
-        state = np.array([-1, 0, 0, 0, 0, 0], dtype=np.int64)
+        memory = np.array([-1, 0, 0, 0, 0, 0], dtype=np.int64)
         first = 0
         while first < len(counts):
             stop, total = first, 0
@@ -64,16 +76,16 @@ def _masks(coordinates, rings, parts, height, width, most):
                 total += counts[stop]
                 stop += 1
             crossings = _crossings(coordinates, mine, left + first, left + stop, total, height)
-            text, n = _written(text, n, crossings, state)
+            text, n = _written(text, n, crossings, memory)
             first = stop
-        text, n = _ended(text, n, state, height * width)
+        text, n = _ended(text, n, memory, height * width)
         offsets[i + 1] = n
-        sizes[i] = state[PIXELS]
+        sizes[i] = memory[Memory.PIXELS]
     return text[:n], offsets, sizes
 
 
-@njit(cache=True, nogil=True)
-def _crossings_by_column(coordinates, rings):
+@kernel
+def _crossings_by_column(coordinates: Floats, rings: Ints) -> tuple[Ints, int]:
     """Return how many horizontal edges lie over each column of an object, and its first column."""
     left = right = np.int64(coordinates[rings[0], 0])
     for k in range(rings[0], rings[-1]):
@@ -88,8 +100,10 @@ def _crossings_by_column(coordinates, rings):
     return np.cumsum(counts)[:-1], left
 
 
-@njit(cache=True, nogil=True)
-def _crossings(coordinates, rings, first, stop, total, height):
+@kernel
+def _crossings(
+    coordinates: Floats, rings: Ints, first: int, stop: int, total: int, height: int
+) -> Ints:
     """Return where horizontal edges cross some columns, as sorted places in the image."""
     places = np.empty(total, dtype=np.int64)
     n = 0
@@ -103,40 +117,40 @@ def _crossings(coordinates, rings, first, stop, total, height):
     return np.sort(places)
 
 
-@njit(cache=True, nogil=True)
-def _written(text, n, crossings, state):
+@kernel
+def _written(text: Text, n: int, crossings: Ints, memory: Ints) -> tuple[Text, int]:
     """Write the run lengths up to the last crossing, which waits.
 
     A stretch that reaches the last row and goes on in the first of the next column does not end.
     """
     for place in crossings:
-        if state[PENDING] == place:
-            state[PENDING] = -1
+        if memory[Memory.PENDING] == place:
+            memory[Memory.PENDING] = -1
             continue
-        if state[PENDING] >= 0:
-            text, n = _length(text, n, state, state[PENDING])
-        state[PENDING] = place
+        if memory[Memory.PENDING] >= 0:
+            text, n = _length(text, n, memory, memory[Memory.PENDING])
+        memory[Memory.PENDING] = place
     return text, n
 
 
-@njit(cache=True, nogil=True)
-def _ended(text, n, state, end):
+@kernel
+def _ended(text: Text, n: int, memory: Ints, end: int) -> tuple[Text, int]:
     """Write what is left of a mask, up to the image's last pixel."""
-    if 0 <= state[PENDING] < end:
-        text, n = _length(text, n, state, state[PENDING])
-    return _length(text, n, state, end)
+    if 0 <= memory[Memory.PENDING] < end:
+        text, n = _length(text, n, memory, memory[Memory.PENDING])
+    return _length(text, n, memory, end)
 
 
-@njit(cache=True, nogil=True)
-def _length(text, n, state, place):
+@kernel
+def _length(text: Text, n: int, memory: Ints, place: int) -> tuple[Text, int]:
     """Write the length of the stretch that ends at a place."""
-    length = place - state[BEFORE]
-    state[BEFORE] = place
-    if state[COUNT] % 2 == 1:
-        state[PIXELS] += length
-    value = length - state[SECOND_LAST] if state[COUNT] > 2 else length
-    state[COUNT] += 1
-    state[SECOND_LAST], state[LAST] = state[LAST], length
+    length = place - memory[Memory.BEFORE]
+    memory[Memory.BEFORE] = place
+    if memory[Memory.COUNT] % 2 == 1:
+        memory[Memory.PIXELS] += length
+    value = length - memory[Memory.SECOND_LAST] if memory[Memory.COUNT] > 2 else length
+    memory[Memory.COUNT] += 1
+    memory[Memory.SECOND_LAST], memory[Memory.LAST] = memory[Memory.LAST], length
     if n + 16 > len(text):
         longer = np.empty(2 * len(text), dtype=np.uint8)
         longer[:n] = text[:n]

@@ -10,90 +10,84 @@ than half of the way to the next outline (its clearance): lines cannot meet.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from deepseg_qgis.engine.kernels import Flags, Ints, kernel
 from deepseg_qgis.engine.vectorising.arcs import (
+    Arc,
+    Path,
+    arc_from,
+    edges_nearby,
     ends_of_arcs,
     meets_itself,
-    nearby,
+    path_of,
     reduced,
-    runs_forward,
-    unpacked,
 )
-from deepseg_qgis.engine.vectorising.vertices import place
+from deepseg_qgis.engine.vectorising.vertices import corner_of
 
 
-def reach(tolerance_px: float) -> int:
+def clearance_needed_px(tolerance_px: float) -> int:
     """Return up to how many pixels clearances must be known for a tolerance."""
     return int(np.ceil(2.0 * tolerance_px))
 
 
-@njit(cache=True, nogil=True)
-def simplified(vertices, offsets, tolerance):
-    """Return vertices and offsets of loops with fewer vertices; tolerance in pixels.
+@kernel
+def simplified(vertices: Ints, offsets: Ints, tolerance_px: float) -> tuple[Ints, Ints]:
+    """Return vertices and offsets of loops with fewer vertices.
 
     Loops start at their topmost, leftmost vertex, before and after. An arc that would meet itself
     stays as it is.
     """
-    near = nearby(tolerance)
     out = np.empty(len(vertices), dtype=np.int64)
     ends = np.zeros(len(offsets), dtype=np.int64)
     n = 0
     for i in range(len(offsets) - 1):
         loop = vertices[offsets[i] : offsets[i + 1]]
-        kept = _kept(loop, tolerance, near)
+        kept = _kept(loop, tolerance_px)
         start = n
         for k in range(len(loop)):
             if kept[k]:
                 out[n] = loop[k]
                 n += 1
-        lowest = start
+        first = start
         for k in range(start, n):
-            if place(out[k]) < place(out[lowest]):
-                lowest = k
-        if lowest > start:
-            out[start:n] = np.roll(out[start:n].copy(), start - lowest)
+            if corner_of(out[k]) < corner_of(out[first]):
+                first = k
+        if first > start:
+            out[start:n] = np.roll(out[start:n].copy(), start - first)
         ends[i + 1] = n
     return out[:n].copy(), ends
 
 
-@njit(cache=True, nogil=True)
-def _kept(loop, tolerance, near):
+@kernel
+def _kept(loop: Ints, tolerance_px: float) -> Flags:
     """Return which vertices of a loop stay."""
-    size = len(loop)
     kept = ends_of_arcs(loop)
-    first = np.argmax(kept)
+    first = int(np.argmax(kept))
     start = first
     while True:
-        length = 1
-        while not kept[(start + length) % size]:
-            length += 1
-        _arc(loop, start, length, tolerance, near, kept)
-        start = (start + length) % size
+        arc = arc_from(loop, kept, start)
+        if arc.length > 1:
+            _keep(loop, arc, tolerance_px, kept)
+        start = (start + arc.length) % len(loop)
         if start == first:
             return kept
 
 
-@njit(cache=True, nogil=True)
-def _arc(loop, start, length, tolerance, near, kept):
-    """Choose the vertices that stay between a vertex and the one ``length`` edges further on."""
-    if length < 2:
-        return
-    size = len(loop)
-    forward = runs_forward(loop, start, length)
-    xs, ys, free = unpacked(loop, start, length, forward, tolerance)
-    stay = plain(xs, ys, free, near)
-    for k in range(1, length):
-        at = k if forward else length - k
+@kernel
+def _keep(loop: Ints, arc: Arc, tolerance_px: float, kept: Flags) -> None:
+    """Mark the vertices that stay within an arc."""
+    stay = kept_vertices(path_of(loop, arc, tolerance_px), tolerance_px)
+    for k in range(1, arc.length):
+        at = k if arc.forward else arc.length - k
         if stay[k]:
-            kept[(start + at) % size] = True
+            kept[(arc.start + at) % len(loop)] = True
 
 
-@njit(cache=True, nogil=True)
-def plain(xs, ys, free, near):
+@kernel
+def kept_vertices(path: Path, tolerance_px: float) -> Flags:
     """Return which vertices of an arc stay; all, where it would meet itself without the others."""
-    stay = reduced(xs, ys, free)
+    stay = reduced(path.xs, path.ys, path.free)
     at = np.flatnonzero(stay)
-    if meets_itself(xs[at], ys[at], at, near):
+    if meets_itself(path.xs[at], path.ys[at], at, edges_nearby(tolerance_px)):
         stay[:] = True
     return stay

@@ -9,9 +9,9 @@ corner moves less than half of the way to the next outline.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from deepseg_qgis.engine.vectorising.arcs import meets_itself, nearby, reduced
+from deepseg_qgis.engine.kernels import Floats, kernel
+from deepseg_qgis.engine.vectorising.arcs import Path, edges_nearby, meets_itself, reduced
 
 BOUND_PX = 2.0
 """How far an outline may be from the pixels' edges."""
@@ -24,38 +24,38 @@ _AT_ONCE = 256  # steps are thinned together: the time of thinning grows faster 
 _THINNED = 0.15  # of SIMPLIFY
 
 
-@njit(cache=True, nogil=True)
-def smoothed(xs, ys, free, ring, tolerance):
+@kernel
+def smoothed(path: Path, tolerance_px: float) -> tuple[Floats, Floats]:
     """Return columns and rows of an arc's rounded line; nothing where it would meet itself.
 
-    ``free`` is how far each of the arc's vertices may move; a ``ring`` has no node;
-    ``tolerance`` is that of simplification.
+    ``tolerance_px`` is that of simplification.
     """
     nothing = np.empty(0, dtype=np.float64)
-    us, vs, room = _in_steps(xs, ys, free)
+    us, vs, room = _in_steps(path)
     passes = min(_PASSES, (len(us) - 1) // _STEPS_PER_PASS)
-    ps = _twiced(us, passes, ring)
-    qs = _twiced(vs, passes, ring)
+    ps = _twiced(us, passes, path.ring)
+    qs = _twiced(vs, passes, path.ring)
     for k in range(len(us)):
         dx, dy = ps[k] - us[k], qs[k] - vs[k]
         moved, most = np.sqrt(dx * dx + dy * dy), _MOVED * room[k]
         if moved > most:
             ps[k], qs[k] = us[k] + dx * most / moved, vs[k] + dy * most / moved
             moved = most
-        room[k] = max(min(_THINNED * tolerance, room[k] - moved), 1e-6)
+        room[k] = max(min(_THINNED * tolerance_px, room[k] - moved), 1e-6)
     stay = np.zeros(len(us), dtype=np.bool_)
     for low in range(0, len(us) - 1, _AT_ONCE):
         high = min(low + _AT_ONCE, len(us) - 1) + 1
         stay[low:high] |= reduced(ps[low:high], qs[low:high], room[low:high])
     at = np.flatnonzero(stay)
-    if meets_itself(ps[at], qs[at], at, nearby(BOUND_PX)):
+    if meets_itself(ps[at], qs[at], at, edges_nearby(BOUND_PX)):
         return nothing, nothing
     return ps[at], qs[at]
 
 
-@njit(cache=True, nogil=True)
-def _in_steps(xs, ys, free):
+@kernel
+def _in_steps(path: Path) -> tuple[Floats, Floats, Floats]:
     """Return the arc pixel by pixel, and how far each of the points may move."""
+    xs, ys, free, _ = path
     steps = 0
     for k in range(len(xs) - 1):
         steps += int(abs(xs[k + 1] - xs[k]) + abs(ys[k + 1] - ys[k]))
@@ -75,15 +75,15 @@ def _in_steps(xs, ys, free):
     return us, vs, room
 
 
-@njit(cache=True, nogil=True)
-def _twiced(values, passes, ring):
+@kernel
+def _twiced(values: Floats, passes: int, ring: bool) -> Floats:
     """Return averages along an arc, given back once what they took away."""
     once = _averaged(values, passes, ring)
     return once + _averaged(values - once, passes, ring)
 
 
-@njit(cache=True, nogil=True)
-def _averaged(values, passes, ring):
+@kernel
+def _averaged(values: Floats, passes: int, ring: bool) -> Floats:
     """Return values averaged with ¼, ½, ¼ so many times; the ends of an arc stay, but of a ring."""
     one, other = values.copy(), values.copy()
     last = len(values) - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ MOST_BYTES = 200_000_000
 SMALLEST_SEGMENT_BYTES = 64_000_000
 
 
-class Waiting(Protocol):
+class Spillable(Protocol):
     """Something that a spool can move out of memory."""
 
     @property
@@ -29,7 +29,7 @@ class Chunk:
     ``lengths`` (int32) are negative for open fragments. 8 bytes a vertex and 4 a fragment.
     """
 
-    __slots__ = ("_count", "_place", "_spool", "_vertices", "lengths")
+    __slots__ = ("_count", "_spool", "_stored", "_vertices", "lengths")
 
     def __init__(
         self, vertices: NDArray[np.int64], lengths: NDArray[np.int32], spool: Spool
@@ -37,7 +37,7 @@ class Chunk:
         self._vertices: NDArray[np.int64] | None = vertices
         self.lengths = lengths
         self._count = len(vertices)
-        self._place: Place | None = None
+        self._stored: StoredBytes | None = None
         self._spool = spool
         spool.hold(self)
 
@@ -48,8 +48,8 @@ class Chunk:
 
     def vertices(self) -> NDArray[np.int64]:
         """Return the vertices, for the last time."""
-        if self._place is not None:
-            return np.frombuffer(self._spool.read(self._place), dtype=np.int64)
+        if self._stored is not None:
+            return np.frombuffer(self._spool.read(self._stored), dtype=np.int64)
         self._spool.release(self)
         assert self._vertices is not None
         return self._vertices
@@ -57,7 +57,7 @@ class Chunk:
     def spill(self) -> None:
         """Move the vertices into a file."""
         assert self._vertices is not None
-        self._place = self._spool.write(self._vertices.tobytes())
+        self._stored = self._spool.write(self._vertices.tobytes())
         self._vertices = None
 
 
@@ -71,8 +71,12 @@ class Segment:
         self.unread_bytes = 0
 
 
-Place = tuple[Segment, int, int]
-"""The segment, where in it, and how many bytes."""
+class StoredBytes(NamedTuple):
+    """Where bytes lie: the segment, where in it they begin, and how many."""
+
+    segment: Segment
+    offset: int
+    size_bytes: int
 
 
 class Spool:
@@ -86,39 +90,39 @@ class Spool:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._held: dict[int, Waiting] = {}
+        self._held: dict[int, Spillable] = {}
         self.held_bytes = 0
         self._segments: list[Segment] = []
         self.spilled_bytes = 0
 
-    def hold(self, waiting: Waiting) -> None:
+    def hold(self, item: Spillable) -> None:
         """Count what is new, and make room if there is too much."""
-        self._held[id(waiting)] = waiting
-        self.held_bytes += waiting.size_bytes
+        self._held[id(item)] = item
+        self.held_bytes += item.size_bytes
         if self.held_bytes > self._most_bytes:
             self._make_room()
 
-    def release(self, waiting: Waiting) -> None:
+    def release(self, item: Spillable) -> None:
         """Count no more what is in memory."""
-        if self._held.pop(id(waiting), None) is not None:
-            self.held_bytes -= waiting.size_bytes
+        if self._held.pop(id(item), None) is not None:
+            self.held_bytes -= item.size_bytes
 
-    def write(self, data: bytes) -> Place:
+    def write(self, data: bytes) -> StoredBytes:
         """Write into the file; return where it lies."""
         if not self._segments or self._segments[-1].size_bytes > self._segment_bytes():
             self._segments.append(Segment())
         segment = self._segments[-1]
-        at = segment.file.seek(0, 2)
+        offset = segment.file.seek(0, 2)
         segment.file.write(data)
         segment.size_bytes += len(data)
         segment.unread += 1
         segment.unread_bytes += len(data)
-        return segment, at, len(data)
+        return StoredBytes(segment, offset, len(data))
 
-    def read(self, place: Place) -> bytes:
+    def read(self, stored: StoredBytes) -> bytes:
         """Return what was written, for the last time."""
-        segment, at, size = place
-        segment.file.seek(at)
+        segment, offset, size = stored
+        segment.file.seek(offset)
         data = segment.file.read(size)
         segment.unread -= 1
         segment.unread_bytes -= size
@@ -139,11 +143,11 @@ class Spool:
         return max(SMALLEST_SEGMENT_BYTES, waiting // 8)
 
     def _make_room(self) -> None:
-        for waiting in list(self._held.values()):
+        for item in list(self._held.values()):
             if self.held_bytes <= self._most_bytes // 2:
                 break
-            size = waiting.size_bytes
-            waiting.spill()
+            size = item.size_bytes
+            item.spill()
             self.spilled_bytes += size
-            del self._held[id(waiting)]
+            del self._held[id(item)]
             self.held_bytes -= size

@@ -14,7 +14,7 @@ that a block's border cut, and falls away when the parts are joined.
 
 from __future__ import annotations
 
-from numba import njit
+from deepseg_qgis.engine.kernels import inlined
 
 CLEARANCE_SHIFT = 4
 CLEARANCE_MASK = 0xF0
@@ -25,31 +25,37 @@ LONGEST_SIDE_PX = 1 << 27
 """Rasters may be this long; the widest possible GeoTIFF has as many."""
 
 
-@njit(cache=True, nogil=True, inline="always")
-def place(vertex: int) -> int:
+@inlined
+def packed(row: int, column: int, flags: int) -> int:
+    """Return the vertex at a corner, with no clearance yet."""
+    return (row << ROW_SHIFT) | (column << COLUMN_SHIFT) | flags
+
+
+@inlined
+def corner_of(vertex: int) -> int:
     """Return a number that is equal for vertices at the same corner, ordered by row and column."""
     return vertex >> COLUMN_SHIFT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def row(vertex: int) -> int:
+@inlined
+def row_of(vertex: int) -> int:
     """Return the corner's row."""
     return vertex >> ROW_SHIFT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def column(vertex: int) -> int:
+@inlined
+def column_of(vertex: int) -> int:
     """Return the corner's column."""
     return (vertex >> COLUMN_SHIFT) & COLUMN_MASK
 
 
-@njit(cache=True, nogil=True, inline="always")
-def clearance(vertex: int) -> int:
+@inlined
+def clearance_of(vertex: int) -> int:
     """Return the clearance of the edge after the vertex, in pixels."""
     return (vertex & CLEARANCE_MASK) >> CLEARANCE_SHIFT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def with_clearance(vertex: int, clear: int) -> int:
+@inlined
+def with_clearance(vertex: int, clearance_px: int) -> int:
     """Return the vertex with the clearance of its edge set."""
-    return (vertex & ~CLEARANCE_MASK) | (clear << CLEARANCE_SHIFT)
+    return (vertex & ~CLEARANCE_MASK) | (clearance_px << CLEARANCE_SHIFT)

@@ -19,7 +19,7 @@ from deepseg_qgis.engine.exchange.coco.values import UnusableShape, parse_number
 from deepseg_qgis.engine.exchange.image_scale import scale_of
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.vectorising.objects import Shaping
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 
 STRIP_PX = 1 << 22
@@ -180,7 +180,7 @@ def _outlined(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
     region = Window(first, low, last - first, length)
     step = max(1, STRIP_PX // length)
     polygons: list[NDArray[np.object_]] = []
-    with Vectoriser(region, Shaping()) as vectoriser:
+    with Vectoriser(region, PolygonOptions()) as vectoriser:
         for row in range(first, last, step):
             end = min(row + step, last)
             pixels = _pixels(starts, stops, (row - first) * length, (end - first) * length)

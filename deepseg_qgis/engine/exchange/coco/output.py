@@ -14,7 +14,7 @@ import numpy as np
 
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.legend.legend import Category
-from deepseg_qgis.engine.vectorising.objects import Components
+from deepseg_qgis.engine.vectorising.components import Components
 from deepseg_qgis.engine.vectorising.run_lengths import masks
 from deepseg_qgis.errors import DeepSegError, OutputError
 

@@ -21,7 +21,8 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.polygon_arrays import as_geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.vectorising.colouring import coloured
-from deepseg_qgis.engine.vectorising.objects import Components, Shaping
+from deepseg_qgis.engine.vectorising.components import Components
+from deepseg_qgis.engine.vectorising.objects import PolygonOptions
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 from deepseg_qgis.errors import RasterError
 
@@ -46,7 +47,7 @@ def label_polygons(
     objects = _ObjectParts(label, counts) if meaning.names is None else None
     names = sorted(set((meaning.names or {}).values()))
     windows = list(windows_over(label.grid.window))
-    with Vectoriser(label.grid.window, Shaping()) as vectoriser:
+    with Vectoriser(label.grid.window, PolygonOptions()) as vectoriser:
         for number, window in enumerate(windows):
             control.check()
             control.progress(number / len(windows), f"Outlining {label.name}")

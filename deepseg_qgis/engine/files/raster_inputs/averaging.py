@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from deepseg_qgis.engine.kernels import Flags, Floats, kernel
 
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -28,8 +29,15 @@ def averaged(
     return np.divide(sums, weights, out=sums, where=weights > 0.0), weights / area
 
 
-@njit(cache=True, nogil=True)
-def _sum(band, valid, row_ends, column_ends, sums, weights):  # type: ignore[no-untyped-def]
+@kernel
+def _sum(
+    band: NDArray[np.generic],
+    valid: Flags,
+    row_ends: Floats,
+    column_ends: Floats,
+    sums: Floats,
+    weights: Floats,
+) -> None:
     """Add up values and weights, a row of rectangles at a time."""
     width = band.shape[1]
     line, known = np.empty(width), np.empty(width)

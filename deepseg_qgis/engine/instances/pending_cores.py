@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.kernels import kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
-from deepseg_qgis.engine.vectorising.spool import Place, Spool
+from deepseg_qgis.engine.vectorising.spool import Spool, StoredBytes
+
+Numbers = NDArray[np.int32]
 
 NOTHING = -1
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitCore:
     """The slots of a core, and the probabilities.
 
     (rows, columns) uint8 both, 0 for background; None where all is background.
@@ -27,7 +29,7 @@ class Split:
     probabilities: Pixels | None
 
 
-class WaitingCore:
+class PendingCore:
     """A core as runs of equal pixels, row after row, and the probabilities of what is found.
 
     8 bytes a run and 1 a pixel of any class; counted, and moved into a file, by a spool.
@@ -38,7 +40,7 @@ class WaitingCore:
         self,
         window: Window,
         planes: tuple[Pixels, Pixels],
-        labels: NDArray[np.int32],
+        labels: Numbers,
         clusters: range,
         spool: Spool,
     ) -> None:
@@ -52,10 +54,10 @@ class WaitingCore:
             spool: what counts it.
         """
         self.window, self.clusters = window, clusters
-        self._parts: tuple[NDArray[np.int32], NDArray[np.int32], Pixels] | None
+        self._parts: tuple[Numbers, Numbers, Pixels] | None
         self._parts = _packed(*planes, labels)
         self._lengths = [each.nbytes for each in self._parts]
-        self._place: Place | None = None
+        self._stored: StoredBytes | None = None
         self._spool = spool
         spool.hold(self)
 
@@ -67,36 +69,38 @@ class WaitingCore:
     def spill(self) -> None:
         """Move it into a file."""
         assert self._parts is not None
-        self._place = self._spool.write(b"".join(each.tobytes() for each in self._parts))
+        self._stored = self._spool.write(b"".join(each.tobytes() for each in self._parts))
         self._parts = None
 
-    def split(self, slots: Pixels) -> Split:
+    def split(self, slots: Pixels) -> SplitCore:
         """Return it unpacked, for the last time; ``slots`` are those of its clusters."""
         ends, values, found = self._read()
         if len(found) == 0:
-            return Split(self.window, None, None)
+            return SplitCore(self.window, None, None)
         shape = (self.window.height, self.window.width)
         classes = np.zeros(shape, dtype=np.uint8)
         probabilities = np.zeros(shape, dtype=np.uint8)
         _unpack(ends, values, found, slots, classes.ravel(), probabilities.ravel())
-        return Split(self.window, classes, probabilities)
+        return SplitCore(self.window, classes, probabilities)
 
-    def _read(self) -> tuple[NDArray[np.int32], NDArray[np.int32], Pixels]:
-        if self._place is None:
+    def _read(self) -> tuple[Numbers, Numbers, Pixels]:
+        if self._stored is None:
             self._spool.release(self)
             assert self._parts is not None
             parts, self._parts = self._parts, None
             return parts
         # a copy, since numba compiles again for arrays that cannot be written
-        data = bytearray(self._spool.read(self._place))
+        data = bytearray(self._spool.read(self._stored))
         bounds = np.cumsum(self._lengths[:2])
         ends = np.frombuffer(data[: bounds[0]], dtype=np.int32)
         values = np.frombuffer(data[bounds[0] : bounds[1]], dtype=np.int32)
         return ends, values, np.frombuffer(data[bounds[1] :], dtype=np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def _packed(classes, probabilities, labels):
+@kernel
+def _packed(
+    classes: Pixels, probabilities: Pixels, labels: Numbers
+) -> tuple[Numbers, Numbers, Pixels]:
     """Return where runs end in the flat core, their values, and the probabilities found.
 
     A value is a cluster, `NOTHING`, or for other classes the class below that.
@@ -125,8 +129,15 @@ def _packed(classes, probabilities, labels):
     return ends[: runs + 1].copy(), values[: runs + 1].copy(), found[:pixels].copy()
 
 
-@njit(cache=True, nogil=True)
-def _unpack(ends, values, found, slots, classes, probabilities):
+@kernel
+def _unpack(
+    ends: Numbers,
+    values: Numbers,
+    found: Pixels,
+    slots: Pixels,
+    classes: Pixels,
+    probabilities: Pixels,
+) -> None:
     start = pixels = 0
     for k in range(len(ends)):
         length = ends[k] - start
