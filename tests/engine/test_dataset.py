@@ -21,8 +21,8 @@ from pycocotools.coco import COCO
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import dataset, dataset_split
-from deepseg_qgis.engine.exchange.coco.dataset_file import segmentation
-from deepseg_qgis.engine.exchange.dataset import plain_stem
+from deepseg_qgis.engine.exchange.coco.chips import segmentation
+from deepseg_qgis.engine.exchange.dataset_chips import plain_stem
 from deepseg_qgis.engine.geometry.tiling import Tile, Window, side_by_side
 from deepseg_qgis.engine.verbs import tile
 from deepseg_qgis.errors import OutputError, ParameterError, Stopped, VectorError
@@ -177,7 +177,7 @@ def test_few_tiles_are_all_for_training(rows, columns):
         for j in range(columns)
     ]
     said = []
-    parts = dataset_split.divided(tiles, [np.array([1, 1])] * len(tiles), Control(said.append))
+    parts = dataset_split.split(tiles, [np.array([1, 1])] * len(tiles), Control(said.append))
     assert set(parts.part_of.values()) == {"train"}
     assert "too few tiles" in said[0].text
 

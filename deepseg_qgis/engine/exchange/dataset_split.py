@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.annotations.validation_split import Cell, choose_cells
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.exchange.annotated_raster import AnnotatedRaster
+from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 
@@ -31,22 +32,22 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Parts:
+class DatasetSplit:
     """The part of each tile by its row and column; ``left_out`` tiles would have shared pixels."""
 
     part_of: dict[tuple[int, int], str]
     left_out: int
 
 
-def class_counts(
-    tile: Tile, annotated: AnnotatedArea, area: Area, categories: int
-) -> NDArray[np.int64]:
+def class_counts(tile: Tile, annotated: AnnotatedRaster) -> NDArray[np.int64]:
     """Return how many pixels of each class (background first) are known of a tile's core."""
-    classes = annotated.mask(tile.core)[area.mask(tile.core)]
-    return np.bincount(classes, minlength=categories + 1).astype(np.int64)
+    classes = annotated.annotated.mask(tile.core)[annotated.area.mask(tile.core)]
+    return np.bincount(classes, minlength=len(annotated.categories) + 1).astype(np.int64)
 
 
-def divided(tiles: Sequence[Tile], counts: Sequence[NDArray[np.int64]], control: Control) -> Parts:
+def split(
+    tiles: Sequence[Tile], counts: Sequence[NDArray[np.int64]], control: Control
+) -> DatasetSplit:
     """Return the tiles with known pixels (by ``counts``, see `class_counts`) divided into parts.
 
     Where tiles of two parts overlap, the one that is less precious (training before validation
@@ -71,7 +72,7 @@ def divided(tiles: Sequence[Tile], counts: Sequence[NDArray[np.int64]], control:
         for (tile, _), part, keep in zip(known, parts, kept, strict=True)
         if keep
     }
-    return Parts(part_of, len(known) - len(part_of))
+    return DatasetSplit(part_of, len(known) - len(part_of))
 
 
 def _parts_of(blocks: dict[tuple[int, int], NDArray[np.int64]]) -> dict[tuple[int, int], str]:

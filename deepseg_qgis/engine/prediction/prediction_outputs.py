@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange.coco.output import LONGEST_MASK, CocoImage, CocoOutput
+from deepseg_qgis.engine.exchange.coco.predictions import CocoImage, CocoPredictions
+from deepseg_qgis.engine.exchange.coco.writer import LONGEST_MASK
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
@@ -51,7 +52,7 @@ class PredictionOutputs:
         self._lost: dict[object, Exception] = {}
         self._wanted = Destinations(job.output_classes, job.output_probabilities)
         self._files: PredictionRasters | None = None
-        self._coco: CocoOutput | None = None
+        self._coco: CocoPredictions | None = None
         self._stack = contextlib.ExitStack()
         if self._wanted:
             _check_one(rasters)
@@ -62,7 +63,7 @@ class PredictionOutputs:
         if coco:
             _tell_of_large_images(rasters, control)
             images = [CocoImage(each.name, each.grid.height, each.grid.width) for each in rasters]
-            self._coco = self._stack.enter_context(CocoOutput(coco, images, card.categories))
+            self._coco = self._stack.enter_context(CocoPredictions(coco, images, card.categories))
 
     @property
     def every(self) -> bool:
@@ -128,7 +129,7 @@ class PredictionOutputs:
                 self._try(files, files.finish, aoi_m2, control)
                 self._check(files)
 
-    def _check(self, file: CocoOutput | PredictionRasters) -> None:
+    def _check(self, file: CocoPredictions | PredictionRasters) -> None:
         """Raise the error that something could not be written with, after closing it."""
         error = self._lost.get(file)
         if error is not None:

@@ -1,9 +1,10 @@
-"""A COCO file of image chips, written annotation by annotation."""
+"""Image chips and their objects as a COCO file."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,70 +12,58 @@ from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from deepseg_qgis import __version__
+from deepseg_qgis.engine.exchange.coco.writer import CocoWriter
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.vectorising.vectoriser import components
 
 
-class CocoDataset:
-    """A COCO file with images, categories (ids from 1) and annotations; a context manager.
+class CocoChips(CocoWriter):
+    """A COCO file to which chips are added, and the objects of each. Memory: the list of chips.
 
-    Memory: the list of images.
+    Raises:
+        OutputError: the file cannot be made.
     """
 
-    def __init__(self, path: str, categories: tuple[Category, ...]) -> None:
-        self._file = open(path, "w", encoding="ascii", newline="\n")  # noqa: SIM115 - closed below
+    def __init__(self, path: str, categories: Sequence[Category]) -> None:
         self._images: list[dict[str, Any]] = []
-        self.annotations = 0
-        info = {"description": "Made by DeepSeg for QGIS", "version": __version__}
-        named = [
-            {"id": i + 1, "name": category.name, "supercategory": "", **_colour(category)}
-            for i, category in enumerate(categories)
-        ]
-        head = json.dumps({"info": info, "licenses": [], "categories": named})
-        self._file.write(head[:-1] + ', "annotations": [')
+        members = {
+            "info": {"description": "Made by DeepSeg for QGIS", "version": __version__},
+            "licenses": [],
+            "categories": [
+                {"id": i, "name": category.name, "supercategory": "", **_colour(category)}
+                for i, category in enumerate(categories, start=1)
+            ],
+        }
+        super().__init__(path, members, ensure_ascii=True)
+
+    def later_members(self) -> Mapping[str, object]:
+        """Return the chips."""
+        return {"images": self._images}
 
     def add_image(self, file_name: str, height: int, width: int) -> int:
-        """Add an image; return its id."""
+        """Add a chip; return its id."""
         number = len(self._images) + 1
         self._images.append(
             {"id": number, "file_name": file_name, "height": height, "width": width}
         )
         return number
 
-    def add(self, image: int, category: int, pixels: NDArray[np.bool_]) -> None:
-        """Add an object of an image; ``pixels`` has the image's (rows, columns), some are True."""
-        self.annotations += 1
+    def add(self, image_id: int, category_id: int, pixels: NDArray[np.bool_]) -> None:
+        """Write an object of a chip; ``pixels`` has the chip's (rows, columns), some are True."""
         rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
         top, left = int(rows[0]), int(columns[0])
         height, width = int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
         annotation = {
-            "id": self.annotations,
-            "image_id": image,
-            "category_id": category,
+            "id": self.annotations + 1,
+            "image_id": image_id,
+            "category_id": category_id,
             "segmentation": segmentation(pixels, Window(top, left, height, width)),
             "area": int(pixels.sum()),
             "bbox": [left, top, width, height],
             "iscrowd": 0,
         }
-        separator = ",\n" if self.annotations > 1 else "\n"
-        self._file.write(separator + json.dumps(annotation))
-
-    def close(self) -> None:
-        """Write the images and close the file."""
-        try:
-            self._file.write('\n], "images": ' + json.dumps(self._images) + "}\n")
-        finally:
-            self._file.close()
-
-    def __enter__(self) -> CocoDataset:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._file.close()
+        self.write([json.dumps(annotation)])
 
 
 def _colour(category: Category) -> dict[str, list[int]]:
