@@ -15,12 +15,12 @@ from collections import deque
 
 import numpy as np
 
-from deepseg_qgis.engine.backends.backend import Backend
+from deepseg_qgis.engine.backends.backend import Session
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.events import Event, Log
 from deepseg_qgis.jobs import RasterSource
@@ -28,14 +28,14 @@ from deepseg_qgis.jobs import RasterSource
 RAW_S = 6.0
 
 
-def raw(backend: Backend, pixels: list[Pixels]) -> float:
+def raw(session: Session, pixels: list[Pixels]) -> float:
     """Return million pixels a second of the network alone."""
     running: deque = deque()
     batches, started = 0, time.perf_counter()
     while time.perf_counter() - started < RAW_S or running:
         if time.perf_counter() - started < RAW_S:
-            running.append(backend.start(pixels))
-        if len(running) >= backend.in_flight or time.perf_counter() - started >= RAW_S:
+            running.append(session.start(pixels))
+        if len(running) >= session.in_flight or time.perf_counter() - started >= RAW_S:
             running.popleft()()
             batches += 1
     seconds = time.perf_counter() - started
@@ -68,23 +68,23 @@ def main() -> None:
     parser.add_argument("--tile-size", type=int)
     parser.add_argument("--overlap", type=int)
     given = parser.parse_args()
-    settings = Settings(
+    settings = PredictionSettings(
         precision=given.precision, tile_size_px=given.tile_size, overlap_px=given.overlap
     )
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
         model = model_file.read(given.model)
         predictor = Predictor(model, settings, Control(tell))
         area = Area(box(raster.grid.window))
-        layout, backend = predictor.prepared(raster, area)
+        layout, session = predictor.prepared(raster, area)
         shape = (layout.height, layout.width)
         values = np.random.default_rng(0).integers(0, 255, (raster.bands, *shape))
         window = Pixels(values.astype(raster.dtype), np.ones(shape, dtype=bool))
         useful = raster.grid.width * raster.grid.height / layout.pixels
         raws, stages = [], []
         for _ in range(given.rounds):
-            raws.append(raw(backend, [window] * backend.batch_size))
+            raws.append(raw(session, [window] * session.batch_size))
             stages.append(stage(predictor, raster, area))
-            raws.append(raw(backend, [window] * backend.batch_size))
+            raws.append(raw(session, [window] * session.batch_size))
             print(f"raw {raws[-2]:.2f} and {raws[-1]:.2f}, stage {stages[-1]:.2f} Mpx/s")
     ratio = statistics.median(stages) / statistics.median(raws)
     print(f"ratio {ratio:.3f}; useful share of the pixels run {useful:.3f}")

@@ -1,4 +1,4 @@
-"""How well the engines and precisions agree on a scene, as IoU and objects of what they find.
+"""How well the backends and precisions agree on a scene, as IoU and objects of what they find.
 
     .venv/bin/python benchmarks/precisions.py SCENE.tif MODEL.safetensors
 
@@ -22,7 +22,7 @@ from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings  # noqa: E402
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor  # noqa: E402
 from deepseg_qgis.engine.instances.finder import instances_at_once  # noqa: E402
 from deepseg_qgis.engine.legend.legend import InstanceRule  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
@@ -38,8 +38,8 @@ TILE_PX, OVERLAP_PX = 1024, 128
 class _Torch(selection.Choice):
     """Always torch."""
 
-    def engine(self) -> selection.Engine:
-        return self.torch_engine()
+    def backend(self) -> selection.Backend:
+        return self.torch_backend()
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -77,11 +77,11 @@ def main() -> None:
         area = Area(box(raster.grid.window))
         for name in ("torch", "float32", "bfloat16", "int8"):
             precision = "float32" if name == "torch" else name
-            settings = Settings("cpu", precision, TILE_PX, OVERLAP_PX)
+            settings = PredictionSettings("cpu", precision, TILE_PX, OVERLAP_PX)
             predictor = Predictor(model, settings, control)
             if name == "torch":
                 predictor._choice = _Torch(model, "cpu", precision, None, control)
-                predictor._plain = predictor._choice.engine()
+                predictor._plain = predictor._choice.backend()
             try:
                 found[name] = class_map(predictor, raster, area, Control())
             except DeepSegError as error:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Pixels, Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings  # noqa: E402
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
@@ -40,13 +40,13 @@ def raw(scene: str, model: str) -> float:
     """Print million pixels a second of the network alone; run in a process of its own."""
     with Raster(RasterSource(scene, "", "scene")) as raster:
         file = model_file.read(model)
-        layout, backend = Predictor(file, Settings(), Control()).prepared(
+        layout, session = Predictor(file, PredictionSettings(), Control()).prepared(
             raster, Area(box(raster.grid.window))
         )
         shape = (layout.height, layout.width)
         values = np.random.default_rng(0).integers(0, 255, (raster.bands, *shape))
         window = Pixels(values.astype(raster.dtype), np.ones(shape, dtype=bool))
-        return predictor.raw(backend, [window] * backend.batch_size)
+        return predictor.raw(session, [window] * session.batch_size)
 
 
 def deepseg(scene: str, model: str, folder: Path) -> tuple[float, int]:

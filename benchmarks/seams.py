@@ -12,7 +12,7 @@ import argparse
 
 import numpy as np
 
-from deepseg_qgis.engine.backends.backend import Engine, probabilities
+from deepseg_qgis.engine.backends.backend import Backend, probabilities
 from deepseg_qgis.engine.backends.selection import Choice
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -26,14 +26,14 @@ SHIFTS = (0, 5, 27)
 OVERLAPS = (0, 32, 64, 96, 128, 160, 192, 256, 384, 512)
 
 
-def classes(engine: Engine, raster: Raster, window: Window, levels: np.ndarray) -> np.ndarray:
+def classes(backend: Backend, raster: Raster, window: Window, levels: np.ndarray) -> np.ndarray:
     """Return the classes (rows, columns) of one window."""
-    backend = engine.backend(window.height, window.width)
-    return decide(probabilities(backend, [raster.read(window)])[0], levels)[0]
+    session = backend.session(window.height, window.width)
+    return decide(probabilities(session, [raster.read(window)])[0], levels)[0]
 
 
 def tiled(
-    engine: Engine, raster: Raster, part: Window, size: int, overlap: int, levels: np.ndarray
+    backend: Backend, raster: Raster, part: Window, size: int, overlap: int, levels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return classes stitched from windows, and which pixels are near a seam."""
     found = np.zeros((part.height, part.width), dtype=np.uint8)
@@ -43,7 +43,7 @@ def tiled(
         for left in starts:
             window = Window(part.row + top, part.column + left, size, size)
             core = [slice(at + (overlap // 2 if at else 0), at + size) for at in (top, left)]
-            said = classes(engine, raster, window, levels)
+            said = classes(backend, raster, window, levels)
             found[core[0], core[1]] = said[core[0].start - top :, core[1].start - left :]
     for seam in (start + overlap // 2 for start in starts[1:]):
         near[seam - NEAR_PX : seam + NEAR_PX] = near[:, seam - NEAR_PX : seam + NEAR_PX] = True
@@ -63,18 +63,18 @@ def main() -> None:
     given = parser.parse_args()
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
         model = model_file.read(given.model)
-        engine = Choice(model, "cpu", "auto", None, Control()).engine()
+        backend = Choice(model, "cpu", "auto", None, Control()).backend()
         levels = as_levels(model.card.thresholds)
         part = Window(given.row, given.column, given.side, given.side)
         references = {}
         for shift in SHIFTS:
             laid = Window(part.row - shift, part.column - shift, part.height, part.width)
-            said = classes(engine, raster, laid, levels)
+            said = classes(backend, raster, laid, levels)
             references[shift] = np.zeros_like(said)
             references[shift][: given.side - shift, : given.side - shift] = said[shift:, shift:]
         print("overlap px | reference moved by px: near, elsewhere, ratio")
         for overlap in given.overlaps:
-            found, near = tiled(engine, raster, part, given.window, overlap, levels)
+            found, near = tiled(backend, raster, part, given.window, overlap, levels)
             end = given.side - MARGIN_PX
             covered = (given.side - given.window) // (given.window - overlap)
             end = min(end, covered * (given.window - overlap) + given.window - MARGIN_PX // 2)

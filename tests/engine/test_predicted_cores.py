@@ -37,7 +37,7 @@ def test_objects_are_scored_by_certainty_and_other_ground_by_probability():
     assert np.array_equal(result.heights, found[2])
     assert np.array_equal(result.known, known)
     assert result.core == CORE
-    assert result.every is None
+    assert result.planes is None
 
 
 def test_heights_outlast_the_planes_that_they_come_from():

@@ -55,7 +55,7 @@ def written(folder, predicted):
                 core = Window(row, column, CORE, CORE).intersection(grid.window)
                 part = core.slices
                 inside = every[(slice(None), *part)]
-                files.add(PredictedCore(core, classes[part], inside[0], known[part], every=inside))
+                files.add(PredictedCore(core, classes[part], inside[0], known[part], planes=inside))
         files.finish(None, Control())
     return paths
 

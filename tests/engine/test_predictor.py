@@ -1,4 +1,4 @@
-"""Inference: engines agree with torch, the cache spares torch, and the pipeline keeps order."""
+"""Inference: backends agree with torch, the cache spares torch, and the pipeline keeps order."""
 
 import subprocess
 import sys
@@ -15,14 +15,14 @@ from deepseg_qgis.engine.backends import devices, openvino_conversion, quantisat
 from deepseg_qgis.engine.backends.backend import CompilationError, probabilities
 from deepseg_qgis.engine.backends.quantisation import samples
 from deepseg_qgis.engine.backends.selection import Choice
-from deepseg_qgis.engine.backends.torch_backend import TorchBackend, TorchEngine
+from deepseg_qgis.engine.backends.torch_backend import TorchBackend, TorchSession
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -74,19 +74,19 @@ class Told(Control):
         super().__init__(lambda event: self.texts.append(event.text))
 
 
-def engine_of(model, precision, control=None):
-    return Choice(model, "cpu", precision, None, control or Control()).engine()
+def backend_of(model, precision, control=None):
+    return Choice(model, "cpu", precision, None, control or Control()).backend()
 
 
 @pytest.mark.parametrize(("precision", "levels"), [("float32", 1), ("bfloat16", 8)])
 def test_openvino_says_what_torch_says(model, precision, levels):
     pixels = Pixels(image(96, 160), np.random.default_rng(2).random((96, 160)) < 0.8)
-    engine = engine_of(model, precision)
-    found = probabilities(engine.backend(96, 160), [pixels])[0].astype(int)
+    backend = backend_of(model, precision)
+    found = probabilities(backend.session(96, 160), [pixels])[0].astype(int)
     loaded = weights.load(model.path)
-    torch_engine = TorchEngine(loaded.network, (CARD.mean, CARD.std), torch.device("cpu"), False)
-    right = probabilities(torch_engine.backend(96, 160), [pixels])[0].astype(int)
-    assert engine.description.startswith("OpenVINO on CPU")
+    torch_backend = TorchBackend(loaded.network, (CARD.mean, CARD.std), torch.device("cpu"), False)
+    right = probabilities(torch_backend.session(96, 160), [pixels])[0].astype(int)
+    assert backend.description.startswith("OpenVINO on CPU")
     assert np.abs(found - right).max() <= levels
     assert right.std() > 2  # there was something to agree on
     plain = networks.network_input(pixels, np.float32(CARD.mean), np.float32(CARD.std))
@@ -107,11 +107,11 @@ def test_every_type_of_raster_goes_in(tmp_path, dtype):
     if np.dtype(dtype).kind == "f":
         values[:, :8], valid[:8] = np.nan, False
     file = model_file.read(path)
-    found = probabilities(engine_of(file, "float32").backend(64, 64), [Pixels(values, valid)])
+    found = probabilities(backend_of(file, "float32").session(64, 64), [Pixels(values, valid)])
     loaded = weights.load(path)
-    right = TorchEngine(loaded.network, (card.mean, card.std), torch.device("cpu"), False)
+    right = TorchBackend(loaded.network, (card.mean, card.std), torch.device("cpu"), False)
     assert found.shape == (1, 1, 64, 64)
-    right_says = probabilities(right.backend(64, 64), [Pixels(values, valid)]).astype(int)
+    right_says = probabilities(right.session(64, 64), [Pixels(values, valid)]).astype(int)
     assert np.abs(found.astype(int) - right_says).max() <= 1
 
 
@@ -123,18 +123,18 @@ def test_the_second_time_needs_no_torch(model, make_raster):
         "from deepseg_qgis.engine.geometry.areas import Area, box\n"
         "from deepseg_qgis.engine.control import Control\n"
         "from deepseg_qgis.engine.inference.class_maps import class_map\n"
-        "from deepseg_qgis.engine.inference.predictor import Predictor, Settings\n"
+        "from deepseg_qgis.engine.inference.predictor import Predictor, PredictionSettings\n"
         "from deepseg_qgis.engine.files.rasters import Raster\n"
         "from deepseg_qgis.jobs import RasterSource\n"
         "raster = Raster(RasterSource(sys.argv[2], '', 'r'))\n"
         "model = model_file.read(sys.argv[1])\n"
-        "predictor = Predictor(model, Settings(), Control())\n"
+        "predictor = Predictor(model, PredictionSettings(), Control())\n"
         "found = class_map(predictor, raster, Area(box(raster.grid.window)), Control())\n"
         "assert found.known.all()\n"
         "slow = {'torch', 'segmentation_models_pytorch', 'nncf', 'lightning_fabric', 'skimage'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
     )
-    engine_of(model, "float32")
+    backend_of(model, "float32")
     again = subprocess.run(
         [sys.executable, "-c", code, model.path, path], capture_output=True, text=True, check=False
     )
@@ -147,8 +147,8 @@ def test_what_does_not_convert_is_run_by_torch_and_said(model, raster, monkeypat
 
     monkeypatch.setattr(Choice, "_converted", fails)
     told = Told()
-    engine = engine_of(model, "float32", told)
-    assert isinstance(engine, TorchEngine)
+    backend = backend_of(model, "float32", told)
+    assert isinstance(backend, TorchBackend)
     assert "no such step" in told.texts[0]
     assert "torch runs it" in told.texts[0]
 
@@ -158,7 +158,7 @@ def test_a_cache_that_cannot_be_written_is_not_blamed_on_openvino(model, tmp_pat
     place = str(tmp_path / "cache" / "networks")
     monkeypatch.setattr("deepseg_qgis.engine.backends.network_cache.cache_folder", lambda: place)
     control = Told()
-    assert isinstance(engine_of(model, "float32", control), TorchEngine)
+    assert isinstance(backend_of(model, "float32", control), TorchBackend)
     (text,) = [text for text in control.texts if "torch runs it" in text]
     assert str(tmp_path / "cache") in text
     assert "cannot be run with OpenVINO" not in text
@@ -166,7 +166,7 @@ def test_a_cache_that_cannot_be_written_is_not_blamed_on_openvino(model, tmp_pat
 
 def test_only_what_openvino_cannot_compile_falls_back(model, raster, monkeypatch):
     control = Told()
-    predictor = Predictor(model, Settings("cpu", "float32"), control)
+    predictor = Predictor(model, PredictionSettings("cpu", "float32"), control)
 
     def failing(error):
         def fail(_height, _width):
@@ -175,10 +175,10 @@ def test_only_what_openvino_cannot_compile_falls_back(model, raster, monkeypatch
         return fail
 
     for error in (RuntimeError("bad_alloc"), RuntimeError("of something else")):
-        monkeypatch.setattr(predictor._plain, "backend", failing(error))
+        monkeypatch.setattr(predictor._plain, "session", failing(error))
         with pytest.raises(RuntimeError, match=str(error)):
             predictor.prepared(raster, whole(raster))
-    monkeypatch.setattr(predictor._plain, "backend", failing(CompilationError("no word for it")))
+    monkeypatch.setattr(predictor._plain, "session", failing(CompilationError("no word for it")))
     predictor.prepared(raster, whole(raster))
     assert any("cannot be run with OpenVINO (no word for it)" in text for text in control.texts)
 
@@ -190,16 +190,16 @@ def test_a_broken_cache_entry_is_made_again(model, tmp_path, monkeypatch):
     convert = openvino_conversion.converted
     monkeypatch.setattr(openvino_conversion, "converted", lambda it: made.append(1) or convert(it))
     for _ in range(2):
-        engine_of(model, "float32")
+        backend_of(model, "float32")
     assert len(made) == 1
     (weights_file,) = tmp_path.rglob("network.bin")
     weights_file.write_bytes(weights_file.read_bytes()[:1000])
-    engine_of(model, "float32")
+    backend_of(model, "float32")
     assert len(made) == 2
 
 
 def test_classes_do_not_depend_on_what_area_was_asked_for(model, raster):
-    predictor = Predictor(model, Settings("cpu", "float32"), Control())
+    predictor = Predictor(model, PredictionSettings("cpu", "float32"), Control())
     everything = class_map(predictor, raster, whole(raster), Control())
     assert np.array_equal(everything.known, raster.read(raster.grid.window).valid)
     assert set(np.unique(everything.classes[~everything.known])) == {0}
@@ -218,7 +218,7 @@ def test_cores_come_in_order_and_unwanted_ones_are_not_read(model, raster, monke
     read = Raster.read
     monkeypatch.setattr(Raster, "read", lambda s, w: reads.append(w) or read(s, w))
     corners = Area.of(np.array([shapely.box(0, 0, 20, 20), shapely.box(390, 270, 410, 290)]))
-    settings = Settings("cpu", "float32", tile_size_px=64, overlap_px=32, batch_size=3)
+    settings = PredictionSettings("cpu", "float32", tile_size_px=64, overlap_px=32, batch_size=3)
     predictor = Predictor(model, settings, Control())
     found = list(predicted_cores(predictor, raster, corners, Control()))
     region = corners.window(raster.grid.window)
@@ -237,14 +237,14 @@ def test_cores_come_in_order_and_unwanted_ones_are_not_read(model, raster, monke
 def test_batches_do_not_change_what_is_said(model, raster):
     maps = []
     for batch_size in (1, 4):
-        settings = Settings("cpu", "float32", tile_size_px=128, batch_size=batch_size)
+        settings = PredictionSettings("cpu", "float32", tile_size_px=128, batch_size=batch_size)
         predictor = Predictor(model, settings, Control())
         maps.append(class_map(predictor, raster, whole(raster), Control()))
     assert np.mean(maps[0].classes != maps[1].classes) < 1e-4
 
 
 def test_closing_early_or_failing_leaves_no_thread(model, raster, monkeypatch):
-    settings = Settings("cpu", "float32", tile_size_px=64)
+    settings = PredictionSettings("cpu", "float32", tile_size_px=64)
     predictor = Predictor(model, settings, Control())
     cores = predicted_cores(predictor, raster, whole(raster), Control())
     next(cores)
@@ -282,13 +282,13 @@ def test_batches_are_halved_for_good_when_memory_runs_out():
     valid = np.ones((32, 32), dtype=bool)
     pixels = [Pixels(np.full((1, 32, 32), i, dtype=np.uint8), valid) for i in range(10)]
     network = Greedy(2)
-    backend = TorchBackend(network, torch.device("cpu"), False, 10)
-    found = probabilities(backend, pixels)
+    session = TorchSession(network, torch.device("cpu"), False, 10)
+    found = probabilities(session, pixels)
     assert found[:, 0, 0, 0].tolist() == list(range(10))
-    assert backend.batch_size == 2
+    assert session.batch_size == 2
     assert Counter(network.sizes) == {10: 1, 5: 1, 2: 5}
     with pytest.raises(ResourceError, match="smaller tile size"):
-        probabilities(TorchBackend(Greedy(0), torch.device("cpu"), False, 4), pixels)
+        probabilities(TorchSession(Greedy(0), torch.device("cpu"), False, 4), pixels)
 
 
 @pytest.mark.parametrize(
@@ -303,19 +303,19 @@ def test_networks_that_see_the_whole_window_are_found(architecture, encoder, who
 
 def test_wishes_that_cannot_be_had_are_told(model, monkeypatch):
     with pytest.raises(ParameterError, match="precision"):
-        Predictor(model, Settings(precision="float64"), Control())
+        Predictor(model, PredictionSettings(precision="float64"), Control())
     with pytest.raises(ParameterError, match="batch size"):
-        Predictor(model, Settings(batch_size=0), Control())
+        Predictor(model, PredictionSettings(batch_size=0), Control())
     with pytest.raises(ParameterError, match="threshold"):
-        Predictor(model, Settings(threshold=1.5), Control())
+        Predictor(model, PredictionSettings(threshold=1.5), Control())
     with pytest.raises(ParameterError, match="device"):
-        Predictor(model, Settings(device="tpu"), Control())
+        Predictor(model, PredictionSettings(device="tpu"), Control())
     monkeypatch.setattr(devices, "_gpu", lambda: None)
     with pytest.raises(ResourceError, match="finds none"):
-        Predictor(model, Settings(device="cuda"), Control())
+        Predictor(model, PredictionSettings(device="cuda"), Control())
     monkeypatch.setattr(devices, "_gpu", lambda: "cuda")
     with pytest.raises(ParameterError, match="'int8' runs on the CPU alone"):
-        Predictor(model, Settings(device="auto", precision="int8"), Control())
+        Predictor(model, PredictionSettings(device="auto", precision="int8"), Control())
 
 
 def test_the_pipeline_skips_cores_without_data(make_raster):
@@ -323,7 +323,7 @@ def test_the_pipeline_skips_cores_without_data(make_raster):
     values[:, :, :40] = 7
     started = []
 
-    class Backend:
+    class Session:
         batch_size, in_flight = 1, 2
 
         def start(self, pixels):
@@ -333,7 +333,7 @@ def test_the_pipeline_skips_cores_without_data(make_raster):
 
     with Raster(make_raster(values, nodata=0)) as raster:
         layout = windows.square(raster.grid.window, whole(raster), 64, 0)
-        used = list(pipeline.run(Backend(), raster, layout, lambda _t, _p, found: int(found.max())))
+        used = list(pipeline.run(Session(), raster, layout, lambda _t, _p, found: int(found.max())))
     assert [each for _, each in used] == [7, None, None, None]
     assert started == [1]
 
@@ -342,11 +342,11 @@ def test_the_pipeline_skips_cores_without_data(make_raster):
 @pytest.mark.filterwarnings("ignore")  # of the libraries that NNCF brings
 def test_int8_tells_how_well_it_agrees(model, raster):
     told = Told()
-    predictor = Predictor(model, Settings("cpu", "int8"), told)
+    predictor = Predictor(model, PredictionSettings("cpu", "int8"), told)
     predictor.prepared(raster, whole(raster))
     assert any("int8 agrees with float32 at a mask IoU of" in text for text in told.texts)
     again = Told()
-    Predictor(model, Settings("cpu", "int8"), again).prepared(raster, whole(raster))
+    Predictor(model, PredictionSettings("cpu", "int8"), again).prepared(raster, whole(raster))
     assert not any("calibrating" in text for text in again.texts)
 
 
@@ -372,7 +372,7 @@ def test_int8_hangs_on_what_is_predicted_and_on_nothing_before(model, make_raste
 
     monkeypatch.setattr(quantisation, "quantised", counted)
     control = Told()
-    predictor = Predictor(model, Settings("cpu", "int8"), control)
+    predictor = Predictor(model, PredictionSettings("cpu", "int8"), control)
     source = make_raster(np.concatenate([image(60, 90), image(60, 90, 7) // 2], axis=2))
     with Raster(source) as raster:
         left, right = Area(shapely.box(0, 0, 80, 60)), Area(shapely.box(100, 0, 180, 60))

@@ -1,4 +1,4 @@
-"""Scores on the validation areas, with an engine that says what it is told to."""
+"""Scores on the validation areas, with a backend that says what it is told to."""
 
 import contextlib
 from dataclasses import replace
@@ -26,12 +26,12 @@ FIRST_ALONE = (np.arange(PLANES) == 0).astype(np.uint8)[:, None, None]
 
 
 class Echo:
-    """An engine and backend: a raster's bands are what the network says."""
+    """A backend and session: a raster's bands are what the network says."""
 
     description, most_window_px, sees_whole_window = "echo", 10**6, False
     batch_size, in_flight = 1, 1
 
-    def backend(self, _height, _width):
+    def session(self, _height, _width):
         return self
 
     def start(self, pixels):

@@ -1,4 +1,4 @@
-"""What runs a network: an engine for one model, and its backends for windows of one size."""
+"""What runs a network: a backend for one model, and its sessions for windows of one size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from deepseg_qgis.engine.files.rasters import Pixels
 
 Result = Callable[[], NDArray[np.uint8]]
 """Waits for a batch; returns (windows, categories, rows, columns) in 1/255. The array is valid
-until `Backend.in_flight` more batches were started."""
+until `Session.in_flight` more batches were started."""
 
 
 class CompilationError(Exception):
     """OpenVINO cannot run a network on this computer."""
 
 
-class Backend(Protocol):
+class Session(Protocol):
     """Runs windows of one size, ``batch_size`` at a time, ``in_flight`` batches at once."""
 
     batch_size: int
@@ -30,7 +30,7 @@ class Backend(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     """A model made ready for one device and precision.
 
     ``most_window_px`` is how many pixels a window may have for its memory; ``sees_whole_window``
@@ -42,11 +42,11 @@ class Engine(Protocol):
     most_window_px: int
     sees_whole_window: bool
 
-    def backend(self, height: int, width: int) -> Backend:
+    def session(self, height: int, width: int) -> Session:
         """Return what runs windows of this size."""
         ...
 
 
-def probabilities(backend: Backend, pixels: Sequence[Pixels]) -> NDArray[np.uint8]:
+def probabilities(session: Session, pixels: Sequence[Pixels]) -> NDArray[np.uint8]:
     """Return (windows, categories, rows, columns) in 1/255 for one batch, waiting for it."""
-    return backend.start(pixels)()
+    return session.start(pixels)()

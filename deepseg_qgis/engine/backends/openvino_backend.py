@@ -35,8 +35,8 @@ def has_fast_bfloat16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class OpenVinoEngine:
-    """A converted network on the CPU; see `Engine`.
+class OpenVinoBackend:
+    """A converted network on the CPU; see `Backend`.
 
     Args:
         graph: with free window sizes, as `conversion.converted` makes it.
@@ -62,9 +62,9 @@ class OpenVinoEngine:
         subtracted = np.array(about["subtracted"], dtype=np.float32)
         self._subtracted = subtracted[:, None, None] if len(subtracted) else None
         self.description = f"OpenVINO on CPU ({counted(_threads(), 'thread')}), {precision}"
-        self._last: OpenVinoBackend | None = None
+        self._last: OpenVinoSession | None = None
 
-    def backend(self, height: int, width: int) -> OpenVinoBackend:
+    def session(self, height: int, width: int) -> OpenVinoSession:
         """Return what runs windows of this size; asked again for the same, the same.
 
         Raises:
@@ -81,7 +81,7 @@ class OpenVinoEngine:
                 raise CompilationError(reason(error)) from error
         return self._last
 
-    def _compiled(self, height: int, width: int) -> OpenVinoBackend:
+    def _compiled(self, height: int, width: int) -> OpenVinoSession:
         sized = self._graph.clone()
         bands = sized.input(0).get_partial_shape()[1].get_length()
         shape = (self._batch_size, height, width)
@@ -98,11 +98,11 @@ class OpenVinoEngine:
                 "ENABLE_CPU_PINNING": False,  # reading and vectorising need the processor too
             },
         )
-        return OpenVinoBackend(compiled, self._streams + WAITING, self._subtracted)
+        return OpenVinoSession(compiled, self._streams + WAITING, self._subtracted)
 
 
-class OpenVinoBackend:
-    """A network compiled for windows of one size; see `Backend`."""
+class OpenVinoSession:
+    """A network compiled for windows of one size; see `Session`."""
 
     def __init__(
         self,

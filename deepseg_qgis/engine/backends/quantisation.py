@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.backends.backend import Engine, probabilities
+from deepseg_qgis.engine.backends.backend import Backend, probabilities
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
@@ -91,21 +91,21 @@ def quantised(
 
 
 def agreement(
-    one: Engine,
-    other: Engine,
+    one: Backend,
+    other: Backend,
     windows: Sequence[Pixels],
     legend: Legend,
 ) -> float:
-    """Return how well two engines agree, 1 if neither finds anything.
+    """Return how well two backends agree, 1 if neither finds anything.
 
     The IoU of their class maps (same category: intersection); where objects are told apart, the F1
     of one's objects as measured with the other's.
     """
     shared = either = 0
-    backends = [engine.backend(*windows[0].valid.shape) for engine in (one, other)]
+    sessions = [backend.session(*windows[0].valid.shape) for backend in (one, other)]
     for pixels in windows:
         first, second = (
-            _found(probabilities(each, [pixels])[0], pixels.valid, legend) for each in backends
+            _found(probabilities(each, [pixels])[0], pixels.valid, legend) for each in sessions
         )
         if legend.has_objects:
             matched, *counts = LabelOverlaps.of(first, second).counts

@@ -1,4 +1,4 @@
-"""Which engine runs a model: by device and precision, the fastest that is there.
+"""Which backend runs a model: by device and precision, the fastest that is there.
 
 On CPUs that is OpenVINO, with the converted network from the cache; torch is imported only for a
 network that is not there yet, for GPUs, and where OpenVINO cannot.
@@ -16,7 +16,7 @@ import numpy as np
 
 from deepseg_qgis.choices import PRECISIONS
 from deepseg_qgis.engine.backends import conversion_process, devices, network_cache
-from deepseg_qgis.engine.backends.backend import Engine
+from deepseg_qgis.engine.backends.backend import Backend
 from deepseg_qgis.engine.backends.network_cache import Entry, NetworkCache
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_memory, is_systems, reason
@@ -33,13 +33,13 @@ decided on the last digit, in any precision."""
 
 
 class Choice:
-    """Chooses and makes the engines of one model.
+    """Chooses and makes the backends of one model.
 
     Args:
         model: the model file.
         device: one of `choices.DEVICES`.
         precision: one of `choices.PRECISIONS`.
-        batch_size: windows at once, None for the engine's own.
+        batch_size: windows at once, None for the backend's own.
         control: what is chosen or does not work goes into its log.
 
     Raises:
@@ -76,13 +76,13 @@ class Choice:
 
     @property
     def needs_raster(self) -> bool:
-        """Whether each raster has an engine of its own: int8 is calibrated on it."""
+        """Whether each raster has a backend of its own: int8 is calibrated on it."""
         return self._precision == "int8"
 
-    def engine(self) -> Engine:
-        """Return the engine for all rasters; with int8 the one to fall back on."""
+    def backend(self) -> Backend:
+        """Return the backend for all rasters; with int8 the one to fall back on."""
         if self._device != "cpu":
-            return self.torch_engine()
+            return self.torch_backend()
         try:
             return self._openvino("auto" if self._precision == "int8" else self._precision)
         except DeepSegError:
@@ -92,28 +92,28 @@ class Choice:
                 raise
             return self.fallen_back(error)  # whatever a converter says, torch can run it
 
-    def fallen_back(self, error: Exception) -> Engine:
-        """Return torch's engine, saying in the log why."""
+    def fallen_back(self, error: Exception) -> Backend:
+        """Return torch's backend, saying in the log why."""
         why = (
             f"The network cannot be prepared for OpenVINO. {os_message(error)} Until then torch"
             if isinstance(error, OSError) and is_systems(error)
             else f"This network cannot be run with OpenVINO ({reason(error)}), so torch"
         )
         self._control.warn(f"{why} runs it: slower, with the same result.")
-        return self.torch_engine()
+        return self.torch_backend()
 
-    def torch_engine(self) -> Engine:
-        """Return the engine that torch runs on the chosen device."""
+    def torch_backend(self) -> Backend:
+        """Return the backend that torch runs on the chosen device."""
         import torch
 
         from deepseg_qgis.engine.backends.openvino_conversion import sees_whole_window
-        from deepseg_qgis.engine.backends.torch_backend import TorchEngine
+        from deepseg_qgis.engine.backends.torch_backend import TorchBackend
         from deepseg_qgis.engine.models import networks, weights
 
         model = weights.load(self._model.path)
         device = torch.device(self._device)
         fast = networks.has_fast_bfloat16(device) and self._precision != "float32"
-        engine = TorchEngine(
+        backend = TorchBackend(
             model.network,
             (model.card.mean, model.card.std),
             device,
@@ -121,11 +121,11 @@ class Choice:
             self._batch_size,
             smoothing_px=model.card.smoothing,
         )
-        engine.sees_whole_window = sees_whole_window(model.network, model.card.bands)
-        return engine
+        backend.sees_whole_window = sees_whole_window(model.network, model.card.bands)
+        return backend
 
-    def int8_engine(self, raster: Raster, area: Area, plain: Engine) -> Engine:
-        """Return the engine in int8 for one raster, or ``plain`` where it is not good enough."""
+    def int8_backend(self, raster: Raster, area: Area, plain: Backend) -> Backend:
+        """Return the backend in int8 for one raster, or ``plain`` where it is not good enough."""
         try:
             entry = self._quantised(raster, area)
         except DeepSegError:
@@ -160,7 +160,7 @@ class Choice:
         )
         return self._from_entry(entry, "int8")
 
-    def _openvino(self, precision: str) -> Engine:
+    def _openvino(self, precision: str) -> Backend:
         from deepseg_qgis.engine.backends import openvino_backend
 
         if precision == "auto":
@@ -172,16 +172,16 @@ class Choice:
             precision = "float32"
         return self._from_entry(self._converted(), precision)
 
-    def _from_entry(self, entry: Entry, precision: str) -> Engine:
+    def _from_entry(self, entry: Entry, precision: str) -> Backend:
         import openvino
 
         graph = openvino.Core().read_model(entry.network_path)
-        return self._engine_of(graph, precision, entry.about)
+        return self._backend_of(graph, precision, entry.about)
 
-    def _engine_of(self, graph: Any, precision: str, about: Mapping[str, Any]) -> Engine:
-        from deepseg_qgis.engine.backends.openvino_backend import OpenVinoEngine
+    def _backend_of(self, graph: Any, precision: str, about: Mapping[str, Any]) -> Backend:
+        from deepseg_qgis.engine.backends.openvino_backend import OpenVinoBackend
 
-        return OpenVinoEngine(
+        return OpenVinoBackend(
             graph,
             precision,
             about,
@@ -237,7 +237,7 @@ class Choice:
             openvino.Core().read_model(plain.network_path), windows, plain.about["subtracted"]
         )
         found = agreement(
-            self._engine_of(graph, "int8", plain.about),
+            self._backend_of(graph, "int8", plain.about),
             self._from_entry(plain, "float32"),
             checked,
             self._model.card.legend,

@@ -26,8 +26,8 @@ KEPT_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 """Other types are made float32 before torch sees them: it knows little to do with them."""
 
 
-class TorchEngine:
-    """A network that runs on one device; see `Engine`.
+class TorchBackend:
+    """A network that runs on one device; see `Backend`.
 
     ``batch_size`` None takes what fits into the device's memory; ``smoothing_px`` is for
     networks that tell objects apart (see `RawNetwork`).
@@ -51,14 +51,14 @@ class TorchEngine:
         precision = "bfloat16" if bfloat16 else "float32"
         self.description = f"torch on {networks.describe_device(device)}, {precision}"
 
-    def backend(self, height: int, width: int) -> TorchBackend:
+    def session(self, height: int, width: int) -> TorchSession:
         """Return what runs windows of this size."""
-        backend = TorchBackend(self.raw, self.device, self.bfloat16, self._batch_size or 1)
+        session = TorchSession(self.raw, self.device, self.bfloat16, self._batch_size or 1)
         if self._batch_size is None and self.device.type == "cuda":
-            backend.batch_size = self._fitting(backend, height, width)
-        return backend
+            session.batch_size = self._fitting(session, height, width)
+        return session
 
-    def _fitting(self, backend: TorchBackend, height: int, width: int) -> int:
+    def _fitting(self, session: TorchSession, height: int, width: int) -> int:
         """Return how many windows the GPU's free memory takes, by running one."""
         bands = len(self.raw.mean)
         valid = np.ones((height, width), dtype=bool)
@@ -66,14 +66,14 @@ class TorchEngine:
         free, _ = torch.cuda.mem_get_info(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
-        backend.start([window])()
+        session.start([window])()
         one = max(1, torch.cuda.max_memory_allocated(self.device) - before)
         torch.cuda.empty_cache()
         return max(1, min(MOST_WINDOWS, int(MEMORY_SHARE * free / one)))
 
 
-class TorchBackend:
-    """Runs batches on one device; halves them for good when memory runs out. See `Backend`."""
+class TorchSession:
+    """Runs batches on one device; halves them for good when memory runs out. See `Session`."""
 
     def __init__(
         self, raw: nn.Module, device: torch.device, bfloat16: bool, batch_size: int

@@ -1,1 +1,1 @@
-"""Running a model over rasters: windows, engines (OpenVINO, torch), and decided cores."""
+"""Running a model over rasters: windows, backends (OpenVINO, torch), and decided cores."""

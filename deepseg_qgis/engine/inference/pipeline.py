@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.backends.backend import Backend, Result
+from deepseg_qgis.engine.backends.backend import Result, Session
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Tile
 from deepseg_qgis.engine.inference.windows import Layout
@@ -40,7 +40,7 @@ class _Entry(Generic[Used]):
 
 
 def run(
-    backend: Backend, raster: Raster, layout: Layout, use: Use[Used]
+    session: Session, raster: Raster, layout: Layout, use: Use[Used]
 ) -> Generator[tuple[Tile, Used | None], None, None]:
     """Yield each tile of the grid, in order, with what ``use`` made of it.
 
@@ -64,10 +64,10 @@ def run(
             entry.pixels = None
 
     def start() -> None:
-        if len(running) == backend.in_flight:
+        if len(running) == session.in_flight:
             finish()
         pixels = [entry.pixels for entry in batch if entry.pixels is not None]
-        running.append((batch.copy(), backend.start(pixels)))
+        running.append((batch.copy(), session.start(pixels)))
         batch.clear()
 
     def leaving() -> Iterator[tuple[Tile, Used | None]]:
@@ -81,7 +81,7 @@ def run(
                 line.append(entry)
                 if entry.pixels is not None:
                     batch.append(entry)
-                if len(batch) >= backend.batch_size:
+                if len(batch) >= session.batch_size:
                     start()
                 yield from leaving()
         if batch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.backends.backend import Backend
+from deepseg_qgis.engine.backends.backend import Session
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
@@ -32,7 +32,7 @@ class PredictedCore:
     ``probabilities`` uint8 in 1/255 of each pixel's class (0 for background), ``known`` bool where
     there is data inside the area. All three are None where the core does not touch the area or
     holds no data. ``heights`` uint8, high in the middle of objects, if the model tells objects
-    apart, else None. ``every`` (planes, rows, columns) uint8 are all that the model says (see
+    apart, else None. ``planes`` (planes, rows, columns) uint8 are all that the model says (see
     `Legend.planes`) in 1/255, 0 where not known; None unless it was asked for.
     """
 
@@ -41,25 +41,25 @@ class PredictedCore:
     probabilities: NDArray[np.uint8] | None
     known: NDArray[np.bool_] | None
     heights: NDArray[np.uint8] | None = None
-    every: NDArray[np.uint8] | None = None
+    planes: NDArray[np.uint8] | None = None
 
 
 def predicted_cores(
-    predictor: Predictor, raster: Raster, area: Area, control: Control, *, every: bool = False
+    predictor: Predictor, raster: Raster, area: Area, control: Control, *, with_planes: bool = False
 ) -> Generator[PredictedCore, None, None]:
     """Yield the cores of an area's bounding box on a raster, row by row of a complete grid.
 
     The cores partition the bounding box; those of one row of the grid have one height, those of
-    one column one width. With ``every`` they carry all that the model says. Close the
+    one column one width. With ``with_planes`` they carry all that the model says. Close the
     generator (or exhaust it) to have its threads ended. Memory: a few windows.
 
     Raises:
         RasterError: a block is broken.
         Stopped: the user asked to.
     """
-    layout, backend = predictor.prepared(raster, area)
+    layout, session = predictor.prepared(raster, area)
     total = len(layout.tiles)
-    found = computed(predictor, (layout, backend), raster, area, every=every)
+    found = computed(predictor, (layout, session), raster, area, with_planes=with_planes)
     with contextlib.closing(found) as cores:
         for number, core in enumerate(cores, start=1):
             control.check()
@@ -69,14 +69,14 @@ def predicted_cores(
 
 def computed(
     predictor: Predictor,
-    prepared: tuple[Layout, Backend],
+    prepared: tuple[Layout, Session],
     raster: Raster,
     area: Area,
     *,
-    every: bool = False,
+    with_planes: bool = False,
 ) -> Generator[PredictedCore, None, None]:
     """Yield the cores of a layout (or of the rest of one); see `predicted_cores`."""
-    layout, backend = prepared
+    layout, session = prepared
 
     def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> PredictedCore:
         core = tile.core.within(tile.window)
@@ -85,10 +85,10 @@ def computed(
             known = known & area.mask(tile.core)
         inside = found[:, core[0], core[1]]
         result = from_planes(tile.core, inside, known, predictor.legend)
-        kept = np.where(known, inside, np.uint8(0)) if every else None
-        return replace(result, every=kept)
+        kept = np.where(known, inside, np.uint8(0)) if with_planes else None
+        return replace(result, planes=kept)
 
-    with contextlib.closing(pipeline.run(backend, raster, layout, use)) as cores:
+    with contextlib.closing(pipeline.run(session, raster, layout, use)) as cores:
         for tile, found in cores:
             yield found or PredictedCore(tile.core, None, None, None)
 
@@ -99,7 +99,7 @@ def from_planes(
     known: NDArray[np.bool_],
     legend: Legend,
 ) -> PredictedCore:
-    """Return what a model's planes decide, without ``every``.
+    """Return what a model's planes decide, without ``planes``.
 
     Args:
         core: where they lie on the raster.

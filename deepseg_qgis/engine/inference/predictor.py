@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepseg_qgis.bounds import BATCH_SIZE
-from deepseg_qgis.engine.backends.backend import Backend, CompilationError, Engine
+from deepseg_qgis.engine.backends.backend import Backend, CompilationError, Session
 from deepseg_qgis.engine.backends.selection import Choice
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -18,7 +18,7 @@ from deepseg_qgis.errors import ParameterError, counted
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictionSettings:
     """How to predict; None stands for the default, ``threshold`` for the model's own."""
 
     device: str = "auto"
@@ -38,50 +38,50 @@ class Predictor:
         ModelError: the file is damaged.
     """
 
-    def __init__(self, model: ModelFile, settings: Settings, control: Control) -> None:
+    def __init__(self, model: ModelFile, settings: PredictionSettings, control: Control) -> None:
         _check(settings)
         self.card, self.fingerprint = model.card, model.fingerprint
-        self.description = ""  # of the engine that `prepared` gave last
+        self.description = ""  # of the backend that `prepared` gave last
         self.legend = model.card.legend.with_threshold(settings.threshold)
         self._settings, self._control = settings, control
         self._choice = Choice(
             model, settings.device, settings.precision, settings.batch_size, control
         )
-        self._plain = self._choice.engine()
+        self._plain = self._choice.backend()
 
-    def prepared(self, raster: Raster, area: Area) -> tuple[Layout, Backend]:
+    def prepared(self, raster: Raster, area: Area) -> tuple[Layout, Session]:
         """Return the windows over an area of a raster and what runs them; told in the log."""
-        engine = self._plain
+        backend = self._plain
         if self._choice.needs_raster and area.size_px:
-            engine = self._choice.int8_engine(raster, area, engine)
-        layout = self._layout(engine, raster, area)
+            backend = self._choice.int8_backend(raster, area, backend)
+        layout = self._layout(backend, raster, area)
         try:
-            backend = engine.backend(layout.height, layout.width)
+            session = backend.session(layout.height, layout.width)
         except CompilationError as error:  # OpenVINO compiles a network only now
-            engine = self._plain = self._choice.fallen_back(error)
-            layout = self._layout(engine, raster, area)
-            backend = engine.backend(layout.height, layout.width)
-        self.description = engine.description
+            backend = self._plain = self._choice.fallen_back(error)
+            layout = self._layout(backend, raster, area)
+            session = backend.session(layout.height, layout.width)
+        self.description = backend.description
         count = int(layout.wanted.sum())
         self._control.log(
-            f"{raster.name}: {engine.description}, {counted(count, 'window')} of "
-            f"{layout.height} × {layout.width} px, {backend.batch_size} at a time."
+            f"{raster.name}: {backend.description}, {counted(count, 'window')} of "
+            f"{layout.height} × {layout.width} px, {session.batch_size} at a time."
         )
-        return layout, backend
+        return layout, session
 
-    def _layout(self, engine: Engine, raster: Raster, area: Area) -> Layout:
+    def _layout(self, backend: Backend, raster: Raster, area: Area) -> Layout:
         given, overlap = self._settings.tile_size_px, self._settings.overlap_px
         whole = raster.grid.window
-        if given is None and engine.sees_whole_window:
+        if given is None and backend.sees_whole_window:
             given = windows.default_tile_size(self.card.tile_size_px)
         if given is not None:
             return windows.square(whole, area, given, overlap)
         if overlap is None:
-            return windows.fitted(whole, area, engine.most_window_px)
-        return windows.fitted(whole, area, engine.most_window_px, overlap)
+            return windows.fitted(whole, area, backend.most_window_px)
+        return windows.fitted(whole, area, backend.most_window_px, overlap)
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: PredictionSettings) -> None:
     """Check what can be checked before anything is loaded."""
     if settings.tile_size_px is not None:
         windows.check_tile_size(settings.tile_size_px)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deepseg_qgis.engine.backends.devices import choose_device
-from deepseg_qgis.engine.backends.torch_backend import TorchEngine
+from deepseg_qgis.engine.backends.torch_backend import TorchBackend
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning import sampling, validation
@@ -235,7 +235,7 @@ class Trainer:
 
     def _validate(self, number: int) -> Validation:
         normalisation = self._normalisation
-        engine = TorchEngine(
+        backend = TorchBackend(
             self._module(),
             (normalisation.mean.tolist(), normalisation.std.tolist()),
             self._device,
@@ -245,7 +245,7 @@ class Trainer:
         )
         done = (number + 1) / self._settings.epochs
         return validate(
-            engine,
+            backend,
             self._countable,
             self._training_set.labelled_rasters,
             self._settings.tile_size_px,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
-from deepseg_qgis.engine.backends.backend import Engine
+from deepseg_qgis.engine.backends.backend import Backend
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
@@ -54,7 +54,7 @@ class Validation:
 
 
 def validate(
-    engine: Engine,
+    backend: Backend,
     countable: NDArray[np.bool_],
     labelled_rasters: Sequence[LabelledRaster],
     training_tile_px: int,
@@ -70,12 +70,12 @@ def validate(
     side = windows.default_tile_size(training_tile_px)
     control = control or Control()
     sums = _Sums(countable)
-    backend = engine.backend(side, side)
+    session = backend.session(side, side)
     for labelled in labelled_rasters:
         layout = windows.square(labelled.raster.grid.window, labelled.validation, side).wanted_alone
         total = len(layout.tiles)
         for number, _ in enumerate(
-            pipeline.run(backend, labelled.raster, layout, sums.adder(labelled)), start=1
+            pipeline.run(session, labelled.raster, layout, sums.adder(labelled)), start=1
         ):
             control.progress(
                 number / total, f"Validation on {labelled.raster.name}, tile {number} of {total}"

@@ -85,7 +85,7 @@ class PredictionRasters:
             on_error.pop_all()
 
     def add(self, core: PredictedCore) -> None:
-        """Write a core; ``every`` must be there if probabilities were asked for."""
+        """Write a core; ``planes`` must be there if probabilities were asked for."""
         if core.classes is None or core.known is None:
             return
         self._known += int(np.count_nonzero(core.known))
@@ -94,9 +94,9 @@ class PredictionRasters:
             self._classes.write(core.core, classes[None])
             self._sums[0] += int(classes.sum(dtype=np.int64)) - NOT_KNOWN * classes.size
         if self._probabilities:
-            assert core.every is not None
-            self._probabilities.write(core.core, core.every)
-            self._sums[1] += int(core.every.sum(dtype=np.int64))
+            assert core.planes is not None
+            self._probabilities.write(core.core, core.planes)
+            self._sums[1] += int(core.planes.sum(dtype=np.int64))
             self._probabilities.write_mask(core.core, core.known)
 
     def finish(self, aoi_m2: float | None, control: Control) -> None:

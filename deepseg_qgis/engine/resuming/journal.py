@@ -13,7 +13,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -32,12 +31,19 @@ CHECKSUM = struct.Struct("<I")
 RECORD_BYTES = RECORD.size + CHECKSUM.size
 CODEC = "lz4"
 """Packs maps of classes some hundred times faster than a network makes them."""
-ARRAYS = tuple(field.name for field in fields(PredictedCore) if field.name != "core")
+ARRAYS = {
+    "classes": "classes",
+    "probabilities": "probabilities",
+    "known": "known",
+    "heights": "heights",
+    "planes": "every",
+}
+"""The arrays of a `PredictedCore`, and what a journal calls them."""
 TYPES = ("uint8", "bool")
 MOST_DESCRIPTION_BYTES = 10_000
 
 
-class Broken(Exception):  # noqa: N818 - ends in a shorter journal, never seen by anybody
+class BrokenRecord(Exception):  # noqa: N818 - ends in a shorter journal, never seen by anybody
     """A record is not whole."""
 
 
@@ -72,7 +78,7 @@ class Journal:
         for number, core in enumerate(cores[: len(self)]):
             try:
                 found = self._read(number, core)
-            except Broken:
+            except BrokenRecord:
                 self._cut(number)
                 return
             yield found
@@ -84,8 +90,8 @@ class Journal:
             OSError: the disk is full; the journal then ends with the core before.
         """
         described, packed = {}, []
-        for name in ARRAYS:
-            array = getattr(found, name)
+        for field, name in ARRAYS.items():
+            array = getattr(found, field)
             if array is not None:
                 data = pa.compress(np.ascontiguousarray(array), codec=CODEC, asbytes=True)
                 described[name] = [str(array.dtype), array.shape, len(data)]
@@ -138,7 +144,7 @@ class Journal:
         while True:
             try:
                 _, described, packed, _ = self._head(len(starts) - 1, starts[-1])
-            except Broken:
+            except BrokenRecord:
                 break
             end = starts[-1] + RECORD_BYTES + described + packed
             if end > size:
@@ -150,11 +156,11 @@ class Journal:
     def _head(self, number: int, start: int) -> tuple[int, int, int, int]:
         data = self._at(start, RECORD_BYTES)
         if len(data) < RECORD_BYTES:
-            raise Broken
+            raise BrokenRecord
         head, (checksum,) = data[: RECORD.size], CHECKSUM.unpack(data[RECORD.size :])
         found, described, packed, body = RECORD.unpack(head)
         if zlib.crc32(head) != checksum or found != number or described > MOST_DESCRIPTION_BYTES:
-            raise Broken
+            raise BrokenRecord
         return found, described, packed, body
 
     def _read(self, number: int, core: Window) -> PredictedCore:
@@ -162,12 +168,12 @@ class Journal:
         _, described, _, checksum = self._head(number, start)
         body = self._at(start + RECORD_BYTES, self._starts[number + 1] - start - RECORD_BYTES)
         if zlib.crc32(body) != checksum:
-            raise Broken
+            raise BrokenRecord
         try:
             description = dict(json.loads(body[:described]))
             return PredictedCore(core, **_arrays(description, memoryview(body)[described:], core))
         except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
-            raise Broken from error
+            raise BrokenRecord from error
 
     def _at(self, start: int, length: int) -> bytes:
         self._file.seek(start)
@@ -182,15 +188,16 @@ def _arrays(
     description: dict[str, Any], packed: memoryview, core: Window
 ) -> dict[str, NDArray[Any] | None]:
     """Return each array of a core by its name, None for those that were not there."""
+    fields = {name: field for field, name in ARRAYS.items()}
     arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(ARRAYS)
     for name, (dtype, shape, length) in description.items():
-        if name not in arrays or dtype not in TYPES or len(shape) > 3:
+        if name not in fields or dtype not in TYPES or len(shape) > 3:
             raise ValueError(name)
         if tuple(shape[-2:]) != (core.height, core.width):
             raise ValueError(shape)
         size = int(np.prod(shape))
         data = pa.decompress(packed[:length], decompressed_size=size, codec=CODEC)
         # a copy, since what is compiled for outlines takes arrays that can be written to
-        arrays[name] = np.frombuffer(data, dtype=np.uint8).view(dtype).reshape(shape).copy()
+        arrays[fields[name]] = np.frombuffer(data, dtype=np.uint8).view(dtype).reshape(shape).copy()
         packed = packed[length:]
     return arrays

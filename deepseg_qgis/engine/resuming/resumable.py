@@ -75,7 +75,7 @@ class ResumablePrediction:
         return "; ".join(coverage.text for coverage in self.coverages) + "."
 
     def predicted_cores(
-        self, raster: Raster, area: Area, control: Control, *, every: bool = False
+        self, raster: Raster, area: Area, control: Control, *, with_planes: bool = False
     ) -> Generator[PredictedCore, None, None]:
         """Yield the cores of an area, as the function does; what Stop left out has no arrays.
 
@@ -90,7 +90,7 @@ class ResumablePrediction:
             layout = windows.fitted(raster.grid.window, area, windows.LARGEST_SIDE_PX**2)
             coverage.tiles = layout.tiles  # nothing is made ready for what will not be run
         else:
-            with contextlib.closing(self._known(raster, coverage, control, every)) as cores:
+            with contextlib.closing(self._known(raster, coverage, control, with_planes)) as cores:
                 for found in cores:
                     coverage.done += 1
                     text = f"{raster.name}: tile {coverage.done} of {len(coverage.tiles)}"
@@ -102,14 +102,14 @@ class ResumablePrediction:
             yield PredictedCore(tile.core, None, None, None)
 
     def _known(
-        self, raster: Raster, coverage: Coverage, control: Control, every: bool
+        self, raster: Raster, coverage: Coverage, control: Control, with_planes: bool
     ) -> Generator[PredictedCore, None, None]:
         """Yield the cores from the journal, and run the others until the user stops."""
         area = coverage.area
-        layout, backend = self._predictor.prepared(raster, area)
+        layout, session = self._predictor.prepared(raster, area)
         coverage.tiles = layout.tiles
         files = self._files.get(raster.source, self._all_files)
-        journal = self._journal(raster, area, layout, files, every)
+        journal = self._journal(raster, area, layout, files, with_planes)
         if journal:
             control.log(
                 f"{raster.name}: continuing a run that was interrupted: {len(journal):,} of "
@@ -118,8 +118,8 @@ class ResumablePrediction:
             yield from journal.replay([tile.core for tile in layout.tiles])
         if self._control.stopped or coverage.complete:
             return
-        rest = layout.after(coverage.done), backend
-        found_now = computed(self._predictor, rest, raster, area, every=every)
+        rest = layout.after(coverage.done), session
+        found_now = computed(self._predictor, rest, raster, area, with_planes=with_planes)
         with contextlib.closing(found_now) as cores:
             for found in cores:
                 files.check()
@@ -142,7 +142,7 @@ class ResumablePrediction:
         return journal
 
     def _journal(
-        self, raster: Raster, area: Area, layout: Layout, files: Files, every: bool
+        self, raster: Raster, area: Area, layout: Layout, files: Files, with_planes: bool
     ) -> Journal | None:
         if self._journals is None or layout.wanted.sum() < LEAST_WINDOWS:
             return None
@@ -159,7 +159,7 @@ class ResumablePrediction:
             engine=self._predictor.description,
             libraries=" ".join(importlib.metadata.version(name) for name in ENGINES),
             model=self._predictor.fingerprint,
-            every=every,
+            every=with_planes,
             levels=as_levels(self._predictor.legend.thresholds).tobytes().hex(),
             files=repr(files.states),
             meaning=repr(self._meanings),
@@ -169,7 +169,7 @@ class ResumablePrediction:
             layout=hashlib.sha256(repr(layout.tiles).encode()).hexdigest(),
         )
         pixels = sum(tile.core.height * tile.core.width for tile in layout.tiles)
-        arrays = ARRAYS + (len(self._predictor.legend.planes) if every else 0)
+        arrays = ARRAYS + (len(self._predictor.legend.planes) if with_planes else 0)
         return self._journals.open(name, raster.name, arrays * pixels)
 
 

@@ -16,7 +16,7 @@ from deepseg_qgis.engine.files.raster_sets import (
     with_expected_bands,
 )
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.reports import evaluation_report
 from deepseg_qgis.engine.reports.markup import Cell
@@ -50,7 +50,9 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         categories = model.card.categories
         reference = read_reference(job.annotations, job.aoi, categories, rasters, control)
         evaluation = ModelEvaluation(model, rasters, reference, job.iou_threshold)
-        predictor = Predictor(model, Settings(job.device, threshold=job.threshold), control)
+        predictor = Predictor(
+            model, PredictionSettings(job.device, threshold=job.threshold), control
+        )
         pictures = _compare(evaluation, predictor, MOST_PICTURES if html_path else 0, control)
         scores = evaluation.scores(job.threshold)
         warnings = notes(scores)

@@ -26,7 +26,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
 from deepseg_qgis.engine.geometry.projections import Geometries
-from deepseg_qgis.engine.inference.predictor import Predictor, Settings
+from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
@@ -152,7 +152,9 @@ class _Found:
             self._job.outlines,
             instance_rule=self._interruptible.legend.instance_rule,
         )
-        cores = self._interruptible.predicted_cores(raster, area, control, every=self._others.every)
+        cores = self._interruptible.predicted_cores(
+            raster, area, control, with_planes=self._others.every
+        )
         legend = self._interruptible.legend
         about = PredictionTags(self._interruptible.card, legend, raster.name)
         cores = self._others.recorded(cores, raster.grid, area, about)
@@ -180,8 +182,8 @@ class _Found:
         return self._aoi_m2 if np.isfinite(self._aoi_m2) else None
 
 
-def _settings(job: PredictJob) -> Settings:
-    return Settings(
+def _settings(job: PredictJob) -> PredictionSettings:
+    return PredictionSettings(
         job.device,
         job.precision,
         job.tile_size_px,
