@@ -14,6 +14,11 @@ import rasterio
 import shapely
 from affine import Affine
 
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.jobs import RasterSource, VectorSource
 
 UTM = pyproj.CRS.from_epsg(32633)
@@ -91,3 +96,14 @@ def discs(make_raster, make_layer):
     ground = [shapely.affinity.affine_transform(p, (a, 0, 0, e, c, f)) for p in polygons]
     source = make_raster(image.clip(0, 255).astype(np.uint8), name="discs.tif")
     return source, make_layer(ground, ["disc"] * len(ground), name="discs")
+
+
+@pytest.fixture
+def labelled_discs(discs):
+    """Return (labelled raster, categories): the discs, all of their ground for training."""
+    raster_source, layer = discs
+    loaded = annotation_layer.load(layer, Control())
+    with Raster(raster_source) as raster:
+        over = loaded.over(raster, loaded.categories)
+        whole = Area(box(raster.grid.window))
+        yield LabelledRaster(raster, over, whole, Area.of_windows([])), loaded.categories

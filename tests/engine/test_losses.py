@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.learning.losses import object_loss
+from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 
 SHAPE = (2, 8, 10)
 
@@ -82,3 +82,25 @@ def test_following_the_gradient_leads_to_the_right_answer():
     share = logits.detach().sigmoid()
     assert torch.equal(share[:, 0] > 0.5, heights > 0.5)
     assert torch.equal(share[:, 1] > 0.5, edges)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_unknown_pixels_have_no_say_in_the_loss(channels):
+    torch.manual_seed(0)
+    logits = torch.randn(2, channels, 8, 8, requires_grad=True)
+    classes = torch.randint(0, max(2, channels), (2, 8, 8))
+    known = torch.rand(2, 8, 8) < 0.5
+    loss = segmentation_loss(logits, classes, known)
+    loss.backward()
+    gradient = logits.grad.abs().sum(dim=1)
+    assert (gradient[~known] == 0).all()
+    assert (gradient[known] > 0).all()
+    other = torch.where(known, classes, (classes + 1) % max(2, channels))
+    assert segmentation_loss(logits, other, known).item() == pytest.approx(loss.item())
+
+
+def test_a_perfect_answer_costs_nothing():
+    classes = torch.randint(0, 3, (1, 8, 8))
+    logits = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).float() * 40 - 20
+    known = torch.ones(1, 8, 8, dtype=torch.bool)
+    assert segmentation_loss(logits, classes, known).item() == pytest.approx(0.0, abs=1e-3)

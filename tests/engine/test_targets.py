@@ -14,14 +14,19 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.learning import sampling
-from deepseg_qgis.engine.learning.augmentation import TURNS, View, turned
+from deepseg_qgis.engine.learning import training_sample
+from deepseg_qgis.engine.learning.augmentation import (
+    ORIENTATIONS,
+    GeometricTransform,
+    oriented,
+)
 from deepseg_qgis.engine.learning.targets import (
     MARGIN_PX,
     MOST_SMOOTHING_PX,
+    object_targets,
     smoothing_for,
-    targets,
 )
+from deepseg_qgis.engine.learning.training_window import TrainingWindow
 
 ALL = np.array([True])
 
@@ -32,7 +37,7 @@ def annotated(polygons, classes=None):
 
 
 def of_whole(polygons, side, classes=None, countable=ALL):
-    return targets(annotated(polygons, classes), countable, Window(0, 0, side, side))
+    return object_targets(annotated(polygons, classes), countable, Window(0, 0, side, side))
 
 
 @pytest.mark.parametrize("radius", [3, 8, 20, 45, 120])
@@ -123,16 +128,16 @@ boxes = st.lists(
 def test_targets_of_a_window_are_the_crop_of_those_of_the_whole(polygons, data):
     classes = data.draw(st.lists(st.integers(1, 2), min_size=12, max_size=12))[: len(polygons)]
     area, countable = annotated(polygons, classes), np.array([True, False])
-    whole = targets(area, countable, Window(-MARGIN_PX, -MARGIN_PX, 200, 200))
+    whole = object_targets(area, countable, Window(-MARGIN_PX, -MARGIN_PX, 200, 200))
     row, column = data.draw(st.integers(-20, 90)), data.draw(st.integers(-20, 90))
-    part = targets(area, countable, Window(row, column, 24, 40))
+    part = object_targets(area, countable, Window(row, column, 24, 40))
     crop = np.s_[row + MARGIN_PX :, column + MARGIN_PX :]
     assert np.array_equal(part.heights, whole.heights[crop][:24, :40])
     assert np.array_equal(part.edges, whole.edges[crop][:24, :40])
 
 
 def test_an_object_that_a_window_cuts_has_no_edge_along_the_cut():
-    found = targets(annotated([shapely.box(-40, -10, 60, 30)]), ALL, Window(0, 0, 20, 20))
+    found = object_targets(annotated([shapely.box(-40, -10, 60, 30)]), ALL, Window(0, 0, 20, 20))
     assert found.heights[10, 0] == found.heights[10, 10] > 0.9
     assert not found.edges.any()
 
@@ -145,15 +150,20 @@ def test_targets_turn_with_their_picture(discs):
         nothing = Area.of_windows([])
         labelled = LabelledRaster(raster, over, Area(box(raster.grid.window)), nothing)
         window = Window(3, 30, 64, 64)  # so that no way of turning it gives the same
-        plain = targets(over, ALL, window)
-        assert len({turned(plain.heights, turn).tobytes() for turn in range(TURNS)}) == TURNS
-        for turn in range(TURNS):
-            sample = sampling.read(sampling.Draw(labelled, window, View(turn)), ALL)
-            assert np.array_equal(sample.targets.heights, turned(plain.heights, turn))
-            assert np.array_equal(sample.targets.edges, turned(plain.edges, turn))
+        plain = object_targets(over, ALL, window)
+        assert (
+            len({oriented(plain.heights, turn).tobytes() for turn in range(ORIENTATIONS)})
+            == ORIENTATIONS
+        )
+        for turn in range(ORIENTATIONS):
+            sample = training_sample.read(
+                TrainingWindow(labelled, window, GeometricTransform(turn)), ALL
+            )
+            assert np.array_equal(sample.targets.heights, oriented(plain.heights, turn))
+            assert np.array_equal(sample.targets.edges, oriented(plain.edges, turn))
             assert np.array_equal(sample.targets.heights > 0, sample.classes > 0)
-        assert sampling.read(sampling.Draw(labelled, window)).targets is None
-        assert sampling.read(sampling.Draw(labelled, window), ~ALL).targets is None
+        assert training_sample.read(TrainingWindow(labelled, window)).targets is None
+        assert training_sample.read(TrainingWindow(labelled, window), ~ALL).targets is None
 
 
 def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():

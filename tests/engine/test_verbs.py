@@ -17,7 +17,7 @@ from example_jobs import Watched, evaluate_job, predict_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning.training import Trainer
+from deepseg_qgis.engine.learning.training import Training
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import evaluate, predict, statistics, tile, train
 from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, Stopped, VectorError
@@ -300,13 +300,13 @@ def test_what_lies_outside_of_the_area_is_not_learned(discs, make_layer, tmp_pat
 def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_path, monkeypatch):
     raster, layer = discs
     scores = iter([0.2, 0.6, 0.3, 0.58, 0.5])
-    measured = Trainer._validate
+    measured = Training._validate
 
     def told(self, number):
         return replace(measured(self, number), category_iou=(next(scores),))
 
-    monkeypatch.setattr(Trainer, "_validate", told)
-    monkeypatch.setattr(Trainer, "_epoch", lambda *_: 0.5)
+    monkeypatch.setattr(Training, "_validate", told)
+    monkeypatch.setattr(Training, "_train_epoch", lambda *_: 0.5)
     job = train_job(raster, layer, tmp_path, epochs=5)
     assert train.run(job, Control())["validation_score"] == 0.58
     card = model_file.read(job.output).card

@@ -1,4 +1,4 @@
-"""How the network looks at a square of ground: from any side, nearer or farther, in other light.
+"""Augmentation: training windows seen from any side, nearer or farther, and in other light.
 
 A map has no up, and roofs no favourite direction, so every view of a place is as true as the next;
 and the same place is brighter by noon, hazy, or in the dark corner of a picture. No I/O.
@@ -15,139 +15,143 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-TURNS = 8
-MOST_ANGLE = math.pi / 4.0
+ORIENTATIONS = 8
+MAX_ANGLE = math.pi / 4.0
 """On top of quarter turns, so that every angle is as likely."""
-MOST_ZOOM = 1.2
-GAIN, HAZE, SLOPE = 0.2, 0.2, 0.3
-"""How much the light changes: standard deviations, of `Light`'s parts."""
+MAX_ZOOM = 1.2
+GAIN_STD, OFFSET_STD, SLOPE_STD = 0.2, 0.2, 0.3
+"""How much the light changes: standard deviations, of `PhotometricTransform`'s fields."""
 
 Element = TypeVar("Element", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class View:
-    """One way to look at a square: ``turn`` (see `turned`), then ``angle`` and ``zoom``.
+class GeometricTransform:
+    """One way to look at a square: ``orientation`` (see `oriented`), then ``angle`` and ``zoom``.
 
-    ``angle`` is in radians; a pixel of the view is ``zoom`` pixels of the ground wide.
+    ``angle`` is in radians; a pixel that is seen is ``zoom`` pixels of the raster wide.
     """
 
-    turn: int = 0
+    orientation: int = 0
     angle: float = 0.0
     zoom: float = 1.0
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> View:
-        """Return any view, from `MOST_ZOOM` nearer to as much farther."""
-        most = math.log(MOST_ZOOM)
+    def random(cls, rng: np.random.Generator) -> GeometricTransform:
+        """Return any of them, from `MAX_ZOOM` nearer to as much farther."""
+        limit = math.log(MAX_ZOOM)
         return cls(
-            int(rng.integers(TURNS)),
-            float(rng.uniform(-MOST_ANGLE, MOST_ANGLE)),
-            math.exp(rng.uniform(-most, most)),
+            int(rng.integers(ORIENTATIONS)),
+            float(rng.uniform(-MAX_ANGLE, MAX_ANGLE)),
+            math.exp(rng.uniform(-limit, limit)),
         )
 
     def margin_px(self, size_px: int) -> int:
-        """Return how far ground for a view of ``size_px`` reaches beyond a square of that size.
+        """Return how far beyond a square of ``size_px`` pixels are needed, on each side.
 
-        On each side; negative where less is enough.
+        Negative where less is enough.
         """
-        if self._is_plain:
+        if self._keeps_pixels:
             return 0
         across = abs(math.cos(self.angle)) + abs(math.sin(self.angle))
-        return math.ceil((size_px * self.zoom * across - size_px) / 2.0) + 1  # to blend with
+        return math.ceil((size_px * self.zoom * across - size_px) / 2.0) + 1  # to interpolate with
 
-    def sight(self, side_px: int, size_px: int) -> Sight:
-        """Return how squares of ground of ``side_px`` are seen: as squares of ``size_px``.
+    def warp(self, side_px: int, size_px: int) -> Warp:
+        """Return what makes squares of ``size_px`` out of those of ``side_px``.
 
         ``side_px`` has the margin that `margin_px` says.
         """
-        if self._is_plain:
-            return Sight(self.turn, None)
+        if self._keeps_pixels:
+            return Warp(self.orientation, None)
         scale = self.zoom * size_px / side_px
         along, across = scale * math.cos(self.angle), scale * math.sin(self.angle)
         matrix = torch.tensor([[[along, -across, 0.0], [across, along, 0.0]]])
-        places = functional.affine_grid(matrix, [1, 1, size_px, size_px], align_corners=False)
-        return Sight(self.turn, places)
+        grid = functional.affine_grid(matrix, [1, 1, size_px, size_px], align_corners=False)
+        return Warp(self.orientation, grid)
 
     @property
-    def _is_plain(self) -> bool:
+    def _keeps_pixels(self) -> bool:
         return self.angle == 0.0 and self.zoom == 1.0
 
 
 @dataclass(frozen=True)
-class Sight:
-    """A view of squares of one size, whatever they show: image, masks and heights alike.
+class Warp:
+    """A geometric transform of squares of one size, whatever they show: image, masks, heights.
 
-    ``places`` (1, size, size, 2) are where the pixels of what is seen lie on the turned ground, as
-    torch's grid_sample takes them; None for a view that is just turned.
+    ``grid`` (1, size, size, 2) says where the pixels lie on the oriented square, as torch's
+    grid_sample takes it; None where they keep their values.
     """
 
-    turn: int
-    places: torch.Tensor | None
+    orientation: int
+    grid: torch.Tensor | None
 
-    def of(self, ground: NDArray[Any]) -> NDArray[Any]:
-        """Return (..., size, size) of ground (..., side, side) that blends, bilinear, in float32.
+    def bilinear(self, square: NDArray[Any]) -> NDArray[Any]:
+        """Return (..., size, size) of a square (..., side, side), interpolated in float32.
 
-        But a view that is just turned has the ground's own numbers.
+        But without a grid it has the square's own numbers.
         """
-        return self._seen(ground, "bilinear")
+        return self._sampled(square, "bilinear")
 
-    def of_kinds(self, ground: NDArray[Element]) -> NDArray[Element]:
-        """Return the same of what does not blend, from the nearest pixel, in the type it has."""
-        return self._seen(ground, "nearest").astype(ground.dtype)
+    def nearest(self, square: NDArray[Element]) -> NDArray[Element]:
+        """Return the same of labels: from the nearest pixel, in the type they have."""
+        return self._sampled(square, "nearest").astype(square.dtype)
 
-    def of_whole(self, ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return where all that `of` blends is True."""
-        return self._seen(ground, "bilinear") > 0.999
+    def all_true(self, square: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where all that `bilinear` interpolates between is True."""
+        return self._sampled(square, "bilinear") > 0.999
 
-    def _seen(self, ground: NDArray[Any], mode: str) -> NDArray[Any]:
-        plain = turned(ground, self.turn)
-        if self.places is None:
+    def _sampled(self, square: NDArray[Any], mode: str) -> NDArray[Any]:
+        plain = oriented(square, self.orientation)
+        if self.grid is None:
             return plain
         flat = np.ascontiguousarray(plain, dtype=np.float32).reshape(1, -1, *plain.shape[-2:])
-        seen = functional.grid_sample(
-            torch.from_numpy(flat), self.places, mode=mode, align_corners=False
+        sampled = functional.grid_sample(
+            torch.from_numpy(flat), self.grid, mode=mode, align_corners=False
         )
-        result: NDArray[np.float32] = seen.numpy().reshape(*plain.shape[:-2], *seen.shape[-2:])
+        result: NDArray[np.float32] = sampled.numpy().reshape(
+            *plain.shape[:-2], *sampled.shape[-2:]
+        )
         return result
 
 
 @dataclass(frozen=True)
-class Light:
+class PhotometricTransform:
     """Light that changes all bands alike, so that colours keep their meaning.
 
-    Normalised values are multiplied by ``gain`` and raised by ``haze``, and by ``down`` and
-    ``right`` more at the lower and right edge than in the middle, where that is 0.
+    Normalised values are multiplied by ``gain`` and raised by ``offset``, and by ``slope_down`` and
+    ``slope_right`` more at the lower and right edge than in the middle, where that is 0.
     """
 
     gain: float = 1.0
-    haze: float = 0.0
-    down: float = 0.0
-    right: float = 0.0
+    offset: float = 0.0
+    slope_down: float = 0.0
+    slope_right: float = 0.0
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> Light:
-        """Return any light; mostly such that one would hardly notice."""
-        gain, haze, down, right = rng.normal(0.0, (GAIN, HAZE, SLOPE, SLOPE)).tolist()
-        return cls(math.exp(gain), haze, down, right)
+    def random(cls, rng: np.random.Generator) -> PhotometricTransform:
+        """Return any of them; mostly such that one would hardly notice."""
+        deviations = (GAIN_STD, OFFSET_STD, SLOPE_STD, SLOPE_STD)
+        gain, offset, down, right = rng.normal(0.0, deviations).tolist()
+        return cls(math.exp(gain), offset, down, right)
 
-    def on(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return normalised values (bands, rows, columns) in this light."""
         rows, columns = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in values.shape[1:])
-        added = np.float32(self.haze) + self.down * rows[:, None] + self.right * columns
-        result: NDArray[np.float32] = values * np.float32(self.gain) + added.astype(np.float32)
+        slope = self.slope_down * rows[:, None] + self.slope_right * columns
+        added = (np.float32(self.offset) + slope).astype(np.float32)
+        result: NDArray[np.float32] = values * np.float32(self.gain) + added
         return result
 
 
-PLAIN_VIEW, PLAIN_LIGHT = View(), Light()
+SAME_GEOMETRY, SAME_LIGHT = GeometricTransform(), PhotometricTransform()
 """The ground as it lies, in the light that it was taken in."""
 
 
-def turned(array: NDArray[Element], turn: int) -> NDArray[Element]:
-    """Return the last two axes (rows, columns; a square) flipped and turned in way 0 to 7.
+def oriented(array: NDArray[Element], orientation: int) -> NDArray[Element]:
+    """Return the last two axes (rows, columns; a square) flipped and rotated in way 0 to 7.
 
     Ways 0 to 3 are quarter turns; 4 to 7 the same after a left-right flip. Image and mask that
-    are given the same ``turn`` stay over each other.
+    are given the same ``orientation`` stay over each other.
     """
-    flipped = array[..., ::-1] if turn >= 4 else array
-    return np.rot90(flipped, turn % 4, axes=(-2, -1))
+    flipped = array[..., ::-1] if orientation >= 4 else array
+    return np.rot90(flipped, orientation % 4, axes=(-2, -1))

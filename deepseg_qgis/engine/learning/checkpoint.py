@@ -9,7 +9,7 @@ from pathlib import Path
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.learning.record import Record
-from deepseg_qgis.engine.learning.training import Trained
+from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.models import weights
 from deepseg_qgis.errors import ModelError, OutputError
 
@@ -36,7 +36,7 @@ class Checkpoint:
         self._saved: int | None = None
         outputs.path(self.path)
 
-    def rehearse(self, trained: Trained) -> None:
+    def check_can_save(self, trained: TrainedNetwork) -> None:
         """Find out before the first epoch whether the model can be saved.
 
         Raises:
@@ -48,7 +48,7 @@ class Checkpoint:
         os.remove(place)
         self._control.log(f"After each epoch the model so far is saved as {self.path}.")
 
-    def save(self, trained: Trained) -> None:
+    def save(self, trained: TrainedNetwork) -> None:
         """Put the model so far on the disk; where that fails, the last one stays, and a warning."""
         try:
             self._write(self.path, trained, finished=False)
@@ -57,7 +57,7 @@ class Checkpoint:
         else:
             self._saved = len(trained.history)
 
-    def finish(self, trained: Trained) -> None:
+    def finish(self, trained: TrainedNetwork) -> None:
         """Put the model at its destination, where it stays.
 
         Raises:
@@ -68,14 +68,14 @@ class Checkpoint:
             os.remove(self.path)
             self.path = self._destination
 
-    def tell_of_error(self) -> None:
+    def warn_of_error(self) -> None:
         """Say where the model is, after an error that ended the training."""
         if self._saved is not None:
             self._control.warn(
                 f"The model as it was after epoch {self._saved} is kept: {self.path}"
             )
 
-    def _write(self, destination: str, trained: Trained, *, finished: bool) -> None:
+    def _write(self, destination: str, trained: TrainedNetwork, *, finished: bool) -> None:
         weights.save(self._outputs.path(destination), trained.weights, self._record.card(trained))
         self._outputs.place(destination, finished=finished)
 

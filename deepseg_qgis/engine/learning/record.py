@@ -15,7 +15,7 @@ from deepseg_qgis import __version__
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.footprint import footprint
-from deepseg_qgis.engine.learning.training import Trained
+from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.legend.legend import task_of
 from deepseg_qgis.engine.models import model_card
@@ -62,7 +62,7 @@ class Record:
             _data([labelled.raster for labelled in training_set.labelled_rasters], control),
         )
 
-    def card(self, trained: Trained) -> ModelCard:
+    def card(self, trained: TrainedNetwork) -> ModelCard:
         """Return the card of a network; it fits into a model file whatever its history."""
         job, training_set = self.job, self.training_set
         raster = training_set.labelled_rasters[0].raster

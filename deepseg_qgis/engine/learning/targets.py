@@ -34,7 +34,7 @@ and large ones do not fall apart over what lies on their roofs."""
 MOST_SMOOTHING_PX = 4.0
 
 
-class Targets(NamedTuple):
+class ObjectTargets(NamedTuple):
     """Maps of a window (rows, columns).
 
     ``heights`` float32 from 0 to 1; ``edges`` bool, on a band along an edge; ``contacts`` bool,
@@ -46,7 +46,9 @@ class Targets(NamedTuple):
     contacts: NDArray[np.bool_]
 
 
-def targets(annotated: AnnotatedArea, countable: NDArray[np.bool_], window: Window) -> Targets:
+def object_targets(
+    annotated: AnnotatedArea, countable: NDArray[np.bool_], window: Window
+) -> ObjectTargets:
     """Return the maps of a window; all are 0 where there is no object of a countable category.
 
     Args:
@@ -74,7 +76,7 @@ def targets(annotated: AnnotatedArea, countable: NDArray[np.bool_], window: Wind
     heights = np.minimum(distances / radii, np.float32(1.0))
     edges = distances <= np.minimum(EDGE_PX, EDGE_SHARE * radii)
     there = counted[inside]
-    return Targets(np.where(there, heights, np.float32(0.0)), there & edges, contacts)
+    return ObjectTargets(np.where(there, heights, np.float32(0.0)), there & edges, contacts)
 
 
 def smoothing_for(

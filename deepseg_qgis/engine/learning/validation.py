@@ -83,7 +83,7 @@ def validate(
     return sums.validation(control)
 
 
-def unproven(countable: NDArray[np.bool_]) -> Validation:
+def default_validation(countable: NDArray[np.bool_]) -> Validation:
     """Return what suits a network that was never validated: plain thresholds, usual objects."""
     return _Sums(countable).validation(Control())
 

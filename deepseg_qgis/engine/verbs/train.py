@@ -32,8 +32,9 @@ from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.record import Record
-from deepseg_qgis.engine.learning.sampling import Sampler
-from deepseg_qgis.engine.learning.training import Settings, Trainer
+from deepseg_qgis.engine.learning.trainer import TrainingSettings
+from deepseg_qgis.engine.learning.training import Training
+from deepseg_qgis.engine.learning.training_dataset import training_dataset
 from deepseg_qgis.engine.learning.training_set import load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
@@ -69,14 +70,20 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         torch.manual_seed(job.seed)
         rng = np.random.default_rng(job.seed)
         training_set = load_training_set(job, rasters, control, rng)
-        sampler = Sampler(training_set.labelled_rasters, job.tile_size_px, rng)
+        dataset = training_dataset(
+            training_set.labelled_rasters,
+            training_set.countable,
+            job.tile_size_px,
+            job.batch_size,
+            job.seed,
+        )
         checkpoint = Checkpoint(
             outputs, job.output, Record.of(job, training_set, resolution_m, control), control
         )
         try:
-            trained = Trainer(_settings(job), training_set, sampler, checkpoint, control).train()
+            trained = Training(_settings(job), training_set, dataset, checkpoint, control).run()
         except Exception:
-            checkpoint.tell_of_error()
+            checkpoint.warn_of_error()
             raise
         checkpoint.finish(trained)
         with outputs.saving(job.output_validation):
@@ -120,8 +127,8 @@ def _check(job: TrainJob) -> None:
             raise ParameterError(f"{what}. Change it in the dialog.")
 
 
-def _settings(job: TrainJob) -> Settings:
-    return Settings(
+def _settings(job: TrainJob) -> TrainingSettings:
+    return TrainingSettings(
         architecture=job.architecture,
         encoder=job.encoder,
         epochs=job.epochs,
@@ -145,7 +152,7 @@ def _check_bands(raster: Raster) -> None:
 def _finest_m(rasters: Sequence[Raster]) -> float | None:
     """Return the smallest pixel size on the ground; None if none is known.
 
-    All rasters are training_set from at that resolution, as `predict` will show them to the model:
+    All rasters are learned from at that resolution, as `predict` will show them to the model:
     equal things have to look alike.
     """
     known = [each.grid.resolution_m for each in rasters if each.grid.resolution_m is not None]

@@ -1,0 +1,85 @@
+"""The training data by index: the same window whoever reads it, and in whatever order."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deepseg_qgis.engine.learning.training_dataset import FEWEST_WINDOWS, training_dataset
+
+SIDE_PX, BATCH = 32, 8
+
+
+def dataset_of(labelled, seed=3, batch_size=BATCH):
+    return training_dataset([labelled], [True], SIDE_PX, batch_size, seed)
+
+
+def bytes_of(sample):
+    """Return all that a sample holds, as bytes."""
+    arrays = (
+        *(sample.pixels.values, sample.pixels.valid, sample.classes, sample.known),
+        *sample.targets,
+    )
+    return (
+        b"".join(np.ascontiguousarray(each).tobytes() for each in arrays)
+        + repr(sample.light).encode()
+    )
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, FEWEST_WINDOWS - 1)), min_size=1, max_size=12
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_window_hangs_on_seed_epoch_and_index_alone(labelled_discs, places, order):
+    """In any order, by several threads, from another data set, a later epoch first."""
+    labelled, _ = labelled_discs
+    dataset = dataset_of(labelled)
+
+    def read(place, source=dataset):
+        epoch, index = place
+        return bytes_of(replace(source, epoch=epoch)[index])
+
+    plain = {place: read(place) for place in sorted(places)}
+    order.shuffle(places)
+    other = dataset_of(labelled)
+    assert [read(place, other) for place in places] == [plain[place] for place in places]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, places)) == [plain[place] for place in places]
+
+
+def test_windows_epochs_and_seeds_differ(labelled_discs):
+    labelled, _ = labelled_discs
+    dataset = dataset_of(labelled)
+    samples = [
+        *(replace(dataset, epoch=epoch)[index] for epoch in range(4) for index in range(8)),
+        *(dataset_of(labelled, seed)[0] for seed in range(4, 12)),
+    ]
+    assert len({bytes_of(each) for each in samples}) == 4 * 8 + 8
+
+
+def test_an_epoch_has_full_batches_and_enough_windows(labelled_discs):
+    dataset = dataset_of(labelled_discs[0], batch_size=10)
+    assert len(dataset) == 260
+    assert len(dataset) >= FEWEST_WINDOWS
+    assert len(list(zip(range(300), dataset, strict=False))) == len(dataset)
+    for index in (-1, len(dataset)):
+        with pytest.raises(IndexError, match=f"from 0 to 259, got {index}"):
+            dataset[index]
+
+
+def test_the_normalisation_is_that_of_the_seed(labelled_discs):
+    labelled, _ = labelled_discs
+    first, again = (dataset_of(labelled).normalisation() for _ in range(2))
+    later = replace(dataset_of(labelled), epoch=7).normalisation()
+    for found in (again, later):
+        assert np.array_equal(found.mean, first.mean)
+        assert np.array_equal(found.std, first.std)
+    other = dataset_of(labelled, seed=4).normalisation()
+    assert not np.array_equal(other.mean, first.mean)
+    np.testing.assert_allclose(other.mean, first.mean, rtol=0.1)

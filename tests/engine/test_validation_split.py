@@ -1,0 +1,62 @@
+"""Ground kept for validation: nowhere learned from, in no picture of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+
+from deepseg_qgis.engine.annotations import annotation_layer
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.annotations.validation_split import split_by_area, withhold_overlaps
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.learning import training_sample
+from deepseg_qgis.engine.learning.training_window import TrainingWindow
+from deepseg_qgis.errors import VectorError
+from tests.engine.conftest import NORTH_UP
+
+NOTHING = Area.of_windows([])
+
+
+def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
+    make_raster, make_layer
+):
+    """Two pictures of one place, the second one shifted and with other pixels."""
+    image = np.full((1, 160, 160), 99, dtype=np.uint8)
+    later = NORTH_UP @ Affine.translation(40, 0) @ Affine.scale(1.25)
+    sources = make_raster(image, name="may.tif"), make_raster(image, later, name="june.tif")
+    layer = make_layer([shapely.box(500_005, 5_499_925, 500_100, 5_499_995)], ["field"])
+    with Raster(sources[0]) as may, Raster(sources[1]) as june:
+        loaded = annotation_layer.load(layer, Control())
+        whole = [
+            LabelledRaster(
+                raster,
+                loaded.over(raster, loaded.categories),
+                Area(box(raster.grid.window)),
+                NOTHING,
+            )
+            for raster in (may, june)
+        ]
+        kept = Area.of_windows([Window(40, 40, 60, 60)])
+        first = replace(whole[0], training=whole[0].training.without(kept), validation=kept)
+        one, other = withhold_overlaps([first, whole[1]])
+        assert one.training.size_px == first.training.size_px
+        there = Window(32, 0, 48, 48)  # (40 - 40) / 1.25 and 40 / 1.25
+        assert other.withheld.mask(there).all()
+        assert other.withheld.size_px == pytest.approx(48 * 48)
+        assert other.training.size_px == pytest.approx(160 * 160 - 48 * 48)
+        assert not training_sample.read(TrainingWindow(other, there)).pixels.valid.any()
+
+
+def test_a_validation_area_that_leaves_nothing_is_refused(labelled_discs, make_layer):
+    ground, _ = labelled_discs
+    everything = make_layer([shapely.box(499_000, 5_499_000, 501_000, 5_501_000)], name="all")
+    with pytest.raises(VectorError, match="leaves nothing to train on"):
+        split_by_area([ground], everything, Control())
+    elsewhere = make_layer([shapely.box(0, 0, 1, 1)], name="elsewhere")
+    with pytest.raises(VectorError, match="does not touch any raster"):
+        split_by_area([ground], elsewhere, Control())
