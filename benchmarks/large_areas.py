@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,9 +31,11 @@ from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
-from deepseg_qgis.engine.learning.sampling import Sampler  # noqa: E402
-from deepseg_qgis.engine.learning.training import Settings, Trainer  # noqa: E402
+from deepseg_qgis.engine.learning.trainer import TrainingSettings  # noqa: E402
+from deepseg_qgis.engine.learning.training import Training  # noqa: E402
+from deepseg_qgis.engine.learning.training_dataset import training_dataset  # noqa: E402
 from deepseg_qgis.engine.learning.training_set import TrainingSet  # noqa: E402
+from deepseg_qgis.engine.learning.training_window import WindowSampler  # noqa: E402
 from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
@@ -53,7 +56,7 @@ def ragged(side: int, vertices: int) -> shapely.Polygon:
     return shapely.Polygon(points)
 
 
-def trainer(raster: Raster, area: Area, side: int, windows: int) -> Trainer:
+def training(raster: Raster, area: Area, side: int, windows: int) -> Training:
     """Return what trains on squares in rows, inside an area, so many windows an epoch."""
     rng = np.random.default_rng(0)
     places = np.arange(10, side - 40, 60)
@@ -62,17 +65,17 @@ def trainer(raster: Raster, area: Area, side: int, windows: int) -> Trainer:
     annotated = AnnotatedArea(squares, np.ones(len(squares), dtype=np.uint8))
     labelled = LabelledRaster(raster, annotated, area, Area.of_windows([]))
     labelled_rasters = split_by_cells([labelled], 0.2, 256, CATEGORIES, rng)
-    settings = Settings("unet", "resnet18", 9, 256, 8, 1e-3, None, "cpu")
+    settings = TrainingSettings("unet", "resnet18", 9, 256, 8, 1e-3, None, "cpu")
     training_set = TrainingSet(CATEGORIES, (False,), tuple(labelled_rasters))
-    sampler = Sampler(labelled_rasters, 256, rng)
-    sampler.windows_per_epoch = windows
-    return Trainer(settings, training_set, sampler, SimpleNamespace(), Control())
+    dataset = training_dataset(labelled_rasters, (False,), 256, settings.batch_size, seed=0)
+    dataset = replace(dataset, windows=windows)
+    return Training(settings, training_set, dataset, SimpleNamespace(), Control())
 
 
-def epoch_seconds(one: Trainer, number: int) -> tuple[float, float]:
+def epoch_seconds(one: Training, number: int) -> tuple[float, float]:
     """Return processor and wall seconds of an epoch and its validation."""
     processor, wall = time.process_time(), time.perf_counter()
-    one._epoch(number)
+    one._train_epoch(number)
     one._validate(number)
     return time.process_time() - processor, time.perf_counter() - wall
 
@@ -88,9 +91,9 @@ def scattered_seconds() -> float:
     rng = np.random.default_rng(0)
     started = time.perf_counter()
     labelled_rasters = split_by_cells([labelled], 0.2, 256, CATEGORIES, rng)
-    sampler = Sampler(labelled_rasters, 256, rng)
+    sampler = WindowSampler(labelled_rasters, 256)
     for _ in range(256):
-        sampler.draw()
+        sampler.draw(rng)
     return time.perf_counter() - started
 
 
@@ -118,7 +121,7 @@ def main() -> None:
             plain = Area.of_windows([Window(0, 0, side, side)])
             areas = {"rectangle": plain, "ragged": Area(ragged(side, given.vertices))}
             ones = {
-                name: trainer(raster, area, side, given.windows) for name, area in areas.items()
+                name: training(raster, area, side, given.windows) for name, area in areas.items()
             }
             times: dict[str, list[tuple[float, float]]] = {name: [] for name in ones}
             for number in range(given.rounds + 1):

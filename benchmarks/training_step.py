@@ -21,8 +21,9 @@ def step_seconds(keep: bool) -> float:
     sys.path.insert(0, str(ROOT))
     import torch
 
+    from deepseg_qgis.engine.learning.allocator import keep_freed_memory
     from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
-    from deepseg_qgis.engine.learning.training import keep_freed_memory
+    from deepseg_qgis.engine.learning.trainer import MAX_GRADIENT_NORM
     from deepseg_qgis.engine.models import networks
 
     if keep:
@@ -43,6 +44,7 @@ def step_seconds(keep: bool) -> float:
         loss = loss + object_loss(logits[:, -2:], heights, edges, weight)
         optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
         optimiser.step()
         times.append(time.perf_counter() - started)
     return statistics.median(times[2:])
