@@ -8,13 +8,15 @@ drawn by itself.
 
     lattice   roads and rivers, and the blocks between them
     frame     places inside a block, counted from one of its sides
-    sketch    what lies in a block: polygons with their looks
+    layers    polygons and what they are made of
+    draft     what lies in a block while it is being planned
     plan      which bands of land lie in which block
-    homes     bands with buildings
+    houses    bands with buildings
     land      bands with fields, ponds, woods and greens
-    crowns    trees, kept clear of everything else
+    trees     trees, kept clear of everything else
     block     all of this together: one finished block
     textures  noise that never ends
+    shading   how roofs, crowns, roads and crops catch the light
     painter   pixels of a window
     scene     a square of the world, with its grid, areas and annotations
 """

@@ -12,13 +12,14 @@ import numpy as np
 import shapely
 
 from deepseg_qgis.demo_scene.colours import BANKS, pick
-from deepseg_qgis.demo_scene.crowns import crowns
+from deepseg_qgis.demo_scene.draft import BlockDraft
 from deepseg_qgis.demo_scene.frame import Frame, Pose
-from deepseg_qgis.demo_scene.homes import car, chimneys
+from deepseg_qgis.demo_scene.houses import car, chimneys
 from deepseg_qgis.demo_scene.lattice import OFFSET, Lattice, Line
+from deepseg_qgis.demo_scene.layers import DETAIL, GROUND, Layer, Material, StyledPolygon
 from deepseg_qgis.demo_scene.plan import draw
-from deepseg_qgis.demo_scene.sketch import DETAIL, GROUND, Layer, Look, Sketch, Thing
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.demo_scene.trees import place_trees
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries, as_geometries
 
 BLOCKS = 2
 """Tells the seeds of blocks from those of vertical and horizontal lines."""
@@ -43,54 +44,53 @@ def make_block(lattice: Lattice, seed: int, touching: bool, place: tuple[int, in
     """Return the block in a column and a row of the lattice."""
     column, row = place
     rng = np.random.default_rng([seed, BLOCKS, column + OFFSET, row + OFFSET])
-    sketch = Sketch(Frame(lattice, column, row), rng, touching)
-    _draw_lines(sketch, lattice, column, row)
-    draw(sketch, column, row)
-    roads = Layer.of("road", sketch.roads)
-    waters = Layer.of("water", sketch.waters)
-    fields = Layer.of("field", sketch.fields)
-    buildings = _standing(sketch, np.concatenate([waters.polygons, fields.polygons]))
+    draft = BlockDraft(Frame(lattice, column, row), rng, touching)
+    _draw_lines(draft, lattice, column, row)
+    draw(draft, column, row)
+    roads = Layer.of("road", draft.roads)
+    waters = Layer.of("water", draft.waters)
+    fields = Layer.of("field", draft.fields)
+    buildings = _unobstructed_buildings(draft, np.concatenate([waters.polygons, fields.polygons]))
     others = [layer.polygons for layer in (waters, fields, buildings)]
-    sketch.details += chimneys(rng, buildings)
-    trees = crowns(sketch, np.concatenate(others))
+    draft.details += chimneys(rng, buildings)
+    trees = place_trees(draft, np.concatenate(others))
     layers = {
         "road": roads,
         "water": waters,
         "field": fields,
         "building": buildings,
         "tree": trees,
-        GROUND: Layer.of(GROUND, sketch.ground),
-        DETAIL: Layer.of(DETAIL, sketch.details),
+        GROUND: Layer.of(GROUND, draft.ground),
+        DETAIL: Layer.of(DETAIL, draft.details),
     }
     return Block(layers, _building_shadows(buildings), _tree_shadows(trees))
 
 
-def _draw_lines(sketch: Sketch, lattice: Lattice, column: int, row: int) -> None:
+def _draw_lines(draft: BlockDraft, lattice: Lattice, column: int, row: int) -> None:
     """Draw the stretches left of the block and above it."""
     left, above = lattice.vertical(column), lattice.horizontal(row)
-    sketch.roads.append(_stretch(left, lattice.vertical_stretch(column, row)))
-    _cars(sketch, left, lattice.crossing(column, row)[1], lattice.crossing(column, row + 1)[1])
+    draft.roads.append(_stretch(left, lattice.vertical_stretch(column, row)))
+    _cars(draft, left, lattice.crossing(column, row)[1], lattice.crossing(column, row + 1)[1])
     stretch = _stretch(above, lattice.horizontal_stretch(column, row))
     if above.river:
-        sketch.waters.append(stretch)
+        draft.waters.append(stretch)
         bank = lattice.horizontal_stretch(column, row, BANK_PX)
-        look = Look(pick(sketch.rng, BANKS), 0.08, 0.12)
-        sketch.ground.append(Thing(bank, look, (0.75,)))
+        material = Material(pick(draft.rng, BANKS), 0.08, 0.12)
+        draft.ground.append(StyledPolygon(bank, material, (0.75,)))
     else:
-        sketch.roads.append(stretch)
-        _cars(sketch, above, lattice.crossing(column, row)[0], lattice.crossing(column + 1, row)[0])
+        draft.roads.append(stretch)
+        _cars(draft, above, lattice.crossing(column, row)[0], lattice.crossing(column + 1, row)[0])
 
 
-def _stretch(line: Line, polygon: shapely.Polygon) -> Thing:
-    look = (
-        Look(line.colour, 0.02, 0.01, 0.06) if line.river else Look(line.colour, 0.035, 0.02, 0.06)
-    )
-    return Thing(polygon, look, (line.key,))
+def _stretch(line: Line, polygon: shapely.Polygon) -> StyledPolygon:
+    grain, clumps = (0.02, 0.01) if line.river else (0.035, 0.02)
+    material = Material(line.colour, grain, clumps, patches=0.06)
+    return StyledPolygon(polygon, material, (line.key,))
 
 
-def _cars(sketch: Sketch, line: Line, start: float, end: float) -> None:
+def _cars(draft: BlockDraft, line: Line, start: float, end: float) -> None:
     """Draw some cars on a road between two crossings, on the right-hand side."""
-    rng = sketch.rng
+    rng = draft.rng
     for along in rng.uniform(start + 30.0, end - 30.0, rng.poisson(1.3 if line.paved else 0.3)):
         way = rng.choice([-1.0, 1.0])
         direction = np.array([1.0, float(line.slope(along))]) * way
@@ -99,44 +99,39 @@ def _cars(sketch: Sketch, line: Line, start: float, end: float) -> None:
         centre = np.array([along, float(line.at(along))]) + right * line.half_width * 0.42
         if line.vertical:
             direction, centre, right = direction[::-1], centre[::-1], right[::-1]
-        car(sketch, Pose(centre, direction, right))
+        car(draft, Pose(centre, direction, right))
 
 
-def _standing(sketch: Sketch, obstacles: Geometries) -> Layer:
+def _unobstructed_buildings(draft: BlockDraft, obstacles: Geometries) -> Layer:
     """Return the buildings of all units that lie clear of everything else."""
-    units = np.empty(len(sketch.buildings), dtype=object)
-    units[:] = [
-        shapely.buffer(shapely.union_all([thing.polygon for thing in unit]), 2.0, quad_segs=1)
-        for unit in sketch.buildings
-    ]
+    unions = [shapely.union_all([part.polygon for part in unit]) for unit in draft.buildings]
+    units = shapely.buffer(as_geometries(unions), 2.0, quad_segs=1)
     free = np.ones(len(units), dtype=bool)
     free[np.unique(shapely.STRtree(units).query(obstacles, predicate="intersects")[1])] = False
     first, second = shapely.STRtree(units).query(units, predicate="intersects")
     for i, j in zip(first, second, strict=True):
         if i < j and free[i]:
             free[j] = False
-    kept = [
-        thing for unit, good in zip(sketch.buildings, free, strict=True) if good for thing in unit
-    ]
+    kept = [part for unit, good in zip(draft.buildings, free, strict=True) if good for part in unit]
     return Layer.of("building", kept)
 
 
 def _building_shadows(buildings: Layer) -> Geometries:
     """Return the ground that each wing of each building shades."""
-    wings = buildings.shapes[:, :14].reshape(-1, 7)
+    wings = buildings.parameters[:, :14].reshape(-1, 7)
     centre, ridge, length, width = wings[:, :2], wings[:, 2:4], wings[:, 4:5], wings[:, 5:6]
     normal = np.column_stack([-ridge[:, 1], ridge[:, 0]])
     corners = [centre + a * length * ridge + b * width * normal for a in (-1, 1) for b in (-1, 1)]
-    away = np.repeat(buildings.shapes[:, 15], 2)[:, None] * SHADOW_DIRECTION
-    return _swept(np.stack(corners, axis=1), away)
+    away = np.repeat(buildings.parameters[:, 15], 2)[:, None] * SHADOW_DIRECTION
+    return _shadows(np.stack(corners, axis=1), away)
 
 
 def _tree_shadows(trees: Layer) -> Geometries:
     rings = shapely.get_coordinates(trees.polygons).reshape(len(trees), -1, 2)
-    return _swept(rings, trees.shapes[:, 2:] * TREE_SHADOW * SHADOW_DIRECTION)
+    return _shadows(rings, trees.parameters[:, 2:] * TREE_SHADOW * SHADOW_DIRECTION)
 
 
-def _swept(points: np.ndarray, away: np.ndarray) -> Geometries:
+def _shadows(points: np.ndarray, away: np.ndarray) -> Geometries:
     """Return the hulls of points (n, m, 2) and the same points moved away (n, 2)."""
     if len(points) == 0:
         return np.empty(0, dtype=object)

@@ -1,34 +1,38 @@
-"""Pixels of a window: polygons with their looks under light, shade and a camera. No I/O.
+"""Pixels of a window: polygons with their materials under light, shade and a camera. No I/O.
 
 A pixel shows the polygon that holds its centre. Memory: about 60 bytes a pixel of the window.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from deepseg_qgis.demo_scene.block import Block
 from deepseg_qgis.demo_scene.colours import GRASS
 from deepseg_qgis.demo_scene.lattice import Lattice
-from deepseg_qgis.demo_scene.light import crown_light, road_light, roof_light, row_light
-from deepseg_qgis.demo_scene.sketch import CATEGORIES, DETAIL, GROUND, Layer, Look, touching_bounds
+from deepseg_qgis.demo_scene.layers import (
+    CATEGORIES,
+    DETAIL,
+    GROUND,
+    Layer,
+    Material,
+    touching_bounds,
+)
+from deepseg_qgis.demo_scene.shading import crown_light, road_light, roof_light, row_light
 from deepseg_qgis.demo_scene.textures import Textures
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.areas import burnt
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 
 Image = NDArray[np.float32]
 
 MARGIN_PX = 3
 """Blurs look so far beyond the window."""
-GRASS_LOOK = Look(np.array(GRASS[0], dtype=np.float64), 0.055, 0.06, 0.07)
+GRASS_MATERIAL = Material(np.array(GRASS[0], dtype=np.float64), 0.055, 0.06, 0.07)
 SHADE = tuple(np.float32(share) for share in (0.50, 0.46, 0.38))
 """How much darker red, green and blue are in the shade, which is lit by the blue sky."""
 GAIN, HAZE = 1.1, 8.0
@@ -41,23 +45,23 @@ NOISE, COLOUR_NOISE = 2.6, 2.0
 class _Canvas:
     """A window while it is drawn.
 
-    ``labels`` (rows, columns) is 0 for open ground, else 1 + the index in ``things``: the joined
+    ``labels`` (rows, columns) is 0 for open ground, else 1 + the index in ``drawn``: the joined
     layers of all categories, those of one category from ``starts[i]`` on.
     """
 
     window: Window
     layers: dict[str, Layer]
-    things: Layer = field(init=False)
+    drawn: Layer = field(init=False)
     starts: NDArray[np.int64] = field(init=False)
-    labels: NDArray[np.uint16] = field(init=False)
+    labels: NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
         layers = [self.layers[name] for name in CATEGORIES]
         polygons = np.concatenate([layer.polygons for layer in layers])
-        looks = np.concatenate([layer.looks for layer in layers])
-        self.things = Layer(polygons, looks, np.empty((len(polygons), 0)))
+        materials = np.concatenate([layer.materials for layer in layers])
+        self.drawn = Layer(polygons, materials, np.empty((len(polygons), 0)))
         self.starts = np.cumsum([0] + [len(layer) for layer in layers])
-        self.labels = burnt(polygons, self.window)
+        self.labels = polygon_numbers(polygons, self.window)
 
     def pixels_of(self, category: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return flat indexes of a category's pixels, and which of its polygons each shows."""
@@ -84,9 +88,9 @@ class Painter:
         image, light = self._surfaces(canvas)
         self._light(canvas, light)
         detail = canvas.layers[DETAIL]
-        shown = burnt(detail.polygons, grown).ravel()
+        shown = polygon_numbers(detail.polygons, grown).ravel()
         pixels = np.flatnonzero(shown)
-        image.reshape(3, -1)[:, pixels] = detail.looks[shown[pixels] - 1, :3].T
+        image.reshape(3, -1)[:, pixels] = detail.materials[shown[pixels] - 1, :3].T
         light.ravel()[pixels] = 1.0
         shade = _shade(canvas, blocks)
         for band, strength in zip(image, SHADE, strict=True):
@@ -97,20 +101,22 @@ class Painter:
     def _surfaces(self, canvas: _Canvas) -> tuple[Image, Image]:
         """Return colours (3, rows, columns) and the brightness of their texture (around 1)."""
         window, ground = canvas.window, canvas.layers[GROUND]
-        looks = np.concatenate([GRASS_LOOK.row()[None], ground.looks, canvas.things.looks])
-        opacity = np.concatenate([[0.0], ground.shapes[:, 0], np.ones(len(canvas.things))]).astype(
-            np.float32
+        materials = np.concatenate(
+            [GRASS_MATERIAL.row()[None], ground.materials, canvas.drawn.materials]
         )
-        index = burnt(ground.polygons, window).astype(np.intp)
+        opacity = np.concatenate(
+            [[0.0], ground.parameters[:, 0], np.ones(len(canvas.drawn))]
+        ).astype(np.float32)
+        index = polygon_numbers(ground.polygons, window).astype(np.intp)
         np.copyto(index, canvas.labels.astype(np.intp) + len(ground), where=canvas.labels > 0)
         image = self._grass(window)
         clear = (1.0 - opacity).take(index)
-        for band, colours in zip(image, (looks[:, :3] * opacity[:, None]).T, strict=True):
+        for band, colours in zip(image, (materials[:, :3] * opacity[:, None]).T, strict=True):
             band *= clear
             band += colours.take(index)
         light = np.ones(index.shape, dtype=np.float32)
         for column, name in enumerate(("grain", "clumps", "patches"), start=3):
-            light += looks[:, column].take(index) * self._textures.fine(name, window)
+            light += materials[:, column].take(index) * self._textures.fine(name, window)
         return image, light
 
     def _grass(self, window: Window) -> Image:
@@ -133,17 +139,17 @@ class Painter:
         """Let roofs, crowns, roads and crops catch the light, in place."""
         flat, window = light.ravel(), canvas.window
         pixels, owners = canvas.pixels_of("building")
-        flat[pixels] += roof_light(canvas.layers["building"].shapes, pixels, owners, window)
+        flat[pixels] += roof_light(canvas.layers["building"].parameters, pixels, owners, window)
         pixels, owners = canvas.pixels_of("tree")
-        flat[pixels] *= crown_light(canvas.layers["tree"].shapes, pixels, owners, window)
+        flat[pixels] *= crown_light(canvas.layers["tree"].parameters, pixels, owners, window)
         pixels, owners = canvas.pixels_of("field")
         wobble = self._textures.fine("patches", window, 300).ravel()
         wobble = np.ascontiguousarray(wobble)[pixels] if len(pixels) else wobble[:0]
-        flat[pixels] += row_light(canvas.layers["field"].shapes, pixels, owners, window, wobble)
+        flat[pixels] += row_light(canvas.layers["field"].parameters, pixels, owners, window, wobble)
         for name in ("road", "water"):
             layer = canvas.layers[name]
             pixels, owners = canvas.pixels_of(name)
-            keys = layer.shapes[:, 0]
+            keys = layer.parameters[:, 0]
             for key in np.unique(keys[np.isfinite(keys)]):
                 own = pixels[(keys == key)[owners]]
                 flat[own] += road_light(self._lattice.line(int(key)), own, window)
@@ -161,24 +167,9 @@ class Painter:
         return np.clip(bands, 0.0, 255.0, out=bands).astype(np.uint8)
 
 
-def burnt(geometries: Geometries, window: Window) -> NDArray[np.uint16]:
+def polygon_numbers(geometries: Geometries, window: Window) -> NDArray[np.int32]:
     """Return 1 + the index of the polygon that holds each pixel's centre (the last), else 0."""
-    shape = (window.height, window.width)
-    parts, owners = shapely.get_parts(geometries, return_index=True)
-    if len(parts) == 0:
-        return np.zeros(shape, dtype=np.uint16)
-    numbered = zip(_plain(parts), (owners + 1).tolist(), strict=True)
-    place = Affine.translation(window.column, window.row)
-    return np.asarray(rasterize(numbered, out_shape=shape, transform=place, dtype="uint16"))
-
-
-def _plain(polygons: Geometries) -> Iterator[dict[str, object]]:
-    """Yield polygons as rasterio takes them fastest."""
-    _, coordinates, (rings, starts) = shapely.to_ragged_array(polygons)
-    points = coordinates.tolist()
-    cut = [points[a:b] for a, b in itertools.pairwise(rings)]
-    for a, b in itertools.pairwise(starts):
-        yield {"type": "Polygon", "coordinates": cut[a:b]}
+    return burnt(geometries, np.arange(1, len(geometries) + 1, dtype=np.int32), window)
 
 
 def _layers(blocks: Sequence[Block], window: Window) -> dict[str, Layer]:
@@ -197,7 +188,7 @@ def _shade(canvas: _Canvas, blocks: Sequence[Block]) -> Image:
     ):
         every = np.concatenate(geometries)
         near = every[touching_bounds(every, canvas.window)]
-        dark = burnt(near, canvas.window) > 0
+        dark = polygon_numbers(near, canvas.window) > 0
         dark.ravel()[canvas.pixels_of(name)[0]] = False
         np.maximum(shade, dark, out=shade)
     return _blurred(np.pad(shade, 1, mode="edge"))

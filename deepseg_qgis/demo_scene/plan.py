@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepseg_qgis.demo_scene.draft import BlockDraft
 from deepseg_qgis.demo_scene.frame import Side
-from deepseg_qgis.demo_scene.homes import Band, farm, homes, terrace
+from deepseg_qgis.demo_scene.houses import Band, detached_houses, farm, terraced_houses
 from deepseg_qgis.demo_scene.land import fields, green, pond, treeline, wood
-from deepseg_qgis.demo_scene.sketch import Sketch
 
 OPPOSITE = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
 SHALLOWEST_PX = 26.0
 """What is left of a block is drawn as a meadow where it is no deeper."""
 
-Draw = Callable[[Sketch, Side, Band], None]
+Draw = Callable[[BlockDraft, Side, Band], None]
 REST = None
 """The depth of a band that takes a share of what the others leave."""
 
@@ -29,14 +29,17 @@ class Plan:
     opposite: tuple[Draw, float] | None = None
 
 
-EDGE = Plan(((homes, 112.0), (fields, REST)))
-HAMLET = Plan(((homes, 122.0), (treeline, 32.0), (fields, REST)))
-RIVERSIDE = Plan(((homes, 122.0), (fields, REST), (wood, 84.0)))
-VILLAGE = Plan(((homes, 122.0), (fields, REST)), (homes, 122.0))
-TERRACES = Plan(((terrace, 100.0), (green, 34.0), (terrace, 100.0), (fields, REST)))
-ROWS = Plan(((terrace, 100.0), (green, 34.0), (fields, REST), (treeline, 30.0)), (terrace, 100.0))
-PARK = Plan(((homes, 118.0), (pond, REST), (wood, REST)))
-ESTATE = Plan(((terrace, 100.0), (pond, REST), (fields, REST)))
+EDGE = Plan(((detached_houses, 112.0), (fields, REST)))
+HAMLET = Plan(((detached_houses, 122.0), (treeline, 32.0), (fields, REST)))
+RIVERSIDE = Plan(((detached_houses, 122.0), (fields, REST), (wood, 84.0)))
+VILLAGE = Plan(((detached_houses, 122.0), (fields, REST)), (detached_houses, 122.0))
+TERRACES = Plan(((terraced_houses, 100.0), (green, 34.0), (terraced_houses, 100.0), (fields, REST)))
+ROWS = Plan(
+    ((terraced_houses, 100.0), (green, 34.0), (fields, REST), (treeline, 30.0)),
+    (terraced_houses, 100.0),
+)
+PARK = Plan(((detached_houses, 118.0), (pond, REST), (wood, REST)))
+ESTATE = Plan(((terraced_houses, 100.0), (pond, REST), (fields, REST)))
 COUNTRY = Plan(((fields, REST), (farm, 132.0), (treeline, 30.0), (fields, REST)))
 
 FIRST: dict[tuple[int, int], tuple[Plan, str]] = {
@@ -60,15 +63,15 @@ ANYWHERE = (
 """The plans of all other blocks, and how often each is taken."""
 
 
-def draw(sketch: Sketch, column: int, row: int) -> None:
+def draw(draft: BlockDraft, column: int, row: int) -> None:
     """Draw what lies in a block."""
-    plan, name = FIRST.get((column, row)) or _any(sketch)
-    side = Side(sketch.frame, name)
+    plan, name = FIRST.get((column, row)) or _any(draft)
+    side = Side(draft.frame, name)
     depth = side.depth
-    if plan.opposite and OPPOSITE[name] not in sketch.frame.sides_on_water:
+    if plan.opposite and OPPOSITE[name] not in draft.frame.sides_on_water:
         draw_opposite, reach = plan.opposite
         depth -= reach
-        draw_opposite(sketch, Side(sketch.frame, OPPOSITE[name]), (0.0, reach))
+        draw_opposite(draft, Side(draft.frame, OPPOSITE[name]), (0.0, reach))
     fixed = sum(taken for _, taken in plan.bands if taken is not None)
     rest = max(0.0, depth - fixed) / sum(taken is None for _, taken in plan.bands)
     near = 0.0
@@ -76,12 +79,12 @@ def draw(sketch: Sketch, column: int, row: int) -> None:
         far = near + (rest if taken is None else taken)
         if far <= depth + 1e-6:
             shallow = far - near < SHALLOWEST_PX
-            (green if shallow else draw_band)(sketch, side, (near, far))
+            (green if shallow else draw_band)(draft, side, (near, far))
         near = far
 
 
-def _any(sketch: Sketch) -> tuple[Plan, str]:
+def _any(draft: BlockDraft) -> tuple[Plan, str]:
     plans, weights = zip(*ANYWHERE, strict=True)
-    plan: Plan = plans[sketch.rng.choice(len(plans), p=np.array(weights))]
-    names = [name for name in OPPOSITE if name not in sketch.frame.sides_on_water]
-    return plan, str(sketch.rng.choice(names))
+    plan: Plan = plans[draft.rng.choice(len(plans), p=np.array(weights))]
+    names = [name for name in OPPOSITE if name not in draft.frame.sides_on_water]
+    return plan, str(draft.rng.choice(names))

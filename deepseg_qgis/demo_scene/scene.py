@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyproj
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -24,8 +23,8 @@ from deepseg_qgis.demo_scene.lattice import (
     SWERVE_PX,
     Lattice,
 )
-from deepseg_qgis.demo_scene.painter import Painter, burnt
-from deepseg_qgis.demo_scene.sketch import CATEGORIES, Layer
+from deepseg_qgis.demo_scene.layers import CATEGORIES, Layer
+from deepseg_qgis.demo_scene.painter import Painter, polygon_numbers
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.projections import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -93,7 +92,7 @@ class Scene:
         polygons = np.concatenate([layer.polygons for layer in layers])
         numbers = np.repeat(np.arange(1, len(layers) + 1), [len(layer) for layer in layers])
         table = np.concatenate([[0], numbers]).astype(np.uint8)
-        return np.asarray(table[burnt(polygons, window)])
+        return np.asarray(table[polygon_numbers(polygons, window)])
 
     def annotations(self, row: int) -> tuple[Geometries, list[str]]:
         """Return polygons (pixel coordinates) and categories of one row of blocks."""
@@ -123,12 +122,6 @@ class Scene:
     def _around(self, window: Window) -> list[Block]:
         """Return all blocks that may show in a window."""
         return [self.block(i, j) for j in self.rows(window) for i in self.columns(window)]
-
-
-def area_polygon(area: Window) -> Geometries:
-    """Return a window as a polygon in pixel coordinates, in an array of one."""
-    box = shapely.box(area.column, area.row, area.column_end, area.row_end)
-    return np.array([box], dtype=object)
 
 
 def _numbers(start: int, end: int, first: int) -> range:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize
 
 from deepseg_qgis.bounds import SCENE_SIZE_PX
+from deepseg_qgis.demo_scene.layers import CATEGORIES
 from deepseg_qgis.demo_scene.scene import Scene
-from deepseg_qgis.demo_scene.sketch import CATEGORIES
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window

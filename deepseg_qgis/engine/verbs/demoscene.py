@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pyarrow as pa
 
-from deepseg_qgis.demo_scene.scene import Scene, area_polygon
+from deepseg_qgis.demo_scene.scene import Scene
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import TILE_PX, RasterOutput
 from deepseg_qgis.engine.files.vectors import crs_for, write_features
+from deepseg_qgis.engine.geometry.areas import box
+from deepseg_qgis.engine.geometry.polygon_arrays import as_geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import counted
 from deepseg_qgis.jobs import DemoSceneJob
@@ -71,7 +72,7 @@ def run(job: DemoSceneJob, control: Control) -> dict[str, object]:
                 for batch in _drawn(scene, raster, counts, control)
             )
             count = write_features(annotations, batches, CATEGORY, crs)
-    _tell(control, counts)
+    _log_counts(counts, control)
     return {
         "output": job.output,
         "annotations": job.annotations,
@@ -93,17 +94,17 @@ def _drawn(
 ) -> Iterator[Features]:
     """Paint and write the scene from top to bottom; yield the annotations (px) along the way."""
     size = scene.grid.height
-    told = scene.rows(scene.grid.window).start
+    next_row = scene.rows(scene.grid.window).start
     threads = min(MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         for top in range(0, size, TILE_PX):
             strip = Window(top, 0, min(TILE_PX, size - top), size)
             scene.forget(scene.rows(strip).start)
-            for row in range(told, scene.rows(strip).stop):
+            for row in range(next_row, scene.rows(strip).stop):
                 geometries, categories = scene.annotations(row)
                 counts.update(categories)
                 yield Features(geometries, {"category": categories})
-            told = scene.rows(strip).stop
+            next_row = scene.rows(strip).stop
             _paint(scene, raster, strip, pool, control)
 
 
@@ -127,11 +128,11 @@ def _paint(
 
 def _write_area(scene: Scene, path: str, name: str, area: Window) -> None:
     crs = crs_for(path, scene.grid.crs)
-    polygon = scene.grid.to_crs(area_polygon(area), crs)
-    write_features(path, [Features(np.asarray(polygon), {"name": [name]})], NAME, crs)
+    polygons = scene.grid.to_crs(as_geometries([box(area)]), crs)
+    write_features(path, [Features(polygons, {"name": [name]})], NAME, crs)
 
 
-def _tell(control: Control, counts: Counter[str]) -> None:
+def _log_counts(counts: Counter[str], control: Control) -> None:
     listed = ", ".join(f"{count:,} × {name}" for name, count in sorted(counts.items()))
     control.log(
         f"{counted(sum(counts.values()), 'polygon')}: {listed}. Roads and rivers come in stretches "

@@ -12,8 +12,9 @@ import numpy as np
 import shapely
 
 from deepseg_qgis.demo_scene.colours import BARN_ROOFS, CARS, LAWNS, ROOFS, YARDS, Colour, pick
+from deepseg_qgis.demo_scene.draft import BlockDraft
 from deepseg_qgis.demo_scene.frame import VERGE_PX, Points, Pose, Side
-from deepseg_qgis.demo_scene.sketch import Layer, Look, Sketch, Thing
+from deepseg_qgis.demo_scene.layers import Layer, Material, StyledPolygon
 
 Band = tuple[float, float]
 Roof = tuple[float, float, float, float, float, float, float]
@@ -25,43 +26,43 @@ FLAT, STEEP = 0.0, 0.26
 """How strongly the two halves of a roof differ in brightness."""
 
 
-def homes(sketch: Sketch, side: Side, band: Band) -> None:
+def detached_houses(draft: BlockDraft, side: Side, band: Band) -> None:
     """Draw detached houses in gardens along a side."""
-    start = sketch.rng.uniform(4.0, 12.0)
+    start = draft.rng.uniform(4.0, 12.0)
     while True:
-        width = sketch.rng.uniform(52.0, 70.0)
+        width = draft.rng.uniform(52.0, 70.0)
         if start + width > side.length - 3.0:
             return
-        _lot(sketch, side, (start, start + width), band)
+        _lot(draft, side, (start, start + width), band)
         start += width + 1.5
 
 
-def terrace(sketch: Sketch, side: Side, band: Band) -> None:
+def terraced_houses(draft: BlockDraft, side: Side, band: Band) -> None:
     """Draw rows of narrow houses: sharing walls, or (if not touching) with gaps between them."""
-    rng = sketch.rng
+    rng = draft.rng
     depth = rng.uniform(36.0, 42.0)
     start = rng.uniform(8.0, 14.0)
     while True:
-        width = rng.uniform(25.0, 30.0) if sketch.touching else rng.uniform(37.0, 42.0)
+        width = rng.uniform(25.0, 30.0) if draft.touching else rng.uniform(37.0, 42.0)
         room = int((side.length - 8.0 - start) // width)
         count = min(room, int(rng.integers(5, 10)))
         if count < 3:
             return
         middle = start + count * width / 2.0
         pose = side.pose(middle, band[0] + 20.0 + depth / 2.0)
-        if sketch.build(_row(sketch, pose, count, width, depth)):
-            _gardens(sketch, side, band, [start + i * width for i in range(count + 1)])
+        if draft.build(_row(draft, pose, count, width, depth)):
+            _gardens(draft, side, band, [start + i * width for i in range(count + 1)])
         start += count * width + rng.uniform(22.0, 40.0)
 
 
-def farm(sketch: Sketch, side: Side, band: Band) -> None:
+def farm(draft: BlockDraft, side: Side, band: Band) -> None:
     """Draw a farm: a yard with a barn or two and a house."""
-    rng = sketch.rng
+    rng = draft.rng
     near, far = band
     middle = rng.uniform(0.35, 0.65) * side.length
     reach = min(150.0, side.length / 2.0 - 10.0)
     yard = side.patch((middle - reach, middle + reach), (near + 6.0, far - 6.0))
-    sketch.cover(yard, Look(pick(rng, YARDS, 8.0), 0.03, 0.05, 0.1), 0.85)
+    draft.cover_ground(yard, Material(pick(rng, YARDS, 8.0), 0.03, 0.05, 0.1), 0.85)
     centre = (near + far) / 2.0
     turn = rng.normal(0.0, 0.05)
     places = [(-0.58, rng.uniform(84, 112)), (0.12, rng.uniform(66, 96))]
@@ -70,21 +71,23 @@ def farm(sketch: Sketch, side: Side, band: Band) -> None:
         if rng.random() < 0.5:
             pose = Pose(pose.centre, pose.ahead, pose.across)
         width = rng.uniform(40.0, 50.0)
-        sketch.build([_barn(rng, pose, min(length, far - near - 26.0), width)])
+        draft.build([_barn(rng, pose, min(length, far - near - 26.0), width)])
     pose = side.pose(middle + 0.75 * reach, centre, turn)
-    sketch.build([_house(sketch, pose, 44.0, 34.0, angled=True)])
+    draft.build([_house(draft, pose, 44.0, 34.0, angled=True)])
     for share in rng.uniform(-1.1, 1.1, 9):
         inward = rng.choice([near + 12.0, far - 12.0]) + rng.normal(0.0, 3.0)
         along = np.clip(middle + share * reach, 4.0, side.length - 4.0)
-        sketch.wish(side.at(along, inward), rng.uniform(10.0, 18.0))
+        draft.plant(side.at(along, inward), rng.uniform(10.0, 18.0))
 
 
-def _lot(sketch: Sketch, side: Side, lot: Band, band: Band) -> None:
+def _lot(draft: BlockDraft, side: Side, lot: Band, band: Band) -> None:
     """Draw a garden with a house, a drive and trees."""
-    rng = sketch.rng
+    rng = draft.rng
     (left, right), (near, far) = lot, band
-    lawn = Look(pick(rng, LAWNS), 0.05, 0.05, 0.12)
-    sketch.cover(side.patch(lot, (near, far - rng.uniform(2.0, 8.0))), lawn, rng.uniform(0.3, 0.9))
+    lawn = Material(pick(rng, LAWNS), 0.05, 0.05, 0.12)
+    draft.cover_ground(
+        side.patch(lot, (near, far - rng.uniform(2.0, 8.0))), lawn, rng.uniform(0.3, 0.9)
+    )
     setback = rng.uniform(16.0, 28.0)
     if rng.random() > 0.04:
         width, depth = rng.uniform(38.0, 54.0), rng.uniform(32.0, 41.0)
@@ -93,79 +96,81 @@ def _lot(sketch: Sketch, side: Side, lot: Band, band: Band) -> None:
         middle = (left + right) / 2.0 + rng.uniform(-0.5, 0.5) * slack
         turn = rng.normal(0.0, 0.03)
         pose = side.pose(middle, near + setback + depth / 2.0, turn)
-        _drive(sketch, side, (left, middle - width / 2.0), (near, near + setback + depth * 0.7))
+        _drive(draft, side, (left, middle - width / 2.0), (near, near + setback + depth * 0.7))
         angled = bool(rng.random() < 0.35)
-        sketch.build([_house(sketch, pose, width, depth, angled)])
+        draft.build([_house(draft, pose, width, depth, angled)])
     for _ in range(rng.integers(3, 8)):
         back = rng.random() < 0.75
         span = (near + setback + 48.0, far - 8.0) if back else (near + 6.0, near + setback)
         place = side.at(rng.uniform(left + 6.0, right - 6.0), rng.uniform(*span))
-        sketch.wish(place, rng.uniform(9.5, 18.0))
+        draft.plant(place, rng.uniform(9.5, 18.0))
 
 
-def _drive(sketch: Sketch, side: Side, room: Band, inward: Band) -> None:
+def _drive(draft: BlockDraft, side: Side, room: Band, inward: Band) -> None:
     """Draw a drive beside a house, often with a car on it."""
-    rng = sketch.rng
+    rng = draft.rng
     left = room[0] + 2.0
     right = max(left + 9.0, min(room[1] - 1.0, left + 12.0))
     drive = side.patch((left, right), (inward[0] - VERGE_PX - 2.0, inward[1]))
-    sketch.cover(drive, Look(pick(rng, YARDS), 0.03, 0.02))
+    draft.cover_ground(drive, Material(pick(rng, YARDS), 0.03, 0.02))
     if rng.random() < 0.55:
         pose = side.pose((left + right) / 2.0, rng.uniform(inward[0] + 12.0, inward[1] - 10.0))
-        car(sketch, Pose(pose.centre, pose.ahead, pose.across))
+        car(draft, Pose(pose.centre, pose.ahead, pose.across))
 
 
-def chimneys(rng: np.random.Generator, buildings: Layer) -> list[Thing]:
+def chimneys(rng: np.random.Generator, buildings: Layer) -> list[StyledPolygon]:
     """Return chimneys for most houses, beside the ridges."""
-    things = []
-    for shape in buildings.shapes[rng.random(len(buildings)) < 0.65]:
+    styled = []
+    for shape in buildings.parameters[rng.random(len(buildings)) < 0.65]:
         if shape[15] == HOUSE_HEIGHT_PX:
             ridge = shape[2:4]
             pose = Pose(shape[:2], ridge, np.array([-ridge[1], ridge[0]]))
             along, off = rng.uniform(-0.7, 0.7) * (shape[4] - 3.0), rng.choice([-3.5, 3.5])
             for grow, brightness in ((1.0, 70.0), (0.0, 150.0)):
                 ring = pose.rectangle(along - 1.6, along + 1.6 + grow, off - 1.6, off + 1.6 + grow)
-                look = Look(np.full(3, brightness), 0.02)
-                things.append(Thing(shapely.polygons(ring), look))
-    return things
+                material = Material(np.full(3, brightness), 0.02)
+                styled.append(StyledPolygon(shapely.polygons(ring), material))
+    return styled
 
 
-def car(sketch: Sketch, pose: Pose) -> None:
+def car(draft: BlockDraft, pose: Pose) -> None:
     """Draw a car that heads across the pose: 4.4 m by 1.9 m."""
-    colour = pick(sketch.rng, CARS)
-    body = Look(colour, 0.02)
-    glass = Look(colour * 0.25 + 28.0, 0.0)
-    shade = Look(np.array([62.0, 64.0, 70.0]), 0.02)
-    for ring, look in (
+    colour = pick(draft.rng, CARS)
+    body = Material(colour, 0.02)
+    glass = Material(colour * 0.25 + 28.0, 0.0)
+    shade = Material(np.array([62.0, 64.0, 70.0]), 0.02)
+    for ring, material in (
         (pose.rectangle(-8.8, 8.8, -3.8, 3.8) + np.array([1.8, 1.2]), shade),
         (pose.rectangle(-8.8, 8.8, -3.8, 3.8), body),
         (pose.rectangle(2.2, 4.8, -3.2, 3.2), glass),
         (pose.rectangle(-6.6, -4.6, -3.2, 3.2), glass),
     ):
-        sketch.details.append(Thing(shapely.polygons(ring), look))
+        draft.details.append(StyledPolygon(shapely.polygons(ring), material))
 
 
-def _gardens(sketch: Sketch, side: Side, band: Band, walls: list[float]) -> None:
+def _gardens(draft: BlockDraft, side: Side, band: Band, walls: list[float]) -> None:
     """Draw the narrow gardens behind a row and the paved strip before it."""
-    rng = sketch.rng
+    rng = draft.rng
     near, far = band
     paved = side.patch((walls[0], walls[-1]), (near, near + 20.0))
-    sketch.cover(paved, Look(pick(rng, YARDS), 0.03, 0.03), rng.uniform(0.3, 0.9))
+    draft.cover_ground(paved, Material(pick(rng, YARDS), 0.03, 0.03), rng.uniform(0.3, 0.9))
     for left, right in itertools.pairwise(walls):
-        lawn = Look(pick(rng, LAWNS, 9.0), 0.05, 0.06)
-        sketch.cover(side.patch((left, right), (near + 40.0, far - 4.0)), lawn, 0.9)
+        lawn = Material(pick(rng, LAWNS, 9.0), 0.05, 0.06)
+        draft.cover_ground(side.patch((left, right), (near + 40.0, far - 4.0)), lawn, 0.9)
         if rng.random() < 0.6:
             place = side.at(rng.uniform(left + 5.0, right - 5.0), rng.uniform(far - 26, far - 10))
-            sketch.wish(place, rng.uniform(9.0, 13.0))
+            draft.plant(place, rng.uniform(9.0, 13.0))
         if rng.random() < 0.3:
             pose = side.pose((left + right) / 2.0, near + 9.0)
-            car(sketch, Pose(pose.centre, pose.ahead, pose.across))
+            car(draft, Pose(pose.centre, pose.ahead, pose.across))
 
 
-def _row(sketch: Sketch, pose: Pose, count: int, width: float, depth: float) -> list[Thing]:
+def _row(
+    draft: BlockDraft, pose: Pose, count: int, width: float, depth: float
+) -> list[StyledPolygon]:
     """Return the houses of a row; those that share a wall share its two corners exactly."""
-    rng = sketch.rng
-    gap = 0.0 if sketch.touching else rng.uniform(4.5, 6.0)
+    rng = draft.rng
+    gap = 0.0 if draft.touching else rng.uniform(4.5, 6.0)
     base = pick(rng, ROOFS)
     houses = []
     for i in range(count):
@@ -179,9 +184,11 @@ def _row(sketch: Sketch, pose: Pose, count: int, width: float, depth: float) -> 
     return houses
 
 
-def _house(sketch: Sketch, pose: Pose, width: float, depth: float, angled: bool) -> Thing:
+def _house(
+    draft: BlockDraft, pose: Pose, width: float, depth: float, angled: bool
+) -> StyledPolygon:
     """Return a house, if ``angled`` with a wing to the back."""
-    rng = sketch.rng
+    rng = draft.rng
     half_width, half_depth = width / 2.0, depth / 2.0
     main = _roof(pose, (0.0, 0.0), half_width, half_depth, float(rng.random() < 0.35))
     colour = pick(rng, ROOFS, 8.0)
@@ -199,7 +206,7 @@ def _house(sketch: Sketch, pose: Pose, width: float, depth: float, angled: bool)
     return _building(ring, colour, (main, extra), HOUSE_HEIGHT_PX)
 
 
-def _barn(rng: np.random.Generator, pose: Pose, length: float, width: float) -> Thing:
+def _barn(rng: np.random.Generator, pose: Pose, length: float, width: float) -> StyledPolygon:
     ring = pose.rectangle(-length / 2.0, length / 2.0, -width / 2.0, width / 2.0)
     roof = _roof(pose, (0.0, 0.0), length / 2.0, width / 2.0)
     slope = FLAT if rng.random() < 0.25 else STEEP / 2.0
@@ -217,6 +224,6 @@ def _roof(
 
 def _building(
     ring: Points, colour: Colour, roofs: tuple[Roof, Roof], height: float, slope: float = STEEP
-) -> Thing:
-    look = Look(colour, 0.05, 0.03, 0.05)
-    return Thing(shapely.polygons(ring), look, (*roofs[0], *roofs[1], slope, height))
+) -> StyledPolygon:
+    material = Material(colour, 0.05, 0.03, 0.05)
+    return StyledPolygon(shapely.polygons(ring), material, (*roofs[0], *roofs[1], slope, height))

@@ -1,8 +1,8 @@
 """How roofs, crowns, roads and crops catch the light. No I/O.
 
 Each function takes ``pixels`` (flat indexes into a window, shape (n,)) and returns for each a
-brightness: what to add to it, or for crowns a factor. ``owners`` (n,) tells which row of ``shapes``
-each pixel shows; the rows are told in `deepseg_qgis.demo_scene.sketch.SHAPE_SIZES`.
+brightness: what to add to it, or for crowns a factor. ``owners`` (n,) has the row of ``parameters``
+that each pixel shows; `deepseg_qgis.demo_scene.layers.PARAMETER_COUNTS` says what is in a row.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ DASH_PX = 48
 
 
 def roof_light(
-    shapes: NDArray[np.float64], pixels: Indexes, owners: Indexes, window: Window
+    parameters: NDArray[np.float64], pixels: Indexes, owners: Indexes, window: Window
 ) -> Brightness:
     """Return the light on roofs: bright halves and dark halves, ridges, rows of tiles and walls.
 
     A roof of two wings is where either of them is higher.
     """
     x, y = _places(pixels, window)
-    slope = shapes[owners, 14].astype(np.float32)
-    first, light = _wing(_local(shapes[:, :7], window)[owners], x, y)
-    second, other = _wing(_local(shapes[:, 7:14], window)[owners], x, y)
+    slope = parameters[owners, 14].astype(np.float32)
+    first, light = _wing(_local(parameters[:, :7], window)[owners], x, y)
+    second, other = _wing(_local(parameters[:, 7:14], window)[owners], x, y)
     light = np.where(second > first, other, light)
     height = np.maximum(first, second)
     tiles = np.float32(0.03) * np.sin(height * np.float32(1.9))
@@ -45,11 +45,11 @@ def roof_light(
 
 
 def crown_light(
-    shapes: NDArray[np.float64], pixels: Indexes, owners: Indexes, window: Window
+    parameters: NDArray[np.float64], pixels: Indexes, owners: Indexes, window: Window
 ) -> Brightness:
     """Return the factor of light on crowns, as on half balls."""
     x, y = _places(pixels, window)
-    crowns = _local(shapes, window)[owners]
+    crowns = _local(parameters, window)[owners]
     right, down = (x - crowns[:, 0]) / crowns[:, 2], (y - crowns[:, 1]) / crowns[:, 2]
     up = np.sqrt(np.maximum(0.0, 1.0 - right * right - down * down))
     towards = right * np.float32(TO_SUN[0]) + down * np.float32(TO_SUN[1])
@@ -57,7 +57,7 @@ def crown_light(
 
 
 def row_light(
-    shapes: NDArray[np.float64],
+    parameters: NDArray[np.float64],
     pixels: Indexes,
     owners: Indexes,
     window: Window,
@@ -65,10 +65,12 @@ def row_light(
 ) -> Brightness:
     """Return the light on the rows of fields; ``wobble`` (n,) bends and fades them."""
     x, y = _places(pixels, window)
-    across, distance = shapes[:, :2], shapes[:, 2]
+    across, distance = parameters[:, :2], parameters[:, 2]
     # counted in rows from the world's origin, less a whole number to stay exact in float32
     origin = (across @ np.array([window.column, window.row])) / distance % TRAMLINE_ROWS
-    table = np.column_stack([across / distance[:, None], origin, shapes[:, 3]]).astype(np.float32)
+    table = np.column_stack([across / distance[:, None], origin, parameters[:, 3]]).astype(
+        np.float32
+    )
     right, down, start, strength = table[owners].T
     row = x * right + y * down + start + wobble * np.float32(0.12)
     waves = np.sin(row * np.float32(2.0 * np.pi)) * (strength * (1.0 + 0.35 * wobble))
@@ -103,9 +105,9 @@ def _places(pixels: Indexes, window: Window) -> tuple[Brightness, Brightness]:
     return column.astype(np.float32) + np.float32(0.5), row.astype(np.float32) + np.float32(0.5)
 
 
-def _local(shapes: NDArray[np.float64], window: Window) -> NDArray[np.float32]:
-    """Return shapes with their x and y (the first two numbers) counted from the window's corner."""
-    local = shapes.copy()
+def _local(parameters: NDArray[np.float64], window: Window) -> NDArray[np.float32]:
+    """Return parameters whose first two, x and y, count from the window's corner."""
+    local = parameters.copy()
     local[:, :2] -= [window.column, window.row]
     return np.asarray(local, dtype=np.float32)
 

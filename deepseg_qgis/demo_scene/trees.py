@@ -7,7 +7,8 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.demo_scene.colours import CROWNS, pick
-from deepseg_qgis.demo_scene.sketch import Layer, Look, Sketch, Thing
+from deepseg_qgis.demo_scene.draft import BlockDraft
+from deepseg_qgis.demo_scene.layers import Layer, Material, StyledPolygon
 from deepseg_qgis.engine.geometry.projections import Geometries
 
 SMALLEST_RADIUS_PX = 8.0
@@ -15,27 +16,27 @@ CLEARANCE_PX = 1.0
 VERTICES = 20
 
 
-def crowns(sketch: Sketch, obstacles: Geometries) -> Layer:
+def place_trees(draft: BlockDraft, obstacles: Geometries) -> Layer:
     """Return the trees that find a place: inside the block, and clear of the obstacles.
 
-    A tree that is wished too near to an obstacle or an earlier tree becomes smaller, as trees do,
+    A tree that is planted too near to an obstacle or an earlier tree becomes smaller, as trees do,
     but not smaller than 16 px across.
     """
-    wishes = np.array(sketch.crowns, dtype=np.float64).reshape(-1, 3)
-    points = shapely.points(wishes[:, :2])
-    inside = shapely.contains_properly(sketch.frame.interior, points)
-    wishes, points = wishes[inside], points[inside]
-    radius = np.minimum(wishes[:, 2], _room(points, obstacles, sketch.frame.interior))
-    placed = _thinned(wishes[:, :2], radius)
-    rings = _rings(sketch.rng, placed)
-    things = [
-        Thing(polygon, Look(pick(sketch.rng, CROWNS, 7.0), 0.08, 0.16), tuple(tree))
+    planted = np.array(draft.planted, dtype=np.float64).reshape(-1, 3)
+    points = shapely.points(planted[:, :2])
+    inside = shapely.contains_properly(draft.frame.interior, points)
+    planted, points = planted[inside], points[inside]
+    radius = np.minimum(planted[:, 2], _free_radius(points, obstacles, draft.frame.interior))
+    placed = _without_overlaps(planted[:, :2], radius)
+    rings = _rings(draft.rng, placed)
+    trees = [
+        StyledPolygon(polygon, Material(pick(draft.rng, CROWNS, 7.0), 0.08, 0.16), tuple(tree))
         for polygon, tree in zip(shapely.polygons(rings), placed, strict=True)
     ]
-    return Layer.of("tree", things)
+    return Layer.of("tree", trees)
 
 
-def _room(
+def _free_radius(
     points: Geometries, obstacles: Geometries, interior: shapely.Polygon
 ) -> NDArray[np.float64]:
     """Return how large each tree may be (px): the distance to what is nearest."""
@@ -48,17 +49,19 @@ def _room(
     return np.asarray(room - CLEARANCE_PX, dtype=np.float64)
 
 
-def _thinned(places: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_overlaps(
+    places: NDArray[np.float64], radius: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the trees (x, y, radius) that stand clear of those before them."""
     placed = np.empty((len(places), 3))
     count = 0
-    for place, wanted in zip(places, radius, strict=True):
+    for place, reach in zip(places, radius, strict=True):
         before = placed[:count]
         if count:
             gaps = np.hypot(*(before[:, :2] - place).T) - before[:, 2]
-            wanted = min(wanted, float(gaps.min()))
-        if wanted >= SMALLEST_RADIUS_PX:
-            placed[count] = *place, wanted
+            reach = min(reach, float(gaps.min()))
+        if reach >= SMALLEST_RADIUS_PX:
+            placed[count] = *place, reach
             count += 1
     return placed[:count]
 
