@@ -26,7 +26,7 @@ from deepseg_qgis.demo_scene.lattice import (
 from deepseg_qgis.demo_scene.layers import CATEGORIES, Layer
 from deepseg_qgis.demo_scene.painter import Painter, polygon_numbers
 from deepseg_qgis.engine.geometry.georeference import Grid
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import ParameterError
 

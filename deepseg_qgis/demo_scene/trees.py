@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.demo_scene.colours import CROWNS, pick
 from deepseg_qgis.demo_scene.draft import BlockDraft
 from deepseg_qgis.demo_scene.layers import Layer, Material, StyledPolygon
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 
 SMALLEST_RADIUS_PX = 8.0
 CLEARANCE_PX = 1.0

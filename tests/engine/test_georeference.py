@@ -8,11 +8,12 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseg_qgis.engine.geometry import projections
+from deepseg_qgis.engine.geometry import densification
+from deepseg_qgis.engine.geometry.densification import reprojected
 from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
-from deepseg_qgis.engine.geometry.projections import WGS84, reprojected
+from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.errors import DeepSegError
 
 GRIDS = {
@@ -142,7 +143,7 @@ def test_from_the_moon_there_is_no_way():
 
 
 def test_a_wild_projection_takes_bounded_memory(monkeypatch):
-    monkeypatch.setattr(projections, "MOST_ADDED", 1000)
+    monkeypatch.setattr(densification, "MOST_ADDED", 1000)
     turn = np.linspace(0, 2 * np.pi, 500, endpoint=False)
     star = shapely.Polygon(np.column_stack([np.cos(turn), np.sin(turn)]) * (1 + turn % 2)[:, None])
     (found,) = reprojected(np.array([star], dtype=object), lambda xy: np.sin(xy * 50), 1e-9)

@@ -19,7 +19,8 @@ from deepseg_qgis.engine.files.vectors import write_features
 from deepseg_qgis.engine.geometry.georeference import Grid, Placing
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.polygon_arrays import PolygonArrays
-from deepseg_qgis.engine.geometry.projections import WGS84, World
+from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.engine.geometry.world import World
 from deepseg_qgis.engine.verbs import statistics
 from deepseg_qgis.jobs import StatisticsJob
 

@@ -19,8 +19,9 @@ from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane
 from deepseg_qgis.engine.geometry.neighbourhood import near
-from deepseg_qgis.engine.geometry.projections import Geometries, World
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.repair import hulls, repair
+from deepseg_qgis.engine.geometry.world import World
 from deepseg_qgis.engine.legend.legend import MOST_CATEGORIES, PLAIN_COLOUR, Category
 from deepseg_qgis.errors import VectorError, counted, listed
 from deepseg_qgis.jobs import VectorSource

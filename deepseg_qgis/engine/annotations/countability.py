@@ -12,7 +12,7 @@ import shapely
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import LATTICE_PX
 from deepseg_qgis.engine.instances.slots import (
     FEWEST_EACH,

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.areas import Area, clipped
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, check_categories

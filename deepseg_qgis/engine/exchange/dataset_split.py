@@ -18,7 +18,7 @@ from deepseg_qgis.engine.annotations.validation_split import Cell, choose_cells
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.annotated_raster import AnnotatedRaster
 from deepseg_qgis.engine.geometry.areas import box
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 
 PARTS = ("train", "validation", "test")

@@ -27,8 +27,9 @@ from deepseg_qgis.engine.files.features import (
     as_geometries,
     as_polygon_arrays,
 )
-from deepseg_qgis.engine.geometry.projections import WGS84, World
-from deepseg_qgis.engine.geometry.round_world import cut
+from deepseg_qgis.engine.geometry.projections import WGS84
+from deepseg_qgis.engine.geometry.round_world import cut_at_antimeridian
+from deepseg_qgis.engine.geometry.world import World
 from deepseg_qgis.errors import OutputError
 
 SHORT_NAMES = {
@@ -129,7 +130,7 @@ class _CountedBatches:
                 if len(shapes) == 0:
                     continue
                 if self._world is not None:
-                    shapes = cut(as_polygon_arrays(shapes), None, self._world)
+                    shapes = cut_at_antimeridian(as_polygon_arrays(shapes), None, self._world)
                 if _is_shapefile(self.path):
                     _check_shapefile(self.path, shapes)
                 self.count += len(shapes)

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.geometry.areas import box
 from deepseg_qgis.engine.geometry.georeference import STRAIGHT_WITHIN_PX, Grid
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane
+from deepseg_qgis.engine.geometry.poles import Poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.projections import (
     Project,
-    World,
     affine,
     mapped,
     projection,
     without_nan,
 )
-from deepseg_qgis.engine.geometry.round_world import Poles, in_world
+from deepseg_qgis.engine.geometry.round_world import project_and_cut
+from deepseg_qgis.engine.geometry.world import World
 
 MOST_TURNS = 3
 """So often a grid may go around the world, either way."""
@@ -40,7 +41,7 @@ def near_grid(
         assert grid.crs is not None
         project, back = projection(crs, grid.crs), projection(grid.crs, crs)
         tolerance = STRAIGHT_WITHIN_PX * float(np.sqrt(abs(grid.transform.determinant)))
-        whole = in_world(parts, without_nan(project), tolerance, Poles(project, back, world))
+        whole = project_and_cut(parts, without_nan(project), tolerance, Poles(project, back, world))
         parts, inner = shapely.get_parts(whole, return_index=True)
         owners = owners[inner]
     low, _, high, _ = shapely.bounds(parts).T

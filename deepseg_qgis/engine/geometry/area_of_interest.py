@@ -7,18 +7,16 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.densification import reprojected
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane
 from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
 from deepseg_qgis.engine.geometry.neighbourhood import near
-from deepseg_qgis.engine.geometry.projections import (
-    Geometries,
-    World,
-    metres_per_unit,
-    projection,
-    reprojected,
-)
+from deepseg_qgis.engine.geometry.poles import Poles
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
+from deepseg_qgis.engine.geometry.projections import metres_per_unit, projection
 from deepseg_qgis.engine.geometry.repair import repair
-from deepseg_qgis.engine.geometry.round_world import Poles, in_world, turned_to
+from deepseg_qgis.engine.geometry.round_world import project_and_cut, turned_to
+from deepseg_qgis.engine.geometry.world import World
 
 
 def area_of_interest(
@@ -44,7 +42,7 @@ def area_of_interest(
         moved = reprojected(reached, project, tolerance)
     else:
         poles = Poles(project, projection(crs, own), world)
-        moved = in_world(geometries, project, tolerance, poles)
+        moved = project_and_cut(geometries, project, tolerance, poles)
     parts, usable, _ = repair(moved)
     area = shapely.union_all(parts[usable])
     if reached is geometries:

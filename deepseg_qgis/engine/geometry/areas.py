@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.burning import BurnablePolygons, Value
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
 
 RADIUS_TOLERANCE_PX = 0.25

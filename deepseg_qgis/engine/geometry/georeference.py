@@ -15,28 +15,22 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.densification import project_densified, reprojected
 from deepseg_qgis.engine.geometry.local_crs import are_comparable, are_one_plane
 from deepseg_qgis.engine.geometry.measures import Ruler, Sizes, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.poles import Enclosed, Poles, projected_with_poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
     Project,
-    World,
     affine,
     mapped,
     metres_per_unit,
-    on_course,
     projection,
-    reprojected,
     without_nan,
 )
-from deepseg_qgis.engine.geometry.round_world import (
-    Enclosed,
-    Poles,
-    cut,
-    projected,
-    without_long_edges,
-)
+from deepseg_qgis.engine.geometry.round_world import cut_at_antimeridian, without_long_edges
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.geometry.world import World
 
 UNREFERENCED = Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 """x = column, y = -row: how QGIS draws a raster without georeference."""
@@ -146,10 +140,12 @@ class Placing:
                 course = without_long_edges(course, self._world)
             return Placed(course, course, None, self._ruler)
         if self._poles is None or self._world is None:
-            course = on_course(arrays, self._project, self._tolerance)
+            course = project_densified(arrays, self._project, self._tolerance)
             return Placed(course, course, None, self._ruler)
-        course, enclosed = projected(arrays, self._project, self._tolerance, self._poles)
-        return Placed(cut(course, enclosed, self._world), course, enclosed, self._ruler)
+        course, enclosed = projected_with_poles(arrays, self._project, self._tolerance, self._poles)
+        return Placed(
+            cut_at_antimeridian(course, enclosed, self._world), course, enclosed, self._ruler
+        )
 
 
 def _longitudes(crs: pyproj.CRS) -> World | None:

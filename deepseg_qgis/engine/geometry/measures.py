@@ -1,8 +1,8 @@
 """True sizes on the ellipsoid, whatever the projection; in a local CRS on its plane. No I/O.
 
 Edges are taken along their course in the CRS: straight there, and straight in longitude and
-latitude between the vertices that `projections.on_course` puts on them. Area and length of such
-an edge have closed forms, so that whole batches are a few sums over arrays.
+latitude between the vertices that `densification.project_densified` puts on them. Area and length
+of such an edge have closed forms, so that whole batches are a few sums over arrays.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.densification import shares
 from deepseg_qgis.engine.geometry.local_crs import is_local, metres_per_local_unit
+from deepseg_qgis.engine.geometry.poles import Poles, projected_with_poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
-from deepseg_qgis.engine.geometry.projections import (
-    World,
-    metres_per_unit,
-    projection,
-    shares,
-)
-from deepseg_qgis.engine.geometry.round_world import Poles, projected, without_long_edges
+from deepseg_qgis.engine.geometry.projections import metres_per_unit, projection
+from deepseg_qgis.engine.geometry.round_world import without_long_edges
+from deepseg_qgis.engine.geometry.world import World
 
 STRAIGHT_WITHIN_M = 1e-4
 """Edges are measured along their course in the CRS to within this."""
@@ -83,7 +81,9 @@ class Ruler:
             for start, some in polygons.batches(BATCH if enclosed is None else sys.maxsize):
                 course, poles = some, enclosed
                 if self._poles is not None:
-                    course, poles = projected(some, self._project, self._tolerance, self._poles)
+                    course, poles = projected_with_poles(
+                        some, self._project, self._tolerance, self._poles
+                    )
                 else:  # the short way of a whole turn would be none
                     course = without_long_edges(some, self._world, 1.0)
                 radians = course.coordinates * self._radians

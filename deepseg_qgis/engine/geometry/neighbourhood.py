@@ -7,7 +7,8 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.projections import Geometries, metres_per_unit, projection
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
+from deepseg_qgis.engine.geometry.projections import metres_per_unit, projection
 from deepseg_qgis.engine.geometry.repair import repair
 
 REACH_M = 2_000_000.0

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 
 FARTHEST = 1e15
 """What lies beyond, in metres, degrees or pixels, is nowhere, and GEOS cuts it wrongly."""

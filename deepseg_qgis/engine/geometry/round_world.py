@@ -10,103 +10,26 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
+from deepseg_qgis.engine.geometry.densification import subdivided
+from deepseg_qgis.engine.geometry.poles import NEAR, Enclosed, Poles, projected_with_poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
-from deepseg_qgis.engine.geometry.projections import (
-    AT_POLE,
-    Project,
-    World,
-    on_course,
-    subdivided,
-)
+from deepseg_qgis.engine.geometry.projections import Project
 from deepseg_qgis.engine.geometry.repair import repair, united
+from deepseg_qgis.engine.geometry.world import AT_POLE, World
 
-NEAR = 1e-6
-"""What is nearer to a pole lies on it, in source coordinates: pixels, or units of a CRS."""
-FARTHEST = 1e12
-"""Projections put the pole that they do not show at 1e23 m or so."""
 MOST_TURNS = 4
 """What lies farther around the world than this is nowhere: some coordinates reach out to 1e15."""
 
 
-class Poles:
-    """The poles that lie in a projection's source coordinates as points.
-
-    ``project`` goes to longitude and latitude, ``back`` from there; ``world`` is of the former.
-    """
-
-    def __init__(self, project: Project, back: Project, world: World) -> None:
-        self.world = world
-        self._places: dict[int, Coordinates] = {}
-        for sign, latitude in ((-1, world.south), (1, world.north)):
-            with np.errstate(invalid="ignore", over="ignore"):
-                places = back(np.array([[0.0, latitude], [world.period / 4.0, latitude]]))
-            if not (np.abs(places) < FARTHEST).all() or np.ptp(places, axis=0).max() > NEAR:
-                continue
-            if abs(project(places[:1])[0, 1] - latitude) <= world.near:
-                self._places[sign] = places[0]
-
-    def around(self, polygons: PolygonArrays) -> bool:
-        """Return whether a pole lies within the bounds of all polygons together."""
-        if not self._places or len(polygons.coordinates) == 0:
-            return False
-        low, high = polygons.coordinates.min(axis=0), polygons.coordinates.max(axis=0)
-        return any(
-            bool(((low - NEAR <= place) & (place <= high + NEAR)).all())
-            for place in self._places.values()
-        )
-
-    def inserted(self, polygons: PolygonArrays) -> PolygonArrays:
-        """Return the polygons with a vertex where an edge runs through a pole."""
-        for place in self._places.values():
-            polygons = _with_vertex(polygons, place)
-        return polygons
-
-    def enclosed(self, polygons: PolygonArrays) -> NDArray[np.int8]:
-        """Return for each ring the pole inside: -1 (south), 1 (north), 0 where it holds none."""
-        starts = polygons.rings[:-1]
-        low = np.minimum.reduceat(polygons.coordinates, starts)
-        high = np.maximum.reduceat(polygons.coordinates, starts)
-        result = np.zeros(len(starts), dtype=np.int8)
-        for sign, place in self._places.items():
-            for i in np.flatnonzero(((low < place) & (place < high)).all(axis=1)):
-                ring = polygons.coordinates[polygons.rings[i] : polygons.rings[i + 1]]
-                if shapely.contains_xy(shapely.Polygon(ring), *place):
-                    result[i] = sign
-        return result
-
-
-Enclosed = NDArray[np.int8]
-"""Shape (r,): the pole within each ring of projected polygons: -1 (south), 1 (north), 0 if none."""
-
-
-def projected(
-    polygons: PolygonArrays,
-    project: Project,
-    tolerance: float,
-    poles: Poles,
-    *,
-    on_ground: bool = True,
-) -> tuple[PolygonArrays, Enclosed | None]:
-    """Return polygons in longitude and latitude, and the pole that each ring holds.
-
-    Edges are on their course (see `on_course`), and jump at ±180°. A vertex on a pole becomes two,
-    on the meridians of its neighbours. The second is None where no pole is near.
-    """
-    if not poles.around(polygons):
-        return on_course(polygons, project, tolerance, poles.world, on_ground), None
-    polygons = poles.inserted(polygons)
-    course = on_course(polygons, project, tolerance, poles.world, on_ground)
-    return _on_meridians(course, poles.enclosed(polygons), poles.world)
-
-
-def cut(polygons: PolygonArrays, enclosed: Enclosed | None, world: World) -> PolygonArrays:
+def cut_at_antimeridian(
+    polygons: PolygonArrays, enclosed: Enclosed | None, world: World
+) -> PolygonArrays:
     """Return polygons cut at ±180° and the poles, each part within them; most are as they were.
 
-    Polygons and ``enclosed`` come from `projected`, or from a plane of longitude and latitude
-    without edges of half a turn (`without_long_edges`). Those with coordinates that are not numbers
-    are left alone.
+    Polygons and ``enclosed`` come from `poles.projected_with_poles`, or from a plane of longitude
+    and latitude without edges of half a turn (`without_long_edges`). Those with coordinates that
+    are not numbers are left alone.
     """
     half = world.period / 2.0
     xy = polygons.coordinates
@@ -131,16 +54,16 @@ def cut(polygons: PolygonArrays, enclosed: Enclosed | None, world: World) -> Pol
     return PolygonArrays.of(result)
 
 
-def in_world(
+def project_and_cut(
     geometries: Geometries, project: Project, tolerance: float, poles: Poles
 ) -> Geometries:
-    """Return geometries under ``project``, edges on their course, cut as by `cut`.
+    """Return geometries under ``project``, edges on their course, cut as by `cut_at_antimeridian`.
 
     ``tolerance`` is in target units.
     """
     arrays = PolygonArrays.of(geometries)
-    course, enclosed = projected(arrays, project, tolerance, poles, on_ground=False)
-    return cut(course, enclosed, poles.world).geometries()
+    course, enclosed = projected_with_poles(arrays, project, tolerance, poles, on_ground=False)
+    return cut_at_antimeridian(course, enclosed, poles.world).geometries()
 
 
 def turned_to(area: shapely.Geometry, world: World, west: float, east: float) -> shapely.Geometry:
@@ -152,7 +75,7 @@ def turned_to(area: shapely.Geometry, world: World, west: float, east: float) ->
     low, _, high, _ = area.bounds
     if max(-low, high) > half + world.near:
         arrays = without_long_edges(PolygonArrays.of(np.array([area], dtype=object)), world)
-        area = cut(arrays, None, world).geometries()[0]
+        area = cut_at_antimeridian(arrays, None, world).geometries()[0]
     first = max(int(np.floor((west + half) / world.period + AT_POLE)), -MOST_TURNS)
     last = min(int(np.ceil((east + half) / world.period - AT_POLE)), MOST_TURNS)
     if first >= 0 and last <= 1:
@@ -182,52 +105,6 @@ def without_long_edges(
     pieces[:-1][long] = np.ceil(4.0 * wide[long]).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(pieces)])
     return polygons.moved(subdivided(xy, pieces), starts[polygons.rings])
-
-
-def _with_vertex(polygons: PolygonArrays, place: Coordinates) -> PolygonArrays:
-    xy = polygons.coordinates.copy()
-    on_vertex = np.hypot(*(xy - place).T) < NEAR
-    xy[on_vertex] = place
-    step = np.diff(xy, axis=0)
-    length = np.maximum(np.square(step).sum(axis=1), NEAR * NEAR)
-    share = np.clip(((place - xy[:-1]) * step).sum(axis=1) / length, 0.0, 1.0)
-    beside = np.hypot(*(xy[:-1] + share[:, None] * step - place).T)
-    through = polygons.steps() & (beside < NEAR) & ~on_vertex[:-1] & ~on_vertex[1:]
-    after = np.flatnonzero(through)
-    rings = polygons.rings + np.searchsorted(after, polygons.rings)
-    return polygons.moved(np.insert(xy, after + 1, place, axis=0), rings)
-
-
-def _on_meridians(
-    polygons: PolygonArrays, enclosed: Enclosed, world: World
-) -> tuple[PolygonArrays, Enclosed]:
-    at_pole = world.at_pole(polygons.coordinates[:, 1])
-    if not at_pole.any():
-        return polygons, enclosed
-    rings = np.split(polygons.coordinates, polygons.rings[1:-1])
-    starts = polygons.rings[:-1]
-    for i in np.flatnonzero(np.logical_or.reduceat(at_pole, starts)):
-        visits = rings[i][world.at_pole(rings[i][:, 1])]
-        if len(visits) < len(rings[i]):
-            enclosed[i] = 1 if visits[0, 1] > (world.south + world.north) / 2.0 else -1
-            rings[i] = _ring_on_meridians(rings[i], world)
-    offsets = np.concatenate([[0], np.cumsum([len(ring) for ring in rings])])
-    return polygons.moved(np.concatenate(rings), offsets), enclosed
-
-
-def _ring_on_meridians(ring: Coordinates, world: World) -> Coordinates:
-    """Return a ring with two vertices for each on a pole; it begins elsewhere."""
-    turned = np.roll(ring[:-1], -int(np.argmin(world.at_pole(ring[:, 1]))), axis=0)
-    at_pole = world.at_pole(turned[:, 1])
-    number = np.arange(len(turned))
-    before = np.maximum.accumulate(np.where(at_pole, 0, number))
-    after = np.minimum.accumulate(np.where(at_pole, len(turned), number)[::-1])[::-1]
-    x = turned[:, 0]
-    doubled = np.repeat(turned, np.where(at_pole, 2, 1), axis=0)
-    first = np.cumsum(np.where(at_pole, 2, 1))[at_pole] - 2
-    doubled[first, 0] = x[before[at_pole]]
-    doubled[first + 1, 0] = np.append(x, x[0])[after[at_pole]]
-    return np.concatenate([doubled, doubled[:1]])
 
 
 def _laid_out(

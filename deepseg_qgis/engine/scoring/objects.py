@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]

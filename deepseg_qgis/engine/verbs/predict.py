@@ -25,7 +25,7 @@ from deepseg_qgis.engine.files.raster_sets import (
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.georeference import Placing
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, check_shaping, polygons

@@ -17,7 +17,7 @@ from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.geometry.area_of_interest import area_of_interest
 from deepseg_qgis.engine.geometry.local_crs import is_local
 from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
-from deepseg_qgis.engine.geometry.projections import Geometries
+from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.repair import repair
 from deepseg_qgis.engine.reports import statistics_report
 from deepseg_qgis.engine.scoring.category_statistics import FIELDS, CategoryStatistics
