@@ -43,12 +43,12 @@ OLD = b"what stood there before"
 PARENT = """
 import sys
 from deepseg_qgis import jobs
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 import os
 folder, launch = sys.argv[1:]
 program = EngineProgram(sys.executable, launch, dict(os.environ))
 job = jobs.decode(open(os.path.join(os.path.dirname(folder), "qgis.json")).read())
-run_job(job, program, Listener(lambda event: None, lambda: False), folder)
+run_job(job, program, JobObserver(lambda event: None, lambda: False), folder)
 """
 
 

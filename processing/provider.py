@@ -17,7 +17,8 @@ from deepseg_qgis.processing.algorithms.setupengine import SetUpEngine
 from deepseg_qgis.processing.algorithms.statistics import Statistics
 from deepseg_qgis.processing.algorithms.tile import Tile
 from deepseg_qgis.processing.algorithms.train import Train
-from deepseg_qgis.processing.engine.choice import ENGINE_SETTING
+from deepseg_qgis.processing.engine.discovery import ENGINE_SETTING
+from deepseg_qgis.processing.engine.event_hub import EventHub
 from deepseg_qgis.processing.layers.destinations import file_of
 from qgis.core import (
     QgsProcessingContext,
@@ -46,21 +47,22 @@ ALGORITHMS = (
 PROVIDER_ID = "deepseg"
 TITLE = "DeepSeg"
 
-PAINTERS_KEPT = 200
-"""Far more layers than one run opens; QGIS paints them right after it."""
+POST_PROCESSORS_KEPT = 200
+"""Far more layers than one run opens; QGIS styles them right after it."""
 
 
 class DeepSegProvider(QgsProcessingProvider):
-    """The provider ``deepseg``."""
+    """The provider ``deepseg``; ``event_hub`` is where its runs can be listened to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: deque[Any] = deque(maxlen=PAINTERS_KEPT)
+        self.event_hub = EventHub()
+        self._post_processors: deque[Any] = deque(maxlen=POST_PROCESSORS_KEPT)
 
-    def kept_alive(self, helper: Any) -> Any:
-        """Return ``helper``, which QGIS is about to hold by a bare pointer, after noting it."""
-        self._kept.append(helper)
-        return helper
+    def keep_alive(self, post_processor: Any) -> Any:
+        """Return what QGIS is about to hold by a bare pointer, with a reference kept here."""
+        self._post_processors.append(post_processor)
+        return post_processor
 
     def id(self) -> str:
         """Return the id, part of every algorithm's."""

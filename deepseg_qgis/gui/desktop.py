@@ -10,8 +10,8 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QMenu, QPushButton, QToolBar
 
 from deepseg_qgis.errors import EngineMissing
-from deepseg_qgis.processing.algorithms.base import GROUPS, DeepSegAlgorithm
-from deepseg_qgis.processing.engine.choice import NO_ENGINE, find_engine
+from deepseg_qgis.processing.algorithms.algorithm import GROUPS, DeepSegAlgorithm
+from deepseg_qgis.processing.engine.discovery import NO_ENGINE, find_engine
 from deepseg_qgis.processing.provider import ALGORITHMS, PROVIDER_ID, TITLE
 from deepseg_qgis.processing.translation import tr
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.base import (
-    DeepSegAlgorithm,
-    Definitions,
-    is_a_step,
-    qgis_error,
-)
+from deepseg_qgis.processing.algorithms.algorithm import DeepSegAlgorithm, is_step, qgis_error
+from deepseg_qgis.processing.algorithms.parameters import Parameters
 from deepseg_qgis.processing.algorithms.vector_destinations import (
     DRIVERS,
     DrawableOutput,
     wrong_ending,
 )
-from deepseg_qgis.processing.layers.attribute_texts import composed
+from deepseg_qgis.processing.layers.attribute_texts import nfc
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.style_files import save_beside
-from deepseg_qgis.processing.layers.styles import AnnotationStyle, Painter, with_palette
+from deepseg_qgis.processing.layers.styles import AnnotationStyle, LayerStyler, with_palette
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
@@ -68,7 +64,7 @@ class CreateAnnotations(DeepSegAlgorithm):
     polygon inside the area of interest counts as background: it needs no category.
     """
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             QgsProcessingParameterString(
@@ -97,7 +93,7 @@ class CreateAnnotations(DeepSegAlgorithm):
             feedback.pushWarning(
                 "The layer has no CRS, which is right for pictures without georeference alone."
             )
-        self.painted_by(Painter(style, alone=not is_a_step(feedback)), path, context)
+        self.style_on_load(LayerStyler(style, alone=not is_step(feedback)), path, context)
         return {"OUTPUT": path}
 
 
@@ -108,7 +104,7 @@ def split_names(text: str) -> list[str]:
         ParameterError: there is none, or one is too long.
     """
     separator = "\n" if "\n" in text.strip() else ","
-    written = composed(text).split(separator)
+    written = nfc(text).split(separator)
     names = list(dict.fromkeys(name.strip() for name in written if name.strip()))
     if not names:
         raise ParameterError(

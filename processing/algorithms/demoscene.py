@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm, Styles
-from deepseg_qgis.processing.algorithms.parameters import whole_number
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.parameters import Parameters, whole_number
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
@@ -40,7 +40,7 @@ class DemoScene(EngineAlgorithm):
     the whole way once, in a few minutes. The same seed paints the same scene.
     """
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             whole_number("SIZE", "Width and height (px)", 2048, bounds.SCENE_SIZE_PX),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm
 from deepseg_qgis.processing.algorithms.parameters import (
     WEB_PAGES,
+    Parameters,
     area_of_interest,
     category_field,
     device,
@@ -63,7 +64,7 @@ class Evaluate(EngineAlgorithm):
     Tip: where objects that touch melt into one polygon, pixels score well and objects poorly; then
     train with the task 'instance', and name what nobody counts.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {
         "MAP": "Mean average precision (IoU 0.50 to 0.95)",
         "AP50": "Average precision at IoU 0.50",
         "PRECISION": "Precision of objects",
@@ -74,7 +75,7 @@ class Evaluate(EngineAlgorithm):
         "COUNT_ERROR": "Count error of objects, as a share of the reference",
     }
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             rasters(),

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm, Styles
-from deepseg_qgis.processing.algorithms.parameters import choice, file, folder, rasters, text
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.parameters import (
+    Parameters,
+    choice,
+    file,
+    folder,
+    rasters,
+    text,
+)
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
@@ -54,9 +61,9 @@ class ImportAnnotations(EngineAlgorithm):
 
     Tip: what could not be used is counted in the log. Look there first when polygons are missing.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {"COUNT": "Number of polygons"}
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {"COUNT": "Number of polygons"}
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             choice("FORMAT", "Format", IMPORT_FORMATS, "coco"),

@@ -29,6 +29,7 @@ from deepseg_qgis.bounds import Bounds
 from deepseg_qgis.choices import DEVICES, OUTLINES
 
 Definition = QgsProcessingParameterDefinition
+Parameters = list[Definition]
 
 MODEL_FILES = "DeepSeg model (*.safetensors)"
 WEB_PAGES = "Web page (*.html)"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
 from deepseg_qgis.processing.algorithms.parameters import (
+    Parameters,
     min_area,
     outlines,
     raster,
@@ -45,12 +46,12 @@ class Polygonize(EngineAlgorithm):
     Tip: run it as a batch, with one threshold after the other, and lay the results over the
     picture.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {
         "COUNT": "Number of polygons",
         "AREA_M2": "Area of all polygons (m²)",
     }
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             raster("PROBABILITIES", "Probabilities"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.algorithms.base import THINGS, Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.algorithm import OBJECT_TAGS
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
 from deepseg_qgis.processing.algorithms.parameters import (
     COCO_FILES,
+    Parameters,
     advanced,
     area_of_interest,
     choice,
@@ -43,7 +45,7 @@ class Predict(EngineAlgorithm):
     SUMMARY = "Find polygons on rasters with a trained model"
     TAGS = (
         "detect,detection,extract,classify,classification,find,recognise,inference,apply model,"
-        f"model,count,{THINGS}"
+        f"model,count,{OBJECT_TAGS}"
     )
     HELP = """
     Applies a model to rasters and writes what it finds as polygons.
@@ -77,18 +79,18 @@ class Predict(EngineAlgorithm):
     annotate where it fails and train again. To try several thresholds, have the probabilities
     written and run 'Polygonize' on them: it takes seconds.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {
         "COUNT": "Number of polygons",
         "AREA_M2": "Area of all polygons (m²)",
     }
 
-    NOT_SHOWN: ClassVar[tuple[str, ...]] = ("OUTPUT_PROBABILITIES",)
+    HIDDEN_OUTPUTS: ClassVar[tuple[str, ...]] = ("OUTPUT_PROBABILITIES",)
     """Three of the bands as red, green and blue would say little, and hide the classes."""
 
     STOP_GRACE_S: ClassVar[float] = 600.0
     """What was found is still outlined, written and indexed."""
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             rasters(),
@@ -167,7 +169,7 @@ class Predict(EngineAlgorithm):
         """Return the categories' colours, as the model knows them."""
         return {"OUTPUT": by_category(values), "OUTPUT_CLASSES": by_class(values)}
 
-    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    def message_when_stopped(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:
         """Return which part the result covers."""
         covered = values.get("covered")
         if not covered:

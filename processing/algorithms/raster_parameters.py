@@ -30,7 +30,7 @@ class RasterInput(QgsProcessingParameterRasterLayer):
         self, value: Any, context: QgsProcessingContext | None = None
     ) -> bool:
         """Return whether the value can be opened, and open it."""
-        with nothing_beside(value):
+        with without_aux_xml(value):
             return super().checkValueIsAcceptable(value, context)
 
     def clone(self) -> RasterInput:
@@ -45,7 +45,7 @@ class RasterInputs(QgsProcessingParameterMultipleLayers):
         self, value: Any, context: QgsProcessingContext | None = None
     ) -> bool:
         """Return whether the values can be opened, and open them."""
-        with nothing_beside(value):
+        with without_aux_xml(value):
             return super().checkValueIsAcceptable(value, context)
 
     def clone(self) -> RasterInputs:
@@ -54,7 +54,7 @@ class RasterInputs(QgsProcessingParameterMultipleLayers):
 
 
 @contextlib.contextmanager
-def nothing_beside(value: Any) -> Iterator[None]:
+def without_aux_xml(value: Any) -> Iterator[None]:
     """Switch .aux.xml files off, but for rasters that have one, which GDAL has to read.
 
     In a desktop other threads ask for GDAL's options meanwhile, so there nothing is done.

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.base import (
-    DeepSegAlgorithm,
-    Definitions,
-    qgis_error,
-    runs_folder,
-)
-from deepseg_qgis.processing.algorithms.parameters import advanced, choice
+from deepseg_qgis.processing.algorithms.algorithm import DeepSegAlgorithm, qgis_error
+from deepseg_qgis.processing.algorithms.parameters import Parameters, advanced, choice
+from deepseg_qgis.processing.algorithms.run_folders import runs_folder
 from deepseg_qgis.processing.engine.environment import PIP_PREFIXES, engine_home, engine_variables
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
 from deepseg_qgis.processing.engine.setup import Engine, EngineSetup, SetupObserver, SetupRequest
@@ -55,7 +51,7 @@ class SetUpEngine(DeepSegAlgorithm):
     Tip: set the environment variable 'DEEPSEG_ENGINE_HOME' to put the engine on another disk.
     """
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             choice("ACCELERATOR", "Accelerator", ACCELERATORS, "auto"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm
 from deepseg_qgis.processing.algorithms.parameters import (
     WEB_PAGES,
+    Parameters,
     area_of_interest,
     category_field,
     file_output,
@@ -45,12 +46,12 @@ class Statistics(EngineAlgorithm):
 
     Tip: run it on your annotations, too: categories with few polygons are hard to learn.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {
         "COUNT": "Number of polygons",
         "AREA_M2": "Area of all polygons (m²)",
     }
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             polygons("INPUT", "Polygons"),
@@ -69,7 +70,7 @@ class Statistics(EngineAlgorithm):
             output_html=destinations.optional_path("OUTPUT_HTML"),
         )
 
-    def field_if_empty(self, layer: QgsVectorLayer | None) -> str | None:
+    def default_category_field(self, layer: QgsVectorLayer | None) -> str | None:
         """Return the field that DeepSeg's own layers have, if this one has it."""
         has_it = layer is not None and layer.fields().lookupField(CATEGORY_FIELD) >= 0
         return CATEGORY_FIELD if has_it else None

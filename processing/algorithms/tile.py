@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.algorithms.base import Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
 from deepseg_qgis.processing.algorithms.parameters import (
+    Parameters,
     area_of_interest,
     category_field,
     folder_output,
@@ -50,9 +51,9 @@ class Tile(EngineAlgorithm):
     Tip: use the tiles as a work plan: annotate one after the other, completely, and use those
     that are done as area of interest for 'Train a model'.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {"TILES": "Number of tiles"}
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {"TILES": "Number of tiles"}
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             raster(),

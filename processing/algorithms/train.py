@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deepseg_qgis.processing.algorithms.base import THINGS, Definitions, EngineAlgorithm, Styles
+from deepseg_qgis.processing.algorithms.algorithm import OBJECT_TAGS
+from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
 from deepseg_qgis.processing.algorithms.parameters import (
     MODEL_FILES,
     TABLES,
     WEB_PAGES,
+    Parameters,
     advanced,
     area_of_interest,
     category_field,
@@ -40,7 +42,7 @@ class Train(EngineAlgorithm):
     TITLE = "Train a model"
     GROUP = "Train"
     SUMMARY = "Learn to find what your polygons show"
-    TAGS = f"learn,model,fit,detect,classify,classification,U-Net,supervised,{THINGS}"
+    TAGS = f"learn,model,fit,detect,classify,classification,U-Net,supervised,{OBJECT_TAGS}"
     HELP = """
     Learns from polygons that you drew over one or more rasters, and writes a model file that
     'Predict' can apply to other ground.
@@ -79,14 +81,14 @@ class Train(EngineAlgorithm):
     Tip: start with a small area and few epochs, predict, look at the errors on the map,
     annotate there, and train again. A few hundred polygons often do.
     """
-    NUMBERS: ClassVar[Mapping[str, str]] = {
+    NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {
         "VALIDATION_SCORE": "Validation score (mean IoU or panoptic quality)",
         "EPOCHS_RUN": "Epochs run",
     }
-    LASTING: ClassVar[tuple[str, ...]] = ("OUTPUT",)
+    COSTLY_OUTPUTS: ClassVar[tuple[str, ...]] = ("OUTPUT",)
     STOP_GRACE_S: ClassVar[float] = 300.0
 
-    def declared(self) -> Definitions:
+    def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""
         return [
             rasters(),
@@ -157,7 +159,7 @@ class Train(EngineAlgorithm):
         """Return how to draw the areas kept from training."""
         return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
 
-    def kept_on_stop(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def message_when_stopped(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return where the model that was kept lies."""
         return (
             f"Training was stopped before its end. The model up to then was kept: {paths['OUTPUT']}"

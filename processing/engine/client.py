@@ -16,7 +16,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deepseg_qgis.processing.engine.process_tree import ProcessTree, nothing, read_lines, wait_until
+from deepseg_qgis.processing.engine.process_tree import (
+    ProcessTree,
+    do_nothing,
+    read_lines,
+    wait_until,
+)
 
 from deepseg_qgis import events, jobs
 from deepseg_qgis.errors import ContractError, EngineDied, EngineMissing, Stopped, by_name
@@ -59,8 +64,8 @@ class EngineProgram:
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Who is told of events, and says when to stop; all are called in `run_job`'s thread.
+class JobObserver:
+    """Who is told of every event, and says when to stop; all are called in `run_job`'s thread.
 
     ``stop_grace_s`` is how long the engine may be silent while it finishes with what it has: each
     event is a sign of life. ``meanwhile`` is called many times a second as long as an engine is
@@ -70,11 +75,11 @@ class Listener:
     on_event: Callable[[events.Event], None]
     stop_wanted: Callable[[], bool]
     stop_grace_s: float = 60.0
-    meanwhile: Callable[[], None] = nothing
+    meanwhile: Callable[[], None] = do_nothing
 
 
 def run_job(
-    job: jobs.Job, program: EngineProgram, listener: Listener, folder: str
+    job: jobs.Job, program: EngineProgram, observer: JobObserver, folder: str
 ) -> events.Result:
     """Have an engine do the job and return its result; no process is left when this returns.
 
@@ -90,8 +95,8 @@ def run_job(
     job_file = os.path.join(folder, "job.json")
     with open(os.open(job_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(jobs.encode(job).encode("utf-8"))
-    with _started(program, job_file, listener.meanwhile) as tree:
-        return _Conversation(program, tree, listener).result()
+    with _started(program, job_file, observer.meanwhile) as tree:
+        return _Conversation(program, tree, observer).result()
 
 
 def _started(program: EngineProgram, job_file: str, meanwhile: Callable[[], None]) -> ProcessTree:
@@ -116,10 +121,10 @@ def _started(program: EngineProgram, job_file: str, meanwhile: Callable[[], None
 class _Conversation:
     """What is said between the two processes, from the greeting to the last word."""
 
-    def __init__(self, program: EngineProgram, tree: ProcessTree, listener: Listener) -> None:
+    def __init__(self, program: EngineProgram, tree: ProcessTree, observer: JobObserver) -> None:
         self._program = program
         self._process = tree.process
-        self._listener = listener
+        self._observer = observer
         self._greeted = False
         self._deadline: float | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -133,19 +138,19 @@ class _Conversation:
     def result(self) -> events.Result:
         """Relay events until the last one; return it, or raise it as an error."""
         while True:
-            self._listener.meanwhile()
+            self._observer.meanwhile()
             self._stop_if_wanted()
             line = self._next_line()
             if line is None:
                 raise self._died()
             event = self._understood(line)
+            if event is not None:
+                self._observer.on_event(event)
             if isinstance(event, events.Result):
                 self._farewell()
                 return event
             if isinstance(event, events.Error):
                 raise by_name(event.kind, event.message) from EngineDetails(event.details)
-            if event is not None:
-                self._listener.on_event(event)
 
     def _next_line(self) -> str | None:
         """Return the next line, '' if none came for a while, None when there will be no more."""
@@ -162,7 +167,7 @@ class _Conversation:
         return None
 
     def _understood(self, line: str) -> events.Event | None:
-        """Return the event of a line, or None where there is none for the listener."""
+        """Return the event of a line, or None where there is none."""
         if not line:
             return None
         try:
@@ -171,21 +176,21 @@ class _Conversation:
             self._remember(line)  # no event, so some library's chatter
             return None
         if self._deadline is not None:
-            self._deadline = time.monotonic() + self._listener.stop_grace_s
+            self._deadline = time.monotonic() + self._observer.stop_grace_s
         if not self._greeted:
             _check_contract(event.contract if isinstance(event, events.Hello) else None)
             self._greeted = True
-        return None if isinstance(event, events.Hello) else event
+        return event
 
     def _stop_if_wanted(self) -> None:
         if self._deadline is None:
-            if self._listener.stop_wanted():
-                self._deadline = time.monotonic() + self._listener.stop_grace_s
+            if self._observer.stop_wanted():
+                self._deadline = time.monotonic() + self._observer.stop_grace_s
                 self._say_stop()
         elif time.monotonic() > self._deadline:
             raise Stopped(
                 "Stopped. The engine gave no sign of life for "
-                f"{self._listener.stop_grace_s:.0f} s and was ended. Only what it had saved before "
+                f"{self._observer.stop_grace_s:.0f} s and was ended. Only what it had saved before "
                 "is kept."
             )
 
@@ -207,7 +212,7 @@ class _Conversation:
         return self._process.poll()
 
     def _until(self, done: Callable[[], bool], at_most_s: float) -> None:
-        wait_until(done, at_most_s, self._listener.meanwhile)
+        wait_until(done, at_most_s, self._observer.meanwhile)
 
     def _remember(self, line: str) -> None:
         self._last_words.append(line[:LONGEST_KEPT])

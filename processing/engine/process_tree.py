@@ -28,7 +28,7 @@ LAST_WAIT_S = 10.0
 """For a killed process to vanish; one that hangs in the kernel is left to it."""
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing while something is waited for."""
 
 
@@ -47,7 +47,7 @@ class ProcessTree:
         command: Sequence[str],
         environment: Mapping[str, str],
         folder: str,
-        meanwhile: Callable[[], None] = nothing,
+        meanwhile: Callable[[], None] = do_nothing,
         *,
         yielding: bool = False,
     ) -> None:
@@ -116,7 +116,7 @@ def _make_nice(session: int) -> None:
 
 
 def wait_until(
-    done: Callable[[], bool], at_most_s: float, meanwhile: Callable[[], None] = nothing
+    done: Callable[[], bool], at_most_s: float, meanwhile: Callable[[], None] = do_nothing
 ) -> None:
     """Wait for something, but no longer than that, with ``meanwhile`` called again and again."""
     deadline = time.monotonic() + at_most_s

@@ -6,13 +6,11 @@ import re
 import time
 
 from deepseg_qgis.processing.engine.client import EngineDetails
-from qgis.core import Qgis, QgsMessageLog, QgsProcessingFeedback
+from deepseg_qgis.processing.engine.message_log import log_message
+from qgis.core import QgsProcessingFeedback
 
 from deepseg_qgis.errors import DeepSegError, EngineDied
 from deepseg_qgis.events import Epoch, Event, Log, Progress
-
-LOG_TAB = "DeepSeg"
-"""The tab of QGIS's message log that takes what is too long for the dialog."""
 
 TEXT_EVERY_S = 2.0
 RARELY_S = 20.0
@@ -135,6 +133,6 @@ def tell_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:
     details = str(error.__cause__) if isinstance(error.__cause__, EngineDetails) else ""
     if not details.strip():
         return
-    QgsMessageLog.logMessage(details, LOG_TAB, Qgis.MessageLevel.Info, False)
+    log_message(details)
     if type(error) in (DeepSegError, EngineDied):
         feedback.pushDebugInfo(details)

@@ -20,7 +20,7 @@ from typing import Any
 
 from deepseg_qgis.processing.engine.environment import POINTER
 from deepseg_qgis.processing.engine.pip_commands import PipProgress, failure, pip_commands
-from deepseg_qgis.processing.engine.process_tree import ProcessTree, nothing, read_lines
+from deepseg_qgis.processing.engine.process_tree import ProcessTree, do_nothing, read_lines
 from deepseg_qgis.processing.engine.python_search import Interpreter, answer_among, find_interpreter
 
 from deepseg_qgis.errors import DeepSegError, EngineError, OutputError, Stopped
@@ -62,7 +62,7 @@ class SetupRequest:
 
     accelerator: str
     python: str | None
-    anew: bool
+    recreate: bool
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class SetupObserver:
     log: Callable[[str], None]
     progress: Callable[[float, str], None]
     stop_wanted: Callable[[], bool]
-    meanwhile: Callable[[], None] = nothing
+    meanwhile: Callable[[], None] = do_nothing
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class EngineSetup:
         """
         recipe = self._recipe(request)
         present = self._present(recipe)
-        if present is not None and not request.anew:
+        if present is not None and not request.recreate:
             self._observer.log(f"There is an engine already: {present}")
             try:
                 return self._tried(present)

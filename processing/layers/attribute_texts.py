@@ -18,10 +18,10 @@ def category_text(value: Any) -> str | None:
     form (Unicode NFC), and a list is its entries between commas.
     """
     text = _plain_text(value)
-    return None if text is None else composed(text).strip() or None
+    return None if text is None else nfc(text).strip() or None
 
 
-def composed(text: str) -> str:
+def nfc(text: str) -> str:
     """Return a text in Unicode's composed form: names that look alike are one name."""
     return unicodedata.normalize("NFC", text)
 

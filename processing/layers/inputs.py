@@ -1,6 +1,6 @@
 """What the user entered, as the fields of a job.
 
-Two steps, since QGIS runs them in two threads: `ChosenLayers` opens layers in the main thread,
+Two steps, since QGIS runs them in two threads: `InputLayers` opens layers in the main thread,
 `Inputs` reads all else, and streams features, where the work is done.
 """
 
@@ -31,12 +31,12 @@ NOTHING = (None, "")
 RASTERS = ("raster", "multilayer")
 
 
-class ChosenLayers:
+class InputLayers:
     """The layers of all parameters of an algorithm; made in QGIS's main thread.
 
-    ``folder`` takes the streamed features; ``field_if_empty`` returns the category field to take
-    where none was chosen. A layer that is being edited is streamed at once, since
-    its edits must not be read while the user goes on with them.
+    ``folder`` takes the streamed features; ``default_category_field`` returns the category field to
+    take where none was chosen. A layer that is being edited is streamed at once, since its edits
+    must not be read while the user goes on with them.
 
     Raises:
         RasterError: a raster is no file.
@@ -50,11 +50,11 @@ class ChosenLayers:
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         folder: str,
-        field_if_empty: Callable[[QgsVectorLayer | None], str | None],
+        default_category_field: Callable[[QgsVectorLayer | None], str | None],
     ) -> None:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
         self._folder = folder
-        self._field_if_empty = field_if_empty
+        self._field_if_empty = default_category_field
         self._polygons: dict[str, PolygonLayer] = {}
         self._streamed: dict[str, VectorSource] = {}
         self.rasters: dict[str, tuple[RasterSource, ...]] = {}
@@ -143,7 +143,7 @@ class Inputs:
         parameters: dict[str, Any],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
-        layers: ChosenLayers,
+        layers: InputLayers,
     ) -> None:
         self._algorithm, self._feedback, self._layers = algorithm, feedback, layers
         self._parameters, self._context = parameters, context

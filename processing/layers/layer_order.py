@@ -16,7 +16,7 @@ from qgis.core import (
 )
 
 
-def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> None:
+def place_in_layer_tree(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> None:
     """Move a new layer to its place in its group: polygons above the rasters, a raster below them.
 
     A raster stands above the other rasters, so that the one it was made from does not hide it. If
@@ -39,7 +39,7 @@ def settle(layer: QgsMapLayer, project: QgsProject, *, shown: bool = True) -> No
     group.removeChildNode(node)
 
 
-def unfold(layer: QgsMapLayer, project: QgsProject) -> None:
+def show_legend(layer: QgsMapLayer, project: QgsProject) -> None:
     """Show a new layer's categories in the list of layers."""
     node = project.layerTreeRoot().findLayer(layer.id())
     if node is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from deepseg_qgis.processing.engine.window_events import WindowEvents
-from deepseg_qgis.processing.layers.attribute_texts import category_text, composed
-from deepseg_qgis.processing.layers.flat_polygons import flat_polygons
+from deepseg_qgis.processing.layers.attribute_texts import category_text, nfc
 from deepseg_qgis.processing.layers.layer_files import files_of
+from deepseg_qgis.processing.layers.multipolygons import as_multipolygon
 from deepseg_qgis.processing.layers.raster_layers import wkt_of
 from deepseg_qgis.processing.layers.raster_names import could_name_raster
 from deepseg_qgis.processing.layers.styles import with_palette
@@ -70,7 +70,7 @@ class PolygonLayer:
         self._field = field
         self._label = label
         self._selected_only = selected_only
-        self.name = composed(source.sourceName())
+        self.name = nfc(source.sourceName())
         self.crs_wkt = wkt_of(source.sourceCrs())
         self._crs = source.sourceCrs()
         self._index = _index_of(field, source.fields()) if field else -1
@@ -134,7 +134,7 @@ class PolygonLayer:
         tally.features += 1
         if self._field and self._index < 0:
             raise self._without_field()
-        geometry = flat_polygons(feature.geometry())
+        geometry = as_multipolygon(feature.geometry())
         if geometry is None:
             return
         tally.polygons += 1
@@ -182,8 +182,8 @@ class _Tally:
 def _index_of(field: str, fields: QgsFields) -> int:
     """Return the place of a field by its name, in either Unicode form; -1 where it is not."""
     exact = fields.lookupField(field)
-    names = [composed(name) for name in fields.names()]
-    return names.index(composed(field)) if exact < 0 and composed(field) in names else exact
+    names = [nfc(name) for name in fields.names()]
+    return names.index(nfc(field)) if exact < 0 and nfc(field) in names else exact
 
 
 def _raster_index(source: QgsProcessingFeatureSource) -> int:

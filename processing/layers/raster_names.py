@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from deepseg_qgis.processing.layers.attribute_texts import composed
+from deepseg_qgis.processing.layers.attribute_texts import nfc
 from qgis.core import NULL
 
 SUBDATASET = re.compile(r'[A-Za-z]\w+:(?:(\d+):)?"?(.*?)"?(?::([^:/\\"]*))?')
@@ -73,11 +73,11 @@ def distinct_names(addresses: Sequence[Address]) -> list[str]:
     lengths = [1] * len(paths)
     while True:
         names = ["/".join(path[-length:]) for path, length in zip(paths, lengths)]
-        counts = Counter(map(composed, names))
+        counts = Counter(map(nfc, names))
         alike = [
             number
             for number, path in enumerate(paths)
-            if counts[composed(names[number])] > 1 and lengths[number] < len(path)
+            if counts[nfc(names[number])] > 1 and lengths[number] < len(path)
         ]
         if not alike:
             return _numbered(names)
@@ -95,8 +95,8 @@ def _numbered(names: Sequence[str]) -> list[str]:
     seen: Counter[str] = Counter()
     result = []
     for name in names:
-        seen[composed(name)] += 1
-        number = seen[composed(name)]
+        seen[nfc(name)] += 1
+        number = seen[nfc(name)]
         result.append(name if number == 1 else f"{name} ({number})")
     return result
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union, cast
 
-from deepseg_qgis.processing.layers.layer_order import settle, unfold
+from deepseg_qgis.processing.layers.layer_order import place_in_layer_tree, show_legend
 from deepseg_qgis.processing.layers.style_files import save_beside
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
@@ -201,7 +201,7 @@ def _put_on(layer: QgsMapLayer, style: Style) -> None:
     layer.triggerRepaint()
 
 
-class Painter(QgsProcessingLayerPostProcessorInterface):
+class LayerStyler(QgsProcessingLayerPostProcessorInterface):
     """Gives a layer its style (if there is one) and place when QGIS adds it to the map.
 
     In QGIS's window, annotations of a run that stands ``alone`` are made ready to draw in. QGIS
@@ -224,9 +224,9 @@ class Painter(QgsProcessingLayerPostProcessorInterface):
         if self._style is not None:
             _put_on(layer, self._style)
         if context.project() is not None and layer.isSpatial():
-            settle(layer, context.project(), shown=self._shown)
+            place_in_layer_tree(layer, context.project(), shown=self._shown)
             if _has_legend(layer):
-                unfold(layer, context.project())
+                show_legend(layer, context.project())
         if self._drawn_in and isinstance(layer, QgsVectorLayer):
             _start_drawing(layer)
 

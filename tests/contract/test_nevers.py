@@ -101,11 +101,14 @@ def test_python39_imports_the_pipe(name: str, in_python39: Callable[..., str]) -
 STRAW = """
 import importlib, types
 
+def accept(self, *arguments):
+    pass
+
 class Straw(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {})
+        return type(name, (), {"__init__": accept, "__call__": lambda self, function: function})
 
 qt = [f"PyQt.{part}" for part in ("QtCore", "QtGui", "QtWidgets", "QtXml")]
 for name in ("qgis", *(f"qgis.{part}" for part in ("core", "gui", "utils", "PyQt", *qt))):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, jobs
@@ -19,12 +19,12 @@ CLIENT = """
 import os
 from deepseg_qgis import jobs
 from deepseg_qgis.errors import VectorError
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 python, launch, folder, job = sys.argv[1:]
 program = EngineProgram(python, launch, engine_variables(os.environ))
 try:
-    run_job(jobs.decode(job), program, Listener(print, lambda: False), folder)
+    run_job(jobs.decode(job), program, JobObserver(print, lambda: False), folder)
 except VectorError as error:
     print("VectorError:", ascii(str(error)))
 """
@@ -50,7 +50,7 @@ def test_an_engine_in_it_says_that_it_is_too_old(
 ) -> None:
     program = EngineProgram(python39, LAUNCH, engine_variables(os.environ))
     with pytest.raises(errors.EngineDied, match=r"needs Python 3\.10 or newer, this is 3\.9"):
-        run_job(broken_job, program, Listener(print, lambda: False), str(folder))
+        run_job(broken_job, program, JobObserver(print, lambda: False), str(folder))
 
 
 def test_a_client_in_it_talks_to_a_newer_engine(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import events, jobs
@@ -46,7 +46,7 @@ class Heard:
 
     @property
     def stop(self) -> bool:
-        return self.stop_after is not None and len(self.events) >= self.stop_after
+        return self.stop_after is not None and len(self.texts) >= self.stop_after
 
     @property
     def texts(self) -> list[str]:
@@ -88,7 +88,7 @@ def ask(
     """Run a job in an engine of such code."""
 
     def run(code: str, *, grace: float = 20.0, **options: object) -> events.Result:
-        listener = Listener(heard.events.append, lambda: heard.stop, grace)
+        listener = JobObserver(heard.events.append, lambda: heard.stop, grace)
         return run_job(JOB, program(code, **options), listener, str(folder))
 
     return run

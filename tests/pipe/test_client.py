@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from deepseg_qgis.processing.engine import client
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, events, jobs
@@ -41,7 +41,12 @@ def test_events_arrive_in_order_and_the_result_is_returned(ask: Ask, heard: Hear
         """
     )
     assert result == events.Result({"count": 3, "nothing": None})
-    assert heard.events == [events.Log("größe ✓"), events.Progress(0.5, "half", 3.0)]
+    assert heard.events == [
+        events.Hello(events.CONTRACT_VERSION, "test", "3"),
+        events.Log("größe ✓"),
+        events.Progress(0.5, "half", 3.0),
+        result,
+    ]
 
 
 def test_the_job_arrives_in_a_file_of_ones_own(ask: Ask, folder: Path) -> None:
@@ -71,7 +76,7 @@ def test_paths_may_hold_anything(heard: Heard, tmp_path: Path) -> None:
     job_folder = place / "job"
     job_folder.mkdir()
     program = EngineProgram(sys.executable, str(engine), engine_variables(os.environ))
-    result = run_job(JOB, program, Listener(heard.events.append, lambda: False), str(job_folder))
+    result = run_job(JOB, program, JobObserver(heard.events.append, lambda: False), str(job_folder))
     assert result.values["argument"] == str(job_folder / "job.json")
 
 
@@ -116,12 +121,13 @@ def test_a_flood_of_events_is_taken(ask: Ask, heard: Heard) -> None:
     assert heard.texts == [str(number) for number in range(20_000)]
 
 
-def test_an_error_keeps_its_kind_and_its_details(ask: Ask) -> None:
+def test_an_error_keeps_its_kind_and_its_details(ask: Ask, heard: Heard) -> None:
     with pytest.raises(errors.ModelError) as caught:
         ask("say('error', kind='ModelError', message='No model.', details='Traceback ...')")
     assert str(caught.value) == "No model."
     assert str(caught.value.__cause__) == "Traceback ..."
     assert isinstance(caught.value.__cause__, client.EngineDetails)
+    assert heard.events[-1] == events.Error("ModelError", "No model.", "Traceback ...")
 
 
 @posix_only
@@ -160,14 +166,14 @@ def test_an_engine_that_does_not_start_says_why(ask: Ask) -> None:
 def test_a_python_that_is_not_there(heard: Heard, folder: Path) -> None:
     program = EngineProgram(str(folder / "python"), "launch.py", {})
     with pytest.raises(errors.EngineMissing, match=r"could not be started.*Set up the engine"):
-        run_job(JOB, program, Listener(heard.events.append, lambda: False), str(folder))
+        run_job(JOB, program, JobObserver(heard.events.append, lambda: False), str(folder))
 
 
 def test_a_file_that_is_no_program(heard: Heard, folder: Path) -> None:
     (folder / "python").write_text("no program")
     program = EngineProgram(str(folder / "python"), "launch.py", {})
     with pytest.raises(errors.EngineMissing, match="could not be started"):
-        run_job(JOB, program, Listener(heard.events.append, lambda: False), str(folder))
+        run_job(JOB, program, JobObserver(heard.events.append, lambda: False), str(folder))
 
 
 @pytest.mark.parametrize("greeting", ["hello(contract=999)", "say('log', text='hi')", "result()"])
@@ -226,7 +232,7 @@ def test_a_thread_with_other_duties_does_them(
     program: Callable[..., EngineProgram], folder: Path
 ) -> None:
     done: list[float] = []
-    listener = Listener(
+    listener = JobObserver(
         lambda event: None, lambda: False, meanwhile=lambda: done.append(time.monotonic())
     )
     run_job(JOB, program("time.sleep(0.5); result(); time.sleep(0.5)"), listener, str(folder))
@@ -261,13 +267,15 @@ def test_nothing_is_left_when_the_listener_fails(
     pids: list[int] = []
 
     def fail_at_second(event: events.Event) -> None:
+        if isinstance(event, events.Hello):
+            return
         assert isinstance(event, events.Log)
         pids.append(int(event.text))
         if len(pids) == 2:
             raise RuntimeError("the dialog is gone")
 
     with pytest.raises(RuntimeError, match="the dialog is gone"):
-        run_job(JOB, program(DEAF), Listener(fail_at_second, lambda: False), str(folder))
+        run_job(JOB, program(DEAF), JobObserver(fail_at_second, lambda: False), str(folder))
     assert all(map(is_gone, pids))
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 
 from deepseg_qgis import errors, jobs
@@ -23,5 +23,5 @@ def test_a_real_verb_explains_itself(heard: Heard, folder: Path) -> None:
     job = jobs.StatisticsJob(POLYGONS, None, str(output), None)
     program = EngineProgram(sys.executable, LAUNCH, engine_variables(os.environ))
     with pytest.raises(errors.VectorError, match="'Felder' could not be read"):
-        run_job(job, program, Listener(heard.events.append, lambda: False), str(folder))
+        run_job(job, program, JobObserver(heard.events.append, lambda: False), str(folder))
     assert not list(folder.parent.glob("*out.csv*"))

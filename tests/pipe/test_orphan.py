@@ -39,14 +39,18 @@ sys.exit(run.run(sys.argv[1], events))
 
 PARENT = """
 import dataclasses, os, sys
-from deepseg_qgis import jobs
-from deepseg_qgis.processing.engine.client import EngineProgram, Listener, run_job
+from deepseg_qgis import events, jobs
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.environment import engine_variables
 
 engine, folder, job = sys.argv[1:]
 program = EngineProgram(sys.executable, engine, engine_variables(os.environ))
-listener = Listener(lambda event: print(event.text, flush=True), lambda: False)
-run_job(jobs.decode(job), program, listener, folder)
+
+def tell(event):
+    if isinstance(event, events.Log):
+        print(event.text, flush=True)
+
+run_job(jobs.decode(job), program, JobObserver(tell, lambda: False), folder)
 """
 
 

@@ -39,7 +39,7 @@ esac
 """
 GOOD_PIP = "echo Collecting torch; echo Installing collected packages: torch"
 GOOD_TRIAL = """echo '{"torch": "9.9", "device": "cpu"}'"""
-AUTO = SetupRequest("auto", None, anew=False)
+AUTO = SetupRequest("auto", None, recreate=False)
 
 
 @dataclass
@@ -104,16 +104,16 @@ def test_the_second_time_nothing_is_made(room: Room) -> None:
     assert len(room.environments) == 1
 
 
-@pytest.mark.parametrize("change", ["accelerator", "requirements", "anew", "broken"])
+@pytest.mark.parametrize("change", ["accelerator", "requirements", "recreate", "broken"])
 def test_what_has_changed_is_made_anew(room: Room, change: str) -> None:
     first = room.set_up()
     request = AUTO
     if change == "accelerator":
-        request = SetupRequest("cuda", None, anew=False)
+        request = SetupRequest("cuda", None, recreate=False)
     elif change == "requirements":
         room.requirements.write_text("torch>=3\n")
-    elif change == "anew":
-        request = SetupRequest("auto", None, anew=True)
+    elif change == "recreate":
+        request = SetupRequest("auto", None, recreate=True)
     else:
         Path(first.python).write_text("#!/bin/sh\nexit 1\n")
     second = room.set_up(request)
@@ -137,7 +137,7 @@ def test_when_pip_fails_the_engine_before_stays(
     before = room.set_up().python
     room.act(pip=pip)
     with pytest.raises(kind, match=message):
-        room.set_up(SetupRequest("auto", None, anew=True))
+        room.set_up(SetupRequest("auto", None, recreate=True))
     assert room.installed == before
     assert len(room.environments) == 1
 
@@ -228,7 +228,7 @@ def test_a_python_that_does_not_suit(room: Room, answer: str, problem: str) -> N
     unsuitable.write_text(f"#!/bin/sh\necho '{answer}'\n")
     unsuitable.chmod(0o755)
     with pytest.raises(EngineMissing, match=problem):
-        room.set_up(SetupRequest("auto", str(unsuitable), anew=False))
+        room.set_up(SetupRequest("auto", str(unsuitable), recreate=False))
     (room.bin / "python3").unlink()
     shutil.copy(unsuitable, room.bin / "python3")
     found = python_search.candidates({"PATH": str(room.bin)})
@@ -331,7 +331,7 @@ def test_the_real_venv_and_pip_follow_the_users_settings(tmp_path: Path) -> None
         SetupObserver(lines.append, lambda fraction, text: None, lambda: False),
         "import json, deepsegtiny; print(json.dumps({'tiny': deepsegtiny.VERSION}))",
     )
-    engine = setup.run(SetupRequest("auto", sys.executable, anew=False))
+    engine = setup.run(SetupRequest("auto", sys.executable, recreate=False))
     assert engine.versions == {"tiny": "1.0"}
     assert any(line.startswith("Successfully installed deepsegtiny") for line in lines)
     pointer = json.loads((tmp_path / "home" / "current.json").read_text())

@@ -125,14 +125,14 @@ class Engine:
 
     def acts(self, code: str = "write_outputs()\nsay(events.Result({}))") -> None:
         """Have the engine do this with ``job``, from now on."""
-        from deepseg_qgis.processing.algorithms import base
+        from deepseg_qgis.processing.algorithms import engine_algorithm
         from deepseg_qgis.processing.engine import client
 
         script = self._folder / "engine.py"
         start = ENGINE.format(trace=str(self._trace), layers=str(self.layers))
         script.write_text(start + textwrap.dedent(code), encoding="utf-8")
         program = client.EngineProgram(sys.executable, str(script), dict(os.environ))
-        self._monkeypatch.setattr(base, "find_engine", lambda: program)
+        self._monkeypatch.setattr(engine_algorithm, "find_engine", lambda: program)
 
     @property
     def job(self) -> dict[str, Any]:

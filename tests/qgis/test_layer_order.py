@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from deepseg_qgis.processing.layers.layer_order import settle, unfold
+from deepseg_qgis.processing.layers.layer_order import place_in_layer_tree, show_legend
 from desktop import Desktop
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
 
@@ -54,7 +54,7 @@ def test_rasters_stand_below_polygons_and_above_rasters(
     for name in reversed(before):
         project.addMapLayer(make_layer(name))
     layer = project.addMapLayer(make_layer(new))
-    settle(layer, project)
+    place_in_layer_tree(layer, project)
     assert names(root) == after
     assert len(project.mapLayers()) == len(after)
     assert root.findLayer(layer.id()).itemVisibilityChecked()
@@ -64,7 +64,7 @@ def test_polygons_rise_above_the_rasters(make_layer: Any, project: QgsProject) -
     for name in ("new", "B", "C"):
         project.addMapLayer(make_layer(name))
     (layer,) = project.mapLayersByName("new")
-    settle(layer, project, shown=False)
+    place_in_layer_tree(layer, project, shown=False)
     assert names(project.layerTreeRoot()) == ["new", "C", "B"]
     assert not project.layerTreeRoot().findLayer(layer.id()).itemVisibilityChecked()
 
@@ -77,9 +77,9 @@ def test_categories_are_unfolded_for_the_list_of_layers_to_notice(
     assert node.isExpanded(), "though QGIS draws it folded"
     seen: list[bool] = []
     node.expandedChanged.connect(lambda _, expanded: seen.append(expanded))
-    unfold(layer, project)
+    show_legend(layer, project)
     assert seen[-1:] == [True]
-    unfold(make_layer("nowhere"), project)
+    show_legend(make_layer("nowhere"), project)
 
 
 def test_groups_are_kept(make_layer: Any, project: QgsProject) -> None:
@@ -92,7 +92,7 @@ def test_groups_are_kept(make_layer: Any, project: QgsProject) -> None:
     results.insertLayer(0, layers[0])
     root.insertLayer(3, layers[1])
     for layer in layers:
-        settle(layer, project)
+        place_in_layer_tree(layer, project)
     assert names(results) == ["a", "NEW"]
     assert names(root) == ["NEWER", "scenes", "results", "top"]
 
@@ -101,7 +101,7 @@ def test_a_layer_that_is_not_in_the_list_is_left_alone(
     make_layer: Any, project: QgsProject
 ) -> None:
     layer = project.addMapLayer(make_layer("NEW"), False)
-    settle(layer, project)
+    place_in_layer_tree(layer, project)
     assert names(project.layerTreeRoot()) == []
 
 

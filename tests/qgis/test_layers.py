@@ -14,7 +14,7 @@ import shapely
 from deepseg_qgis.processing.layers import raster_layers
 from deepseg_qgis.processing.layers.attribute_texts import category_text
 from deepseg_qgis.processing.layers.category_fields import likely_category_field
-from deepseg_qgis.processing.layers.flat_polygons import flat_polygons
+from deepseg_qgis.processing.layers.multipolygons import as_multipolygon
 from qgis.core import (
     NULL,
     QgsCategorizedSymbolRenderer,
@@ -256,7 +256,7 @@ def test_invalid_and_missing_geometries_arrive_as_they_are(sent: Callable[..., A
     ],
 )
 def test_geometries_become_plain_polygons(wkt: str, flat: str | None) -> None:
-    result = flat_polygons(QgsGeometry.fromWkt(wkt))
+    result = as_multipolygon(QgsGeometry.fromWkt(wkt))
     assert (result and result.asWkt(3)) == flat
 
 
@@ -265,7 +265,7 @@ def test_no_polygon_of_a_collection_is_lost() -> None:
     several = shapely.MultiPolygon([shapely.box(5, 0, 6, 1), shapely.box(7, 0, 8, 1)])
     outer = QgsGeometry()
     outer.fromWkb(shapely.to_wkb(shapely.GeometryCollection([inner, several])))
-    flat = flat_polygons(outer)
+    flat = as_multipolygon(outer)
     assert flat is not None
     assert (flat.area(), flat.constGet().numGeometries()) == (3.0, 3)
 
@@ -274,7 +274,9 @@ def test_no_polygon_of_a_collection_is_lost() -> None:
 @pytest.mark.parametrize("collected", [False, True])
 def test_curves_become_edges(around: str, collected: bool) -> None:
     disc = around.format("CurvePolygon(CircularString(-1 0, 0 1, 1 0, 0 -1, -1 0))")
-    flat = flat_polygons(QgsGeometry.fromWkt(f"GeometryCollection({disc})" if collected else disc))
+    flat = as_multipolygon(
+        QgsGeometry.fromWkt(f"GeometryCollection({disc})" if collected else disc)
+    )
     assert flat.isMultipart()
     assert flat.area() == pytest.approx(3.14159, abs=1e-3)
     assert "Circular" not in flat.asWkt()

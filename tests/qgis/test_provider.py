@@ -344,7 +344,7 @@ def test_an_engine_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_setting_of_the_provider_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from deepseg_qgis.processing.engine.choice import ENGINE_SETTING, find_engine
+    from deepseg_qgis.processing.engine.discovery import ENGINE_SETTING, find_engine
     from processing.core.ProcessingConfig import ProcessingConfig
 
     monkeypatch.delenv("DEEPSEG_ENGINE_PYTHON")

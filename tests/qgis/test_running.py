@@ -454,12 +454,12 @@ def test_a_temporary_folder_without_room_is_explained(
     feedback: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from deepseg_qgis.processing.algorithms import base
+    from deepseg_qgis.processing.algorithms import engine_algorithm
 
     def full(parent: str) -> None:
         raise OSError(28, "No space left on device", parent)
 
-    monkeypatch.setattr(base, "PrivateFolder", full)
+    monkeypatch.setattr(engine_algorithm, "PrivateFolder", full)
     with pytest.raises(QgsProcessingException):
         run("predict", INPUT=[raster()], MODEL=model)
     assert any("No space left on device). Make room" in text for text in feedback.all("error"))
@@ -501,12 +501,12 @@ def test_a_file_that_cannot_be_used_is_not_blamed_on_the_temporary_folder(
     model: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from deepseg_qgis.processing.algorithms import base
+    from deepseg_qgis.processing.algorithms import engine_algorithm
 
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/share/houses.gpkg")
 
-    monkeypatch.setattr(base, "run_job", denied)
+    monkeypatch.setattr(engine_algorithm, "run_job", denied)
     words = r"^/share/houses.gpkg cannot be read or written \(Permission denied\)\. Check its"
     with pytest.raises(QgsProcessingException, match=words):
         run("predict", INPUT=[raster()], MODEL=model)

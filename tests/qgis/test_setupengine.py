@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deepseg_qgis.processing.engine.choice import find_engine
+from deepseg_qgis.processing.engine.discovery import find_engine
 from qgis.core import QgsProcessingException
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the actor is a shell script")

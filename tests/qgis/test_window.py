@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from deepseg_qgis.processing.algorithms import base
+from deepseg_qgis.processing.algorithms import engine_algorithm
 from qgis.core import QgsFeature, QgsGeometry, QgsProcessingException, QgsVectorLayer
 from qgis.PyQt.QtCore import QTimer
 
@@ -82,13 +82,13 @@ def test_the_window_lives_while_a_large_layer_is_read(
     if editing:
         layer.startEditing()
     beats: list[int] = []
-    run_job = base.run_job
+    run_job = engine_algorithm.run_job
 
     def counting(*arguments: Any) -> Any:
         beats.append(heart.beats)
         return run_job(*arguments)
 
-    monkeypatch.setattr(base, "run_job", counting)
+    monkeypatch.setattr(engine_algorithm, "run_job", counting)
     run("statistics", INPUT=layer)
     layer.rollBack()
     assert beats[0] > 3

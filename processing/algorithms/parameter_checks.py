@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from deepseg_qgis.processing.algorithms.raster_parameters import nothing_beside
+from deepseg_qgis.processing.algorithms.raster_parameters import without_aux_xml
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingParameterDefinition,
@@ -48,7 +48,7 @@ def problem_with_names(known: Iterable[str], given: Iterable[str]) -> str | None
 
 def _raster(_definition: object, value: Any, context: QgsProcessingContext) -> str | None:
     for entry in value if isinstance(value, (list, tuple)) else [value]:
-        with nothing_beside(entry):
+        with without_aux_xml(entry):
             unreadable = _is_unreadable(entry, QgsProcessingUtils.LayerHint.Raster, context)
         if unreadable:
             return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsGeometry, QgsWkbTypes
 
 
-def flat_polygons(geometry: QgsGeometry) -> QgsGeometry | None:
+def as_multipolygon(geometry: QgsGeometry) -> QgsGeometry | None:
     """Return a geometry as a plain multipolygon: straight edges, no Z, no M; or None.
 
     A NULL geometry stays as it is: the engine counts those.
