@@ -67,7 +67,7 @@ class Outputs:
             for each in asked:
                 self.place(each)
         except (DeepSegError, OSError) as error:
-            name_destinations(error, self._asked)
+            name_destinations(error, self._destinations)
             said = str(error if isinstance(error, DeepSegError) else _unwritten(asked[0], error))
             unsaid = [each for each in asked if each not in said]
             self._failures += [said, *(f"Nor was {each} written." for each in unsaid)]
@@ -87,8 +87,8 @@ class Outputs:
         final = Path(destination)
         with self._moving:
             folder = self._folders[final]
-            _all_onto_disk(folder)
-            failure = _moved(folder, final)
+            _flush_to_disk(folder)
+            failure = _move_into_place(folder, final)
             if failure:
                 del self._folders[final]
                 raise OutputError(failure)
@@ -117,19 +117,19 @@ class Outputs:
             if error is None:
                 self._commit()
                 if self._failures:
-                    raise self._telling(OutputError(" ".join(self._failures)))
+                    raise self._with_saved(OutputError(" ".join(self._failures)))
             else:
-                name_destinations(error, self._asked)
-                self._telling(error)
+                name_destinations(error, self._destinations)
+                self._with_saved(error)
         finally:
             self.discard()
 
     @property
-    def _asked(self) -> dict[Path, Path]:
+    def _destinations(self) -> dict[Path, Path]:
         """The hidden folders, and where what is in them is to appear."""
         return {folder.path: final.parent for final, folder in self._folders.items()}
 
-    def _telling(self, error: BaseException) -> BaseException:
+    def _with_saved(self, error: BaseException) -> BaseException:
         """Return the error of a run, which says what is there all the same."""
         if self._placed:
             kept = f"Finished and saved: {', '.join(self._placed)}."
@@ -154,11 +154,11 @@ class Outputs:
         """
         with self._moving:
             for folder in self._folders.values():
-                _all_onto_disk(folder)
+                _flush_to_disk(folder)
             failures = []
             for final in list(self._folders):
                 folder = self._folders.pop(final)
-                if failure := _moved(folder, final):
+                if failure := _move_into_place(folder, final):
                     failures.append(failure)
                 else:
                     folder.remove()
@@ -166,7 +166,7 @@ class Outputs:
             raise OutputError(" ".join(failures))
 
 
-def _moved(folder: PartFolder, final: Path) -> str | None:
+def _move_into_place(folder: PartFolder, final: Path) -> str | None:
     """Move a folder's content to the destination; return what went wrong.
 
     What belongs to a file that is replaced goes with it: it would be wrong of the new one.
@@ -193,7 +193,7 @@ def _moved(folder: PartFolder, final: Path) -> str | None:
     return None
 
 
-def _all_onto_disk(folder: PartFolder) -> None:
+def _flush_to_disk(folder: PartFolder) -> None:
     """Have the system write files out, so that not even a power failure leaves half of one.
 
     Raises:

@@ -33,7 +33,7 @@ class PartFolder:
 
     def __init__(self, final: Path) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(final)
+        _remove_abandoned(final)
         self.path = Path(tempfile.mkdtemp(prefix=_prefix(final), suffix=SUFFIX, dir=final.parent))
         self._owner: int | None = None
         self._aside: dict[str, Path] = {}
@@ -75,16 +75,16 @@ class PartFolder:
                 os.replace(aside, file)
         with contextlib.suppress(OSError):
             (self.path / OLD).rmdir()
-        self._let_go()
+        self._release()
         with contextlib.suppress(OSError):
             os.remove(self.path / OWNER)
 
     def remove(self) -> None:
         """Delete the folder with all that is in it."""
-        self._let_go()  # Windows deletes nothing that is open
+        self._release()  # Windows deletes nothing that is open
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._owner is not None:
             os.close(self._owner)
             self._owner = None
@@ -106,7 +106,7 @@ def _prefix(final: Path) -> str:
     return f".{final.name[:LONGEST_PREFIX]}."
 
 
-def _sweep(final: Path) -> None:
+def _remove_abandoned(final: Path) -> None:
     """Remove the folders that killed processes of this computer left beside a destination."""
     for folder in final.parent.iterdir():
         if folder.name.startswith(_prefix(final)) and folder.name.endswith(SUFFIX):

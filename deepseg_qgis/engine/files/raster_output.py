@@ -85,7 +85,7 @@ class RasterOutput:
             profile |= {"photometric": "minisblack", "alpha": "no", "sparse_ok": True}
         elif bands == 3 and dtype == "uint8":
             profile["photometric"] = "rgb"
-        with _explained(path):
+        with _as_output_errors(path):
             self._dataset = _open(path, "w", **profile)
             if measured and bands > 1:
                 undefined = [ColorInterp.undefined] * (bands - 1)
@@ -98,7 +98,7 @@ class RasterOutput:
             OutputError: the disk is full.
         """
         place = RasterioWindow(window.column, window.row, window.width, window.height)
-        with _explained(self._path):
+        with _as_output_errors(self._path):
             self._dataset.write(values, window=place)
 
     def write_mask(self, window: Window, known: NDArray[np.bool_]) -> None:
@@ -108,7 +108,7 @@ class RasterOutput:
             OutputError: the disk is full.
         """
         place = RasterioWindow(window.column, window.row, window.width, window.height)
-        with _explained(self._path):
+        with _as_output_errors(self._path):
             self._dataset.write_mask(known.astype(np.uint8) * np.uint8(255), window=place)
 
     def name_bands(self, names: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class RasterOutput:
         for number, name in enumerate(names, start=1):
             self._dataset.set_band_description(number, name)
 
-    def tell_bands(self, bands: Sequence[Band]) -> None:
+    def describe_bands(self, bands: Sequence[Band]) -> None:
         """Write the bands' names and what they show, before any window.
 
         What the file says already is left as it is.
@@ -150,7 +150,7 @@ class RasterOutput:
         Raises:
             OutputError: the disk is full.
         """
-        with _explained(self._path), self._environment:
+        with _as_output_errors(self._path), self._environment:
             self._dataset.close()
 
     def __enter__(self) -> RasterOutput:
@@ -186,7 +186,7 @@ def write_cog(source: str, destination: str, overviews: str) -> None:
         "num_threads": "all_cpus",
         "copy_src_mdd": "yes",  # the metadata of all namespaces
     }
-    with rasterio.Env(**ENVIRONMENT), _explained(destination):
+    with rasterio.Env(**ENVIRONMENT), _as_output_errors(destination):
         rasterio.shutil.copy(source, destination, driver="COG", **options)
 
 
@@ -207,7 +207,7 @@ def totals(path: str) -> Totals:
         OutputError: the file is broken.
     """
     values = known = 0
-    with rasterio.Env(**ENVIRONMENT), _explained(path), _open(path) as dataset:
+    with rasterio.Env(**ENVIRONMENT), _as_output_errors(path), _open(path) as dataset:
         side = TOTALS_PX if dataset.count < MANY_BANDS else TILE_PX
         for row in range(0, dataset.height, side):
             for column in range(0, dataset.width, side):
@@ -242,7 +242,7 @@ def _printable(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _as_output_errors(path: str) -> Iterator[None]:
     """Turn what GDAL says into one sentence for a mapper."""
     try:
         yield

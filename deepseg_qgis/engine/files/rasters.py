@@ -152,7 +152,7 @@ class Raster:
             RasterError: most blocks are broken, or the file has vanished.
             ResourceError: the raster has to be unpacked, and the disk has no room for it.
         """
-        with self._lock, _explained(self.source.path):
+        with self._lock, _as_raster_errors(self.source.path):
             return padded(self._pixels, window)
 
     def overview(self, longest_px: int) -> Pixels:
@@ -163,7 +163,7 @@ class Raster:
         """Return a window inside the raster, shrunk so that its longer side is not longer."""
         shrink = max(1.0, max(window.height, window.width) / longest_px)
         shape = (max(1, round(window.height / shrink)), max(1, round(window.width / shrink)))
-        with self._lock, _explained(self.source.path):
+        with self._lock, _as_raster_errors(self.source.path):
             return self._pixels.thumbnail(window, shape)
 
     def with_bands(self, chosen: Sequence[int], dtype: str) -> Raster:
@@ -213,7 +213,7 @@ class Raster:
         remote = safety.is_remote(path) if network is None else network
         options = safety.OPTIONS | ({} if remote else safety.OPTIONS_FOR_LOCAL)
         self._environment.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **options))
-        with _explained(path):
+        with _as_raster_errors(path):
             dataset = self._dataset = self._environment.enter_context(_open(path))
             safety.check_dataset(dataset, path)
             check_complete(dataset, path)
@@ -279,7 +279,7 @@ def _way(grid: Grid, resolution_m: float) -> str:
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _as_raster_errors(path: str) -> Iterator[None]:
     """Turn what GDAL says into one sentence for a mapper."""
     try:
         yield
