@@ -132,7 +132,7 @@ class _PartWriter(contextlib.ExitStack):
         grid = Grid(window.width, window.height, moved, own.crs)
         path, bands, dtype = str(self._folder / name), len(chip.values), str(chip.values.dtype)
         with RasterOutput(path, grid, bands, dtype, chip.nodata) as output:
-            output.tell_bands(chip.bands)
+            output.describe_bands(chip.bands)
             if chip.tags:
                 output.tag(NAMESPACE, chip.tags)
             output.write(grid.window, chip.values)
