@@ -13,8 +13,8 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.learning.object_search import Rule
-from deepseg_qgis.engine.learning.validation import Validation, _pieces, validate
+from deepseg_qgis.engine.learning.instance_rule_search import ScoredInstanceRule
+from deepseg_qgis.engine.learning.validation import Validation, _collectors, validate
 from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
 
 ALL, NONE = np.array([True]), np.array([False])
@@ -76,7 +76,7 @@ def area(row, column, height, width):
 def test_well_told_objects_have_the_full_score(labelled):
     found = validate(Echo(), ALL, [labelled(area(0, 0, SIDE, SIDE))], 64)
     assert found.category_iou == (1.0,)
-    assert found.rule.qualities == (1.0,)
+    assert found.instance_rule.qualities == (1.0,)
     assert found.score == 1.0
 
 
@@ -86,20 +86,20 @@ def test_without_heights_houses_in_a_row_are_one(labelled):
     flat.start = lambda pixels: lambda: np.stack([each.values * FIRST_ALONE for each in pixels])
     found = validate(flat, ALL, [ground], 64)
     assert found.category_iou == (1.0,)
-    assert found.rule.qualities == (0.0,)
+    assert found.instance_rule.qualities == (0.0,)
     assert found.score == 0.0
 
 
 def test_where_nothing_is_counted_the_score_is_the_iou(labelled):
     found = validate(Echo(), NONE, [labelled(area(0, 0, SIDE, SIDE))], 64)
-    assert found.rule is None
+    assert found.instance_rule is None
     assert found.score == 1.0
 
 
 def test_objects_outside_of_the_validation_area_do_not_count(labelled):
     ground = labelled(area(0, 0, HOUSE, 3 * HOUSE))
     found = validate(Echo(), ALL, [ground], 64)
-    assert found.rule.qualities == (1.0,)
+    assert found.instance_rule.qualities == (1.0,)
     assert found.loss == pytest.approx(-np.log(220 / 255), rel=1e-3)
 
 
@@ -107,21 +107,23 @@ def test_an_object_at_the_areas_edge_counts_with_half_of_it_inside(labelled):
     """As in `evaluate`; the rest of a cut one is no object, and what was found there neither."""
     for width, columns in ((2.6, 3), (2.4, 2)):
         ground = labelled(area(0, 0, HOUSE, round(width * HOUSE)))
-        (piece,) = _pieces(ground, ALL)
-        piece.add(Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE)
-        there = piece.ground.objects[piece.ground.known]
+        (collector,) = _collectors(ground, ALL)
+        collector.add(
+            Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE
+        )
+        there = collector.region.objects[collector.region.known]
         assert len(np.unique(there[there > 0])) == columns
-        (stuff,) = _pieces(ground, NONE)
+        (stuff,) = _collectors(ground, NONE)
         stuff.add(Window(0, 0, SIDE, SIDE), np.zeros((PLANES, SIDE, SIDE), np.uint8), EVERYWHERE)
-        assert stuff.ground.known.all()
-        assert validate(Echo(), ALL, [ground], 64).rule.qualities == (1.0,)
+        assert stuff.region.known.all()
+        assert validate(Echo(), ALL, [ground], 64).instance_rule.qualities == (1.0,)
 
 
 def test_areas_that_lie_apart_take_no_room_between_them(labelled):
     corners = Area.of_windows([Window(0, 0, HOUSE, HOUSE), Window(72, 48, HOUSE, HOUSE)])
-    pieces = _pieces(labelled(corners), ALL)
-    assert [piece.ground.known.size for piece in pieces] == [HOUSE**2] * 2
-    assert validate(Echo(), ALL, [labelled(corners)], 64).rule.qualities == (1.0,)
+    collectors = _collectors(labelled(corners), ALL)
+    assert [collector.region.known.size for collector in collectors] == [HOUSE**2] * 2
+    assert validate(Echo(), ALL, [labelled(corners)], 64).instance_rule.qualities == (1.0,)
 
 
 def test_objects_over_the_border_of_tiles_are_whole(labelled, monkeypatch):
@@ -130,7 +132,7 @@ def test_objects_over_the_border_of_tiles_are_whole(labelled, monkeypatch):
         "deepseg_qgis.engine.learning.validation.windows.default_tile_size", lambda _: 32
     )
     found = validate(Echo(), ALL, [ground], 32)
-    assert found.rule.qualities == (1.0,)
+    assert found.instance_rule.qualities == (1.0,)
 
 
 @pytest.mark.parametrize("first", [(0, 0), (5, 5)])
@@ -144,7 +146,7 @@ def test_a_raster_without_validation_area_is_passed_over(labelled, first):
 
 def test_the_score_is_of_quality_where_objects_are_told_apart_else_of_iou():
     halves = (0.5,) * 3
-    rule = Rule((3, 0, 0), (0, 0, 0), (0.5, None, None))
+    rule = ScoredInstanceRule((3, 0, 0), (0, 0, 0), (0.5, None, None))
     assert Validation(1.0, halves, (0.9, 0.7, None), rule).score == pytest.approx(0.6)
     assert Validation(1.0, halves, (0.9, 0.7, None)).score == pytest.approx(0.8)
     nothing = replace(rule, qualities=(None,))

@@ -66,7 +66,7 @@ class Record:
         """Return the card of a network; it fits into a model file whatever its history."""
         job, training_set = self.job, self.training_set
         raster = training_set.labelled_rasters[0].raster
-        rule, normalisation = trained.validation.rule, trained.normalisation
+        rule, normalisation = trained.validation.instance_rule, trained.normalisation
         card = ModelCard(
             architecture=job.architecture,
             encoder=job.encoder,

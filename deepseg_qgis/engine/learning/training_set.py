@@ -1,4 +1,4 @@
-"""What a network is to learn, and from what: the ground truth of a training, split in two."""
+"""What a network learns from: categories, and rasters on which they are annotated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FEW = 10
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Categories, and rasters on which they are known.
+    """Categories, and rasters on which they are annotated.
 
     ``categories`` are those that occur on labelled ground, and ``countable`` says of each whether
     its objects are told apart.
@@ -51,7 +51,7 @@ def load_training_set(
     stuff = countability.stuff_categories(
         job.stuff_categories, [each.name for each in layer.categories]
     )
-    categories, labelled_rasters = _ground_truth(job, layer, rasters, control, rng)
+    categories, labelled_rasters = _labelled(job, layer, rasters, control, rng)
     countable = _countable(job, stuff, labelled_rasters, categories, control)
     return TrainingSet(categories, countable, tuple(labelled_rasters))
 
@@ -67,14 +67,14 @@ def _check_names(names: Sequence[str], layer: str) -> None:
         )
 
 
-def _ground_truth(
+def _labelled(
     job: TrainJob,
     layer: Annotations,
     rasters: Sequence[Raster],
     control: Control,
     rng: np.random.Generator,
 ) -> tuple[tuple[Category, ...], list[LabelledRaster]]:
-    """Return the categories and, for each raster, what is known about it, split in two."""
+    """Return the categories, and each raster with its annotations, training and validation area."""
     annotated.require_touching(layer, list(rasters))
     areas = [labelled_raster.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
     if not any(area.size_px for area in areas):
@@ -83,7 +83,7 @@ def _ground_truth(
             "ground, or leave it empty."
         )
     categories = _categories_in(layer, rasters, areas)
-    labelled_rasters = [
+    whole = [
         LabelledRaster(
             raster,
             layer.over(raster, categories),
@@ -99,17 +99,27 @@ def _ground_truth(
             "that is not annotated counts as background. Draw an AOI around the ground that you "
             "annotated completely for a better model."
         )
+    split = validation_split.withhold_overlaps(_split(job, whole, categories, control, rng))
+    _log_areas(categories, split, control)
+    _warn_of_not_learned(categories, split, control)
+    return categories, split
+
+
+def _split(
+    job: TrainJob,
+    labelled_rasters: Sequence[LabelledRaster],
+    categories: tuple[Category, ...],
+    control: Control,
+    rng: np.random.Generator,
+) -> list[LabelledRaster]:
+    """Return the labelled rasters with a part of their ground kept for validation."""
     if job.validation_aoi is not None:
-        split = validation_split.split_by_area(
+        return validation_split.split_by_area(
             labelled_rasters, job.validation_aoi, control, drawn=job.aoi is not None
         )
-    else:
-        split = validation_split.split_by_cells(
-            labelled_rasters, job.validation_fraction, job.tile_size_px, categories, rng
-        )
-    split = validation_split.withhold_overlaps(split)
-    _tell(categories, split, control)
-    return categories, split
+    return validation_split.split_by_cells(
+        labelled_rasters, job.validation_fraction, job.tile_size_px, categories, rng
+    )
 
 
 def _categories_in(
@@ -132,7 +142,7 @@ def _categories_in(
     return tuple(category for category in layer.categories if category.name in names)
 
 
-def _tell(
+def _log_areas(
     categories: tuple[Category, ...], labelled_rasters: Sequence[LabelledRaster], control: Control
 ) -> None:
     training = sum(labelled.training.size_px for labelled in labelled_rasters) / 1e6
@@ -143,14 +153,20 @@ def _tell(
         f"{count} ({names}). Training area {training:.2f} Mpx, validation "
         f"area {validation:.2f} Mpx."
     )
+
+
+def _warn_of_not_learned(
+    categories: tuple[Category, ...], labelled_rasters: Sequence[LabelledRaster], control: Control
+) -> None:
+    """Warn of categories that lie in the validation area alone."""
     learned: set[int] = set()
     for labelled in labelled_rasters:
         inside = shapely.area(clipped(labelled.annotated.geometries, labelled.training)) > 0.0
         learned.update(labelled.annotated.classes[inside].tolist())
-    unseen = [each.name for number, each in enumerate(categories, 1) if number not in learned]
-    if unseen:
+    missing = [each.name for number, each in enumerate(categories, 1) if number not in learned]
+    if missing:
         control.warn(
-            f"All ground of {listed(unseen)} lies in the validation area, so it cannot be "
+            f"All ground of {listed(missing)} lies in the validation area, so it cannot be "
             "learned. Annotate more of it, or draw another validation area."
         )
 
@@ -163,41 +179,47 @@ def _countable(
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
-    found = countability.annotation_statistics(labelled_rasters, categories)
-    _warn_of_few(found, job.tile_size_px, control)
-    result = countability.countable_categories(job.task, stuff, found, job.tile_size_px)
+    statistics = countability.annotation_statistics(labelled_rasters, categories)
+    _warn_of_few(statistics, job.tile_size_px, control)
+    result = countability.countable_categories(job.task, stuff, statistics, job.tile_size_px)
     by_annotations = countability.decided_by_annotations(job.task, stuff)
-    for each, is_counted in zip(found, result, strict=True):
-        kept = "objects are told apart" if is_counted else "connected ground is one object"
+    for each, is_countable in zip(statistics, result, strict=True):
+        kept = "objects are told apart" if is_countable else "connected ground is one object"
         free = by_annotations and each.category.name not in stuff
         why = each.reason(job.tile_size_px) if free else "as asked for"
         control.log(f"{each.text}: {kept} ({why}).")
-        if is_counted and each.in_parts:
-            control.warn(
-                f"Polygons of '{each.category.name}' in several parts: {each.in_parts:,}. Each "
-                "counts as one object, and none will ever be found as one: run 'Multipart to "
-                "singleparts' if the parts are objects of their own."
-            )
-        if each.tiny:
-            control.warn(
-                f"Polygons of '{each.category.name}' smaller than a pixel: {each.tiny:,} of "
-                f"{each.objects:,}. Their ground counts mostly as background. Train on a raster of "
-                "higher resolution, or check the CRS of the layer."
-            )
+        _warn_of_shapes(each, is_countable, control)
     countability.check_slots(result, control)
     asked = "chosen from the annotations" if by_annotations else "as asked for"
     control.log(f"Task: {task_of(result)}, {asked}.")
     return result
 
 
+def _warn_of_shapes(statistics: AnnotationStatistics, is_countable: bool, control: Control) -> None:
+    """Warn of polygons of a category that a network hardly learns from."""
+    name = statistics.category.name
+    if is_countable and statistics.in_parts:
+        control.warn(
+            f"Polygons of '{name}' in several parts: {statistics.in_parts:,}. Each "
+            "counts as one object, and none will ever be found as one: run 'Multipart to "
+            "singleparts' if the parts are objects of their own."
+        )
+    if statistics.tiny:
+        control.warn(
+            f"Polygons of '{name}' smaller than a pixel: {statistics.tiny:,} of "
+            f"{statistics.objects:,}. Their ground counts mostly as background. Train on a raster "
+            "of higher resolution, or check the CRS of the layer."
+        )
+
+
 def _warn_of_few(
-    found: Sequence[AnnotationStatistics], tile_size_px: int, control: Control
+    statistics: Sequence[AnnotationStatistics], tile_size_px: int, control: Control
 ) -> None:
     """Warn of categories with few polygons, unless these are large ground beside many others."""
-    total = sum(each.objects for each in found)
+    total = sum(each.objects for each in statistics)
     few = [
         each
-        for each in found
+        for each in statistics
         if each.objects < FEW and (total < FEW or each.objects * each.median_px < tile_size_px**2)
     ]
     if few:

@@ -15,7 +15,11 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
-from deepseg_qgis.engine.learning.object_search import Ground, Rule, best_rule
+from deepseg_qgis.engine.learning.instance_rule_search import (
+    ScoredInstanceRule,
+    ValidationRegion,
+    best_instance_rule,
+)
 from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
 from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
@@ -29,18 +33,20 @@ class Validation:
     """Scores on the validation areas, at each category's threshold (see `ThresholdSearch`).
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
-    category that does not occur. ``rule`` tells objects apart best there, None where none are.
+    category that does not occur. ``instance_rule`` is the best there, None where nothing is
+    countable.
     """
 
     loss: float
     thresholds: tuple[float, ...]
     category_iou: tuple[float | None, ...]
-    rule: Rule | None = None
+    instance_rule: ScoredInstanceRule | None = None
 
     @property
     def category_score(self) -> tuple[float | None, ...]:
         """The panoptic quality of each countable category, the IoU of the others."""
-        qualities = self.rule.qualities if self.rule else (None,) * len(self.category_iou)
+        rule = self.instance_rule
+        qualities = rule.qualities if rule else (None,) * len(self.category_iou)
         pairs = zip(qualities, self.category_iou, strict=True)
         return tuple(iou if quality is None else quality for quality, iou in pairs)
 
@@ -69,7 +75,7 @@ def validate(
     """
     side = windows.default_tile_size(training_tile_px)
     control = control or Control()
-    sums = _Sums(countable)
+    sums = _ValidationSums(countable)
     session = backend.session(side, side)
     for labelled in labelled_rasters:
         layout = windows.square(labelled.raster.grid.window, labelled.validation, side).wanted_alone
@@ -85,10 +91,10 @@ def validate(
 
 def default_validation(countable: NDArray[np.bool_]) -> Validation:
     """Return what suits a network that was never validated: plain thresholds, usual objects."""
-    return _Sums(countable).validation(Control())
+    return _ValidationSums(countable).validation(Control())
 
 
-class _Sums:
+class _ValidationSums:
     """What is summed up over the windows of all validation areas."""
 
     def __init__(self, countable: NDArray[np.bool_]) -> None:
@@ -96,26 +102,26 @@ class _Sums:
         self._search = ThresholdSearch(len(countable))
         self._entropy, self._count = 0.0, 0
         self._numbers = itertools.count()
-        self._grounds: list[Ground] = []
+        self._regions: list[ValidationRegion] = []
 
     def adder(self, labelled: LabelledRaster) -> Callable[[Tile, Pixels, NDArray[np.uint8]], None]:
         """Return what adds a window of one raster."""
         number = next(self._numbers)
-        pieces = _pieces(labelled, self._countable) if self._countable.any() else []
-        self._grounds += [piece.ground for piece in pieces]
+        collectors = _collectors(labelled, self._countable) if self._countable.any() else []
+        self._regions += [each.region for each in collectors]
 
-        def add(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> None:
+        def add(tile: Tile, pixels: Pixels, planes: NDArray[np.uint8]) -> None:
             core = tile.core.within(tile.window)
             known = pixels.valid[core] & labelled.validation.mask(tile.core)
             classes = labelled.annotated.mask(tile.core)
-            planes = found[:, core[0], core[1]]
+            planes = planes[:, core[0], core[1]]
             probabilities = planes[: len(self._countable)]
             place = number, tile.core.row // PLACE_PX, tile.core.column // PLACE_PX
             self._search.add(probabilities, classes, known, place)
             self._entropy += _cross_entropy(probabilities, classes, known)
             self._count += int(known.sum())
-            for piece in pieces:
-                piece.add(tile.core, planes, known)
+            for collector in collectors:
+                collector.add(tile.core, planes, known)
 
         return add
 
@@ -125,55 +131,54 @@ class _Sums:
         loss = self._entropy / max(self._count, 1)
         rule = None
         if self._countable.any():
-            rule = best_rule(self._grounds, thresholds, self._countable, control)
+            rule = best_instance_rule(self._regions, thresholds, self._countable, control)
         return Validation(loss, thresholds, scores, rule)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A piece of the validation area: its window, what is found there, and where that counts."""
+class _RegionCollector:
+    """Fills in a region, window by window; ``counts`` is where what is found there counts."""
 
-    region: Window
-    ground: Ground
+    window: Window
+    region: ValidationRegion
     counts: NDArray[np.bool_]
 
     def add(self, core: Window, planes: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
-        """Take what was found in a core, as far as it lies in the piece."""
-        here = core.intersection(self.region)
-        target, source = here.within(self.region), here.within(core)
-        self.ground.planes[:, target[0], target[1]] = planes[:, source[0], source[1]]
-        self.ground.known[target] = known[source] & self.counts[target]
+        """Take what was predicted in a core, as far as it lies in the region."""
+        shared = core.intersection(self.window)
+        target, source = shared.within(self.window), shared.within(core)
+        self.region.planes[:, target[0], target[1]] = planes[:, source[0], source[1]]
+        self.region.known[target] = known[source] & self.counts[target]
 
 
-def _pieces(labelled: LabelledRaster, countable: NDArray[np.bool_]) -> list[_Piece]:
-    """Return the pieces of the validation area; nothing was found there yet.
+def _collectors(labelled: LabelledRaster, countable: NDArray[np.bool_]) -> list[_RegionCollector]:
+    """Return collectors of the regions of the validation area, still empty.
 
     As in `evaluate`, an object that the area's edge cuts counts if half of it lies inside.
     """
     annotated, categories = labelled.annotated, len(countable)
-    regions = labelled.validation.windows(labelled.raster.grid.window)
     counts = np.append(
         True, labelled.in_validation | ~countable[annotated.classes.astype(np.int64) - 1]
     )
-    pieces = []
-    for region in regions:
-        objects = annotated.objects(region)
-        ground = Ground(
+    collectors = []
+    for window in labelled.validation.windows(labelled.raster.grid.window):
+        objects = annotated.objects(window)
+        region = ValidationRegion(
             np.zeros((categories + len(OBJECT_PLANES), *objects.shape), dtype=np.uint8),
             objects,
-            annotated.mask(region),
+            annotated.mask(window),
             np.zeros(objects.shape, dtype=bool),
         )
-        pieces.append(_Piece(region, ground, counts[objects]))
-    return pieces
+        collectors.append(_RegionCollector(window, region, counts[objects]))
+    return collectors
 
 
 def _cross_entropy(
     probabilities: NDArray[np.uint8], classes: NDArray[np.uint8], known: NDArray[np.bool_]
 ) -> float:
     """Return the summed cross entropy of the known pixels, in nats."""
-    found = probabilities[:, known].astype(np.float32)
-    background = np.maximum(255.0 - found.sum(axis=0, keepdims=True), 0.0)
-    every = np.concatenate([background, found])
-    right = np.take_along_axis(every, classes[known][None].astype(np.int64), axis=0)
+    categories = probabilities[:, known].astype(np.float32)
+    background = np.maximum(255.0 - categories.sum(axis=0, keepdims=True), 0.0)
+    channels = np.concatenate([background, categories])
+    right = np.take_along_axis(channels, classes[known][None].astype(np.int64), axis=0)
     return float(-np.log(np.clip(right / 255.0, 1.0 / 510.0, 1.0)).sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""The rule that tells objects apart best on known ground, against a plain reading of it."""
+"""The rule that tells objects apart best on known region, against a plain reading of it."""
 
 import itertools
 from dataclasses import replace
@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseg_qgis.engine.instances.watershed import instances_of
-from deepseg_qgis.engine.learning.object_search import (
-    USUAL_DEPTH,
-    Ground,
+from deepseg_qgis.engine.learning.instance_rule_search import (
+    DEFAULT_DEPTH,
+    ValidationRegion,
     _reference,
     _sizes,
-    best_rule,
+    best_instance_rule,
 )
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
@@ -45,19 +45,19 @@ def perfect(objects):
     others = np.zeros((len(OBJECT_PLANES) - 1, *objects.shape))  # they tell nothing apart
     planes = np.stack([np.where(objects, 200, 10), heights, *others]).astype(np.uint8)
     classes = (objects > 0).astype(np.uint8)
-    return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
+    return ValidationRegion(planes, objects, classes, np.ones(objects.shape, dtype=bool))
 
 
-def slowly(grounds, thresholds, countable, rule):
+def slowly(regions, thresholds, countable, rule):
     """Return the panoptic qualities that a rule gives, object by object."""
     qualities = []
     for number, counted in enumerate(countable.tolist(), start=1):
         iou_sum = matched = found_count = there_count = 0
-        for ground in grounds:
-            classes, _ = decide_known(ground.planes, as_levels(thresholds), ground.known)
-            labels = instances_of(classes, ground.planes[len(countable)], rule.depths)
+        for region in regions:
+            classes, _ = decide_known(region.planes, as_levels(thresholds), region.known)
+            labels = instances_of(classes, region.planes[len(countable)], rule.depths)
             labels = np.where(classes == number, labels, 0)
-            labelled = np.where(ground.known & (ground.classes == number), ground.objects, 0)
+            labelled = np.where(region.known & (region.classes == number), region.objects, 0)
             found = [labels == each for each in np.unique(labels[labels > 0])]
             found = [each for each in found if each.sum() >= rule.least_px[number - 1]]
             there = [labelled == each for each in np.unique(labelled[labelled > 0])]
@@ -79,40 +79,40 @@ def assert_alike(found, right):
 
 @pytest.mark.parametrize("between", [0, 3])
 def test_what_is_perfect_is_found_so(between):
-    ground = perfect(houses(between=between))
-    rule = best_rule([ground], HALF, ONE)
+    region = perfect(houses(between=between))
+    rule = best_instance_rule([region], HALF, ONE)
     assert rule.qualities == (1.0,)
     assert rule.depths[0] >= 1
     assert 0 <= rule.least_px[0] <= SIDE**2
-    assert slowly([ground], HALF, ONE, rule) == [1.0]
+    assert slowly([region], HALF, ONE, rule) == [1.0]
 
 
 def test_dents_in_roofs_are_passed_over_and_walls_are_not():
-    ground = perfect(houses())
-    middles = ground.planes[1] > 150
+    region = perfect(houses())
+    middles = region.planes[1] > 150
     chequered = np.indices(middles.shape).sum(axis=0) % 2 == 0
-    ground.planes[1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
-    rule = best_rule([ground], HALF, ONE)
+    region.planes[1][middles & chequered] -= HEIGHT_A_PX + 10  # so small peaks stand out by 10
+    rule = best_instance_rule([region], HALF, ONE)
     assert 10 < rule.depths[0] <= 5 * HEIGHT_A_PX
     assert rule.qualities == (1.0,)
     for depth in (5, 6 * HEIGHT_A_PX):
-        assert slowly([ground], HALF, ONE, replace(rule, depths=(depth,)))[0] < 0.5
+        assert slowly([region], HALF, ONE, replace(rule, depths=(depth,)))[0] < 0.5
 
 
 def test_specks_are_too_small_to_be_objects():
-    ground = perfect(houses(between=3))
-    assert not ground.objects[SIDE + 3, ::2].any(), "between the houses"
-    ground.planes[:, SIDE + 3, ::2] = 180
-    rule = best_rule([ground], HALF, ONE)
+    region = perfect(houses(between=3))
+    assert not region.objects[SIDE + 3, ::2].any(), "between the houses"
+    region.planes[:, SIDE + 3, ::2] = 180
+    rule = best_instance_rule([region], HALF, ONE)
     assert rule.least_px[0] > 1
     assert rule.qualities == (1.0,)
-    assert slowly([ground], HALF, ONE, replace(rule, least_px=(1,)))[0] < 0.9
+    assert slowly([region], HALF, ONE, replace(rule, least_px=(1,)))[0] < 0.9
 
 
 def test_small_objects_are_not_taken_for_specks():
     objects = houses(between=3)
     objects[SIDE + 3, ::2] = np.arange(100, 100 + len(objects[0, ::2]))
-    rule = best_rule([perfect(objects)], HALF, ONE)
+    rule = best_instance_rule([perfect(objects)], HALF, ONE)
     assert rule.least_px[0] <= 1
     assert rule.qualities == (1.0,)
 
@@ -120,41 +120,41 @@ def test_small_objects_are_not_taken_for_specks():
 def test_all_grounds_count_together():
     right, missed = perfect(houses(2, 3)), perfect(houses(1, 4))
     missed.planes[0] = 0
-    rule = best_rule([right, missed], HALF, ONE)
+    rule = best_instance_rule([right, missed], HALF, ONE)
     assert rule.qualities == (pytest.approx(6 / (6 + 4 / 2)),)
-    assert best_rule([missed, right], HALF, ONE) == rule
+    assert best_instance_rule([missed, right], HALF, ONE) == rule
     assert_alike(rule.qualities, slowly([right, missed], HALF, ONE, rule))
 
 
 def test_what_is_not_known_does_not_count():
-    ground = perfect(houses(2, 4))
-    ground.known[:, 2 + 3 * SIDE :] = False  # the last house of each row
-    ground.planes[:, :, 2 + 3 * SIDE :] = np.random.default_rng(0).integers(
-        0, 256, ground.planes[:, :, 2 + 3 * SIDE :].shape
+    region = perfect(houses(2, 4))
+    region.known[:, 2 + 3 * SIDE :] = False  # the last house of each row
+    region.planes[:, :, 2 + 3 * SIDE :] = np.random.default_rng(0).integers(
+        0, 256, region.planes[:, :, 2 + 3 * SIDE :].shape
     )
-    assert best_rule([ground], HALF, ONE).qualities == (1.0,)
+    assert best_instance_rule([region], HALF, ONE).qualities == (1.0,)
     cut = perfect(houses(2, 4))
     cut.known[:, 2 + 3 * SIDE + 7 :] = False  # of those some is known: that must be found
-    assert best_rule([cut], HALF, ONE).qualities == (1.0,)
+    assert best_instance_rule([cut], HALF, ONE).qualities == (1.0,)
     cut.planes[0, :, 2 + 3 * SIDE : 2 + 3 * SIDE + 7] = 0
-    assert best_rule([cut], HALF, ONE).qualities == (pytest.approx(6 / (6 + 2 / 2)),)
+    assert best_instance_rule([cut], HALF, ONE).qualities == (pytest.approx(6 / (6 + 2 / 2)),)
 
 
 def test_nothing_there_and_nothing_known():
-    for grounds in ([], [perfect(np.zeros((9, 9), dtype=np.int32))]):
-        rule = best_rule(grounds, HALF, ONE)
+    for regions in ([], [perfect(np.zeros((9, 9), dtype=np.int32))]):
+        rule = best_instance_rule(regions, HALF, ONE)
         assert rule.qualities == (None,)
         assert rule.depths[0] >= 1
         assert rule.least_px == (0,)
 
 
-def test_where_nothing_can_be_told_the_rule_is_the_usual_one():
+def test_where_nothing_can_be_told_the_rule_is_the_default():
     """Nobody is there, or nobody is found: the ends of what is tried would be the worst guess."""
     empty = perfect(np.zeros((30, 30), dtype=np.int32))
     missed = perfect(houses())
     missed.planes[0] = 0
-    for ground in (empty, missed):
-        assert best_rule([ground], HALF, ONE).depths == (USUAL_DEPTH,)
+    for region in (empty, missed):
+        assert best_instance_rule([region], HALF, ONE).depths == (DEFAULT_DEPTH,)
 
 
 def two_categories():
@@ -163,31 +163,31 @@ def two_categories():
     classes = np.where(objects, (objects - 1) % 2 + 1, 0).astype(np.uint8)
     first = perfect(objects)
     chances = [np.where(classes == k, 200, 10).astype(np.uint8) for k in (1, 2)]
-    return Ground(np.stack([*chances, *first.planes[1:]]), objects, classes, first.known)
+    return ValidationRegion(np.stack([*chances, *first.planes[1:]]), objects, classes, first.known)
 
 
 def test_categories_that_are_not_countable_have_no_quality():
     halves = (0.5, 0.5)
-    ground = two_categories()
-    assert best_rule([ground], halves, np.array([True, False])).qualities == (1.0, None)
-    assert best_rule([ground], halves, np.array([False, True])).qualities == (None, 1.0)
-    assert best_rule([ground], halves, np.array([True, True])).qualities == (1.0, 1.0)
+    region = two_categories()
+    assert best_instance_rule([region], halves, np.array([True, False])).qualities == (1.0, None)
+    assert best_instance_rule([region], halves, np.array([False, True])).qualities == (None, 1.0)
+    assert best_instance_rule([region], halves, np.array([True, True])).qualities == (1.0, 1.0)
 
 
 def test_specks_of_a_category_that_is_nowhere_are_left_out():
-    ground = perfect(houses(between=3))
-    second = np.full((1, *ground.objects.shape), 10, dtype=np.uint8)
+    region = perfect(houses(between=3))
+    second = np.full((1, *region.objects.shape), 10, dtype=np.uint8)
     second[0, SIDE + 3, ::2] = 200
-    ground = replace(ground, planes=np.concatenate([ground.planes[:1], second, ground.planes[1:]]))
-    rule = best_rule([ground], (0.5, 0.5), np.array([True, True]))
+    region = replace(region, planes=np.concatenate([region.planes[:1], second, region.planes[1:]]))
+    rule = best_instance_rule([region], (0.5, 0.5), np.array([True, True]))
     assert rule.qualities == (1.0, None)
 
 
 def test_an_object_of_another_category_is_not_the_right_one():
     halves = (0.5, 0.5)
-    ground = two_categories()
-    ground.planes[:2, ground.objects == 1] = [[10], [200]]  # the first house is said to be of 2
-    rule = best_rule([ground], halves, np.array([True, True]))
+    region = two_categories()
+    region.planes[:2, region.objects == 1] = [[10], [200]]  # the first house is said to be of 2
+    rule = best_instance_rule([region], halves, np.array([True, True]))
     assert_alike(rule.qualities, [5 / (5 + 1 / 2), 6 / (6 + 1 / 2)])
 
 
@@ -200,7 +200,7 @@ def side_by_side(one, other):
     width = one.objects.shape[1]
     first[:, :width], second[:, width:] = one.planes[0], other.planes[0]
     planes = np.stack([first, second, *np.concatenate([one.planes, other.planes], axis=2)[1:]])
-    return Ground(planes, objects, classes, np.ones(objects.shape, dtype=bool))
+    return ValidationRegion(planes, objects, classes, np.ones(objects.shape, dtype=bool))
 
 
 def test_each_category_has_a_rule_of_its_own():
@@ -209,30 +209,30 @@ def test_each_category_has_a_rule_of_its_own():
     middles = dented.planes[1] > 150
     dented.planes[1][middles & (np.indices(middles.shape).sum(axis=0) % 2 == 0)] -= 50
     low.planes[1] //= 5
-    ground = side_by_side(dented, low)
-    rule = best_rule([ground], (0.5, 0.5), np.array([True, True]))
+    region = side_by_side(dented, low)
+    rule = best_instance_rule([region], (0.5, 0.5), np.array([True, True]))
     assert rule.qualities == (1.0, 1.0)
     assert rule.depths[0] > 50 > 22 >= rule.depths[1]
     for depth in rule.depths:
         alike = replace(rule, depths=(depth, depth))
-        assert min(slowly([ground], (0.5, 0.5), np.array([True, True]), alike)) < 0.5
+        assert min(slowly([region], (0.5, 0.5), np.array([True, True]), alike)) < 0.5
 
 
 def test_ground_without_number_has_no_depth_and_no_specks():
     fields = perfect(houses(between=3))
     fields.planes[0, SIDE + 3, ::2] = 180
-    ground = side_by_side(perfect(houses(between=3)), fields)
-    ground.planes[2, ::2] = 0  # heights mean nothing there
+    region = side_by_side(perfect(houses(between=3)), fields)
+    region.planes[2, ::2] = 0  # heights mean nothing there
     halves, countable = (0.5, 0.5), np.array([True, False])
-    rule = best_rule([ground], halves, countable)
+    rule = best_instance_rule([region], halves, countable)
     assert rule.depths[1] == 0 < rule.depths[0]
     assert 1 < rule.least_px[1] < SIDE**2
 
 
 def test_two_annotations_of_ground_that_touch_are_one_part_of_it():
-    ground = perfect(houses())
-    rule = best_rule([side_by_side(ground, ground)], (0.5, 0.5), np.array([True, False]))
-    parts = _sizes(_reference(ground, np.array([False])), ground.classes)
+    region = perfect(houses())
+    rule = best_instance_rule([side_by_side(region, region)], (0.5, 0.5), np.array([True, False]))
+    parts = _sizes(_reference(region, np.array([False])), region.classes)
     assert parts.tolist() == [[1], [12 * SIDE**2]]
     assert rule.least_px[1] <= 12 * SIDE**2
 
@@ -242,12 +242,12 @@ def test_two_annotations_of_ground_that_touch_are_one_part_of_it():
 def test_qualities_are_those_of_the_rule_on_any_ground(seed, count, both):
     rng = np.random.default_rng(seed)
     countable, given = np.array([True, both]), (0.5, 0.4)
-    grounds = []
+    regions = []
     for _ in range(count):
         plain = two_categories()
         noise = rng.normal(0, rng.choice([5, 40, 90]), plain.planes.shape)
         planes = (plain.planes + noise).clip(0, 255).astype(np.uint8)
         known = np.kron(rng.random((10, 13)) < 0.9, np.ones((4, 4), dtype=bool))
-        grounds.append(Ground(planes, plain.objects, plain.classes, known))
-    rule = best_rule(grounds, given, countable)
-    assert_alike(rule.qualities, slowly(grounds, given, countable, rule))
+        regions.append(ValidationRegion(planes, plain.objects, plain.classes, known))
+    rule = best_instance_rule(regions, given, countable)
+    assert_alike(rule.qualities, slowly(regions, given, countable, rule))

@@ -1,4 +1,4 @@
-"""How objects are kept apart best: found on ground where they are known."""
+"""Which instance rule finds the objects of the validation areas best."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.instances.watershed import Watershed, by_class, instances_of
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
+from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.scoring.confusion import Counts
 from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
 from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
@@ -20,31 +21,25 @@ from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
 """Smallest sizes that are tried, as shares of the category's median object."""
-USUAL_DEPTH, USUAL_SHARE = 58, 0.15
-"""What is taken unless another rule is better by more than chance.
-
-The validation areas of the town and of three seeds of the nuclei (docs/instances.md) agree on it.
-"""
+DEFAULT_DEPTH, DEFAULT_SHARE = 58, 0.15
+"""What is taken unless another rule is better by more than chance (docs/instances.md)."""
 CONNECTED = 256
-"""A depth that no peak reaches: objects are connected ground."""
+"""A depth that no peak reaches: objects are connected areas."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What counts as an object: see `ModelCard` for ``depths`` and ``least_px``, by category.
+class ScoredInstanceRule(InstanceRule):
+    """A rule, and the panoptic qualities that it gives on the validation areas, by category.
 
-    ``qualities`` are the panoptic qualities that it gives, by category; None for those that are not
-    countable, or neither there nor found.
+    None for categories that are not countable, or neither annotated nor predicted.
     """
 
-    depths: tuple[int, ...]
-    least_px: tuple[int, ...]
     qualities: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A piece of ground: what the network says, and what is there.
+class ValidationRegion:
+    """A part of the validation area: what the network says, and what is annotated.
 
     ``planes`` (planes, rows, columns) uint8, see `Legend.planes`; ``objects`` (rows, columns)
     int32 the number of each pixel's annotation, 0 for none; ``classes`` uint8 its category;
@@ -57,48 +52,54 @@ class Ground:
     known: NDArray[np.bool_]
 
 
-def best_rule(
-    grounds: Sequence[Ground],
+def best_instance_rule(
+    regions: Sequence[ValidationRegion],
     thresholds: Sequence[float],
     countable: NDArray[np.bool_],
     control: Control | None = None,
-) -> Rule:
+) -> ScoredInstanceRule:
     """Return for each category the rule with the best objects, rightly counted.
 
     What is compared is panoptic quality × (1 − count error²): quality alone may be highest where a
     quarter of the houses are missing, since what is left out cannot be wrong; but a small error of
-    the count on other ground tells little. Of those that are as good as the best, the most usual
-    is taken, see `_most_usual`. Of categories that are not countable, objects are the parts of
-    connected ground, and only the least size is looked for: specks are none.
+    the count on other ground tells little. Of those that are as good as the best, the one nearest
+    to the default is taken, see `_nearest_to_default`. Of categories that are not countable,
+    objects are connected areas, and only the least size is looked for: specks are none.
 
     Args:
-        grounds: pieces of ground.
+        regions: the validation areas.
         thresholds: of the categories, 0 to 1.
         countable: (k,), which categories are countable; one at least.
         control: hears how far it is.
 
-    Memory: some 40 bytes a pixel of one piece of ground, and 4 of the others.
+    Memory: some 40 bytes a pixel of one region, and 4 of the others.
     """
-    references = [_reference(ground, countable) for ground in grounds]
-    sizes = _least_sizes(grounds, references, len(countable))
-    sums = [_Sums(len(countable)) for _ in itertools.product(DEPTHS, sizes)]
+    references = [_reference(region, countable) for region in regions]
+    sizes = _least_sizes(regions, references, len(countable))
+    counts = [_MatchCounts(len(countable)) for _ in itertools.product(DEPTHS, sizes)]
     levels = as_levels(tuple(thresholds))
-    for number, (ground, reference) in enumerate(zip(grounds, references, strict=True), start=1):
-        found = _at_depths(ground, reference, levels, countable)
-        overlaps = (each.without_small(by_class(least)) for each in found for least in sizes)
-        for total, each in zip(sums, overlaps, strict=True):
-            total.add(each)
+    for number, (region, reference) in enumerate(zip(regions, references, strict=True), start=1):
+        at_depths = _at_depths(region, reference, levels, countable)
+        tried = (each.without_small(by_class(least)) for each in at_depths for least in sizes)
+        for one, overlaps in zip(counts, tried, strict=True):
+            one.add(overlaps)
             if control is not None:
                 control.progress(
-                    number / len(grounds), f"Validation of objects, {number} of {len(grounds)}"
+                    number / len(regions), f"Validation of objects, {number} of {len(regions)}"
                 )
-    merits = np.array([each.merits for each in sums])
-    there = sums[0].there
+    return _best(counts, sizes, countable)
+
+
+def _best(
+    counts: Sequence[_MatchCounts], sizes: NDArray[np.int64], countable: NDArray[np.bool_]
+) -> ScoredInstanceRule:
+    """Return each category's best rule, out of the counts of all (depths × sizes)."""
+    merits = np.nan_to_num(np.array([each.merits for each in counts]))
     shape = len(DEPTHS), len(sizes), len(countable)
-    chosen = _most_usual(_steadied(np.nan_to_num(merits).reshape(shape)), there)
+    chosen = _nearest_to_default(_smoothed(merits.reshape(shape)), counts[0].reference)
     depths, least = np.divmod(chosen, len(sizes))
-    qualities = [sums[rule].qualities[k] for k, rule in enumerate(chosen)]
-    return Rule(
+    qualities = [counts[rule].qualities[category] for category, rule in enumerate(chosen)]
+    return ScoredInstanceRule(
         tuple(DEPTHS[k] if counted else 0 for k, counted in zip(depths, countable, strict=True)),
         tuple(int(sizes[k, category]) for category, k in enumerate(least)),
         tuple(
@@ -108,7 +109,7 @@ def best_rule(
     )
 
 
-def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothed(merits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each merit averaged with its neighbours': one lucky rule among many is no good one."""
     for axis in (0, 1):
         ends = [(int(each == axis),) * 2 for each in range(merits.ndim)]
@@ -117,8 +118,10 @@ def _steadied(merits: NDArray[np.float64]) -> NDArray[np.float64]:
     return merits
 
 
-def _most_usual(merits: NDArray[np.float64], there: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each category's rule: the most usual of those that are as good as the best.
+def _nearest_to_default(
+    merits: NDArray[np.float64], reference: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return each category's rule: the nearest to the default of those as good as the best.
 
     The best of many rules is so by chance, the more so the fewer objects there are. So all those
     count as good that are worse by no more than a standard error: the share of n objects that are
@@ -126,29 +129,29 @@ def _most_usual(merits: NDArray[np.float64], there: NDArray[np.int64]) -> NDArra
 
     Args:
         merits: (depths, sizes, categories).
-        there: (categories,), how many objects there are.
+        reference: (categories,), how many objects are annotated.
 
     Source: the rule of one standard error, Breiman, Friedman, Olshen, Stone, Classification and
     Regression Trees, 1984.
     """
-    depths = np.abs(np.arange(len(DEPTHS)) - DEPTHS.index(USUAL_DEPTH)) / len(DEPTHS)
-    shares = np.abs(np.arange(len(LEAST_SHARES)) - LEAST_SHARES.index(USUAL_SHARE))
+    depths = np.abs(np.arange(len(DEPTHS)) - DEPTHS.index(DEFAULT_DEPTH)) / len(DEPTHS)
+    shares = np.abs(np.arange(len(LEAST_SHARES)) - LEAST_SHARES.index(DEFAULT_SHARE))
     away = (depths[:, None] + shares / len(LEAST_SHARES))[..., None]
-    error = 1.0 / np.sqrt(np.maximum(there, 1))
+    error = 1.0 / np.sqrt(np.maximum(reference, 1))
     good = merits >= (1.0 - error) * merits.max(axis=(0, 1))
-    unusual = np.where(good, away - 1e-6 * merits, np.inf)
-    chosen: NDArray[np.int64] = unusual.reshape(-1, merits.shape[-1]).argmin(axis=0)
+    distance = np.where(good, away - 1e-6 * merits, np.inf)
+    chosen: NDArray[np.int64] = distance.reshape(-1, merits.shape[-1]).argmin(axis=0)
     return chosen
 
 
-def _reference(ground: Ground, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _reference(region: ValidationRegion, countable: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return the number of each pixel's object; where not countable, connected ground is one."""
-    counted = np.append(False, countable)[ground.classes]
-    flat = np.zeros_like(ground.classes)
-    others = instances_of(ground.classes, flat, [int(not each) for each in countable])
-    first = int(ground.objects.max(initial=0))
-    labels = np.where(counted, ground.objects, np.where(others > 0, others + first, 0))
-    return np.where(ground.known, labels, 0).astype(np.int32)
+    counted = np.append(False, countable)[region.classes]
+    flat = np.zeros_like(region.classes)
+    others = instances_of(region.classes, flat, [int(not each) for each in countable])
+    first = int(region.objects.max(initial=0))
+    labels = np.where(counted, region.objects, np.where(others > 0, others + first, 0))
+    return np.where(region.known, labels, 0).astype(np.int32)
 
 
 def _depths(countable: NDArray[np.bool_], depth: int) -> list[int]:
@@ -156,7 +159,7 @@ def _depths(countable: NDArray[np.bool_], depth: int) -> list[int]:
 
 
 def _at_depths(
-    ground: Ground,
+    region: ValidationRegion,
     reference: NDArray[np.int32],
     levels: NDArray[np.uint8],
     countable: NDArray[np.bool_],
@@ -165,12 +168,12 @@ def _at_depths(
 
     Those of a greater depth are unions of those of the smallest, so pixels are counted once.
     """
-    classes, _ = decide_known(ground.planes, levels, ground.known)
+    classes, _ = decide_known(region.planes, levels, region.known)
     counted = np.append(False, countable)[classes]
-    heights = np.where(counted, ground.planes[len(countable)], np.uint8(0))
+    heights = np.where(counted, region.planes[len(countable)], np.uint8(0))
     basins = Watershed(classes, heights, np.ones_like(countable).tolist())
     finest = basins.instances(_depths(countable, DEPTHS[0])).labels
-    overlaps = LabelOverlaps.of((finest, classes), (reference, ground.classes))
+    overlaps = LabelOverlaps.of((finest, classes), (reference, region.classes))
     for depth in DEPTHS:
         unions = np.zeros(len(overlaps.sizes[0]), dtype=np.int64)
         unions[finest.ravel()] = basins.instances(_depths(countable, depth)).labels.ravel()
@@ -178,15 +181,15 @@ def _at_depths(
 
 
 def _least_sizes(
-    grounds: Sequence[Ground], references: Sequence[NDArray[np.int32]], count: int
+    regions: Sequence[ValidationRegion], references: Sequence[NDArray[np.int32]], count: int
 ) -> NDArray[np.int64]:
     """Return the smallest sizes that are tried, (sizes, categories).
 
     A category that is not there takes those of all objects.
     """
     found = [
-        _sizes(reference, ground.classes)
-        for ground, reference in zip(grounds, references, strict=True)
+        _sizes(reference, region.classes)
+        for region, reference in zip(regions, references, strict=True)
     ]
     categories, sizes = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
     medians = np.full(count, np.median(sizes) if len(sizes) else 0.0)
@@ -202,42 +205,43 @@ def _sizes(reference: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[
     return np.stack([classes[there][first].astype(np.int64), sizes])
 
 
-class _Sums:
-    """Matched and unmatched objects by category, of one rule."""
+class _MatchCounts:
+    """Predicted, annotated and matched objects of one rule, by category."""
 
     def __init__(self, categories: int) -> None:
-        self._found, self._there, self._right = np.zeros((3, categories + 1), dtype=np.int64)
+        shape = (3, categories + 1)
+        self._predicted, self._reference, self._matched = np.zeros(shape, dtype=np.int64)
         self._iou = np.zeros(categories + 1)
 
     def add(self, overlaps: LabelOverlaps) -> None:
         count = len(self._iou)
-        found, there = overlaps.categories
-        self._found += np.bincount(found, minlength=count)
-        self._there += np.bincount(there, minlength=count)
+        predicted, reference = overlaps.categories
+        self._predicted += np.bincount(predicted, minlength=count)
+        self._reference += np.bincount(reference, minlength=count)
         ious, matched = overlaps.ious, overlaps.matched
-        categories = there[overlaps.pairs[matched, 1]]
-        self._right += np.bincount(categories, minlength=count)
+        categories = reference[overlaps.pairs[matched, 1]]
+        self._matched += np.bincount(categories, minlength=count)
         self._iou += np.bincount(categories, ious[matched], minlength=count)
 
     @property
-    def there(self) -> NDArray[np.int64]:
-        """How many objects of each category are there."""
-        return self._there[1:]
+    def reference(self) -> NDArray[np.int64]:
+        """How many objects of each category are annotated."""
+        return self._reference[1:]
 
     @property
     def qualities(self) -> list[float]:
         """The panoptic quality of each category, NaN where there is none."""
-        found = [self._quality(number).pq for number in range(1, len(self._iou))]
-        return [np.nan if each is None else each for each in found]
+        values = [self._quality(number).pq for number in range(1, len(self._iou))]
+        return [np.nan if each is None else each for each in values]
 
     @property
     def merits(self) -> list[float]:
         """The quality of each category, less the squared share by which it is counted wrongly."""
-        found, there = self._found[1:], np.maximum(self._there[1:], 1)
-        errors = np.minimum(np.abs(found - there) / there, 1.0)
+        predicted, reference = self._predicted[1:], np.maximum(self._reference[1:], 1)
+        errors = np.minimum(np.abs(predicted - reference) / reference, 1.0)
         return [float(each) for each in np.array(self.qualities) * (1.0 - errors**2)]
 
     def _quality(self, number: int) -> PanopticQuality:
-        right = int(self._right[number])
-        counts = Counts(right, int(self._found[number]) - right, int(self._there[number]) - right)
-        return PanopticQuality(counts, float(self._iou[number]))
+        matched = int(self._matched[number])
+        false, missed = self._predicted[number] - matched, self._reference[number] - matched
+        return PanopticQuality(Counts(matched, int(false), int(missed)), float(self._iou[number]))
