@@ -29,9 +29,9 @@ from qgis.core import (
     QgsWkbTypes,
 )
 
-from deepseg_qgis.containers import STYLE_OF_OURS, check_replaceable, layer_name
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, counted
-from deepseg_qgis.places import sidecars
+from deepseg_qgis.overwriting import OWN_STYLE, check_replaceable, layer_name
+from deepseg_qgis.sidecars import sidecars
 
 LONGEST_NAME = 254
 """Characters of a category's name; a Shapefile holds no more."""
@@ -136,7 +136,7 @@ def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceS
     style.put_on(layer)
     save_beside(path, layer, QgsMapLayer.StyleCategory.AllStyleCategories)
     if path.lower().endswith(".gpkg"):
-        layer.saveStyleToDatabase("categories", STYLE_OF_OURS, True, "")
+        layer.saveStyleToDatabase("categories", OWN_STYLE, True, "")
 
 
 def _check_empty(path: str) -> None:

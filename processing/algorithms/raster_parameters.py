@@ -17,7 +17,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
 )
 
-from deepseg_qgis.places import named_files
+from deepseg_qgis.disk_files import files_in_uri
 
 PAM = "GDAL_PAM_ENABLED"
 """GDAL's option for .aux.xml files, which is fixed for a raster when it is opened."""
@@ -62,7 +62,7 @@ def without_aux_xml(value: Any) -> Iterator[None]:
     from qgis.utils import iface
 
     values = value if isinstance(value, (list, tuple)) else [value]
-    files = [file for each in values for file in named_files(os.path.abspath(str(each)))]
+    files = [file for each in values for file in files_in_uri(os.path.abspath(str(each)))]
     usual = os.environ.get(PAM)
     if iface is not None or any(os.path.exists(f"{file}.aux.xml") for file in files):
         yield

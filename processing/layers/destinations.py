@@ -16,8 +16,8 @@ from qgis.core import (
     QgsProperty,
 )
 
+from deepseg_qgis.disk_files import FileIdentity, file_identity
 from deepseg_qgis.errors import OutputError
-from deepseg_qgis.places import Identity, identity
 
 LAYERS = ("vectorDestination", "rasterDestination")
 FOLDER = "folderDestination"
@@ -37,7 +37,7 @@ class Destinations:
         algorithm: QgsProcessingAlgorithm,
         parameters: dict[str, Any],
         context: QgsProcessingContext,
-        edited: Mapping[Identity, str],
+        edited: Mapping[FileIdentity, str],
     ) -> None:
         self._algorithm, self._parameters, self._context = algorithm, parameters, context
         self._edited = edited
@@ -86,7 +86,7 @@ class Destinations:
 
     def _check_unused(self, path: str) -> None:
         """Check that no layer in the file is being edited: saving it later would change the new."""
-        layer = self._edited.get(identity(path))
+        layer = self._edited.get(file_identity(path))
         if layer is not None:
             raise OutputError(
                 f"{path} is in use: its layer '{layer}' is being edited in QGIS. Save or discard "

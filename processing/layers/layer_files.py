@@ -18,7 +18,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QUrl
 
-from deepseg_qgis.places import Identity, identity, named_files
+from deepseg_qgis.disk_files import FileIdentity, file_identity, files_in_uri
 
 OGR_VRT = b"<OGRVRTDataSource"
 MOST_BYTES = 16 * 2**20
@@ -34,11 +34,11 @@ def files_of(layer: QgsVectorLayer) -> tuple[str, ...]:
     return tuple(found)
 
 
-def files_being_edited(project: QgsProject | None) -> dict[Identity, str]:
+def files_being_edited(project: QgsProject | None) -> dict[FileIdentity, str]:
     """Return the files of all layers in edit mode, and the name of a layer of each."""
     layers = (project or QgsProject.instance()).mapLayers().values()
     edited = [each for each in layers if isinstance(each, QgsVectorLayer) and each.isEditable()]
-    return {identity(file): layer.name() for layer in edited for file in files_of(layer)}
+    return {file_identity(file): layer.name() for layer in edited for file in files_of(layer)}
 
 
 def _sources(layer: QgsVectorLayer, seen: set[str]) -> Iterator[tuple[str, str]]:
@@ -71,7 +71,7 @@ def _files(provider: str, source: str) -> list[str]:
         QUrl(source).toLocalFile(),
         QgsDataSourceUri(source).database(),
     ]
-    return [file for each in spellings if each for file in named_files(each)]
+    return [file for each in spellings if each for file in files_in_uri(each)]
 
 
 def _named_in(query: str) -> list[QgsMapLayer]:
@@ -106,4 +106,4 @@ def _members(text: bytes, folder: str) -> list[str]:
         (each.text or "").strip() for each in tree.iter() if each.tag.lower() == "srcdatasource"
     ]
     places = [place for each in named for place in (each, os.path.join(folder, each))]
-    return [os.path.abspath(file) for place in places for file in named_files(place)]
+    return [os.path.abspath(file) for place in places for file in files_in_uri(place)]

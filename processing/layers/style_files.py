@@ -14,8 +14,8 @@ import re
 from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsReadWriteContext, QgsVectorLayer
 from qgis.PyQt.QtXml import QDomDocument
 
-from deepseg_qgis.containers import STYLE_OF_OURS
-from deepseg_qgis.places import sidecars
+from deepseg_qgis.overwriting import OWN_STYLE
+from deepseg_qgis.sidecars import sidecars
 
 MARK = re.compile(rb"<!-- DeepSeg ([0-9a-f]{64}) -->\n$")
 """The last line of a style of ours: a hash of the layer's name and of all before this line."""
@@ -41,7 +41,7 @@ def save_beside(path: str, layer: QgsMapLayer, parts: QgsMapLayer.StyleCategory)
             style = QDomDocument("qgis")
             layer.exportNamedStyle(style, QgsReadWriteContext(), parts)
             inside.importNamedStyle(style, parts)
-            inside.saveStyleToDatabase("DeepSeg", STYLE_OF_OURS, True, "")
+            inside.saveStyleToDatabase("DeepSeg", OWN_STYLE, True, "")
 
 
 def _is_free(place: str, path: str) -> bool:

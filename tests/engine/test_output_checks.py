@@ -17,7 +17,7 @@ import rasterio
 import shapely
 from example_jobs import evaluate_job, predict_job, train_job
 
-from deepseg_qgis import containers, jobs
+from deepseg_qgis import jobs, overwriting
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.verbs import (
     demoscene,
@@ -270,7 +270,7 @@ def test_the_styles_that_a_user_saved_in_a_geopackage_are_never_lost(tmp_path, s
         database.execute("create table layer_styles (stylename text, description text)")
         database.execute("insert into layer_styles values ('DeepSeg', 'Made by DeepSeg')")
     database.close()
-    containers.check_replaceable(str(path))
+    overwriting.check_replaceable(str(path))
     with sqlite3.connect(path) as database:
         database.execute("insert into layer_styles values ('my work of a day', null)")
     database.close()
@@ -314,7 +314,7 @@ def test_the_sheet_of_a_workbook_is_called_as_excel_allows(tmp_path, parcels):
         path = tmp_path / f"{stem}.xlsx"
         for _ in range(2):
             statistics.run(jobs.StatisticsJob(parcels, None, str(path), None), Control())
-        (sheet,) = containers.layers(str(path))
+        (sheet,) = overwriting.layers_in(str(path))
         assert len(sheet) <= 31
         assert not set(sheet) & set("[]:*?/\\")
 

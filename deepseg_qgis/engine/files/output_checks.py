@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from deepseg_qgis import jobs
-from deepseg_qgis.containers import check_replaceable
+from deepseg_qgis.disk_files import FileIdentity, file_identity
 from deepseg_qgis.engine.files.rasters import files_of
 from deepseg_qgis.errors import OutputError
 from deepseg_qgis.formats import CONTAINERS, POLYGONS, STYLES, TABLES, WRITTEN
 from deepseg_qgis.jobs import Job, RasterSource, VectorSource
-from deepseg_qgis.places import Identity, identity, sidecar_owners, sidecars
+from deepseg_qgis.overwriting import check_replaceable
+from deepseg_qgis.sidecars import sidecar_owners, sidecars
 
 FORMATS: dict[object, tuple[str, ...]] = {
     jobs.OutputFile: (),
@@ -38,11 +39,11 @@ def check_outputs(job: Job) -> None:
         for name, path in jobs.paths(job, kind).items()
     ]
     folders = jobs.paths(job, jobs.OutputFolder)
-    taken: dict[Identity, str] = {}
+    taken: dict[FileIdentity, str] = {}
     for name, path, endings in outputs:
         _check_format(path, endings)
         inputs.check(name, path)
-        for place in {identity(each) for each in (path, *_parts(path))}:
+        for place in {file_identity(each) for each in (path, *_parts(path))}:
             if place in taken:
                 raise OutputError(
                     f"{taken[place].upper()} and {name.upper()} would be written to the same file, "
@@ -58,12 +59,12 @@ class _Inputs:
     """The files that a job reads, and what they are to the user."""
 
     def __init__(self, job: Job) -> None:
-        self._files: dict[Identity, str] = {}
-        self._stems: dict[Identity, str] = {}
+        self._files: dict[FileIdentity, str] = {}
+        self._stems: dict[FileIdentity, str] = {}
         self._folders: dict[str, str] = {}
         for label, path in _read_by(job):
-            self._files.setdefault(identity(path), label)
-            self._stems.setdefault(identity(_stem(path)), label)
+            self._files.setdefault(file_identity(path), label)
+            self._stems.setdefault(file_identity(_stem(path)), label)
             self._folders.setdefault(os.path.dirname(os.path.realpath(path)), label)
 
     def check(self, name: str, path: str) -> None:
@@ -77,16 +78,16 @@ class _Inputs:
                 )
 
     def _owner(self, path: str) -> str | None:
-        places = [identity(path), *map(identity, sidecar_owners(path))]
+        places = [file_identity(path), *map(file_identity, sidecar_owners(path))]
         if path.lower().endswith(STYLES):
-            return self._files.get(places[0]) or self._stems.get(identity(_stem(path)))
+            return self._files.get(places[0]) or self._stems.get(file_identity(_stem(path)))
         return next((self._files[place] for place in places if place in self._files), None)
 
     def check_folder(self, name: str, folder: str, outputs: list[str]) -> None:
         """Check that a folder that is written as a whole holds no input and no other output."""
         within = {os.path.realpath(path): path for path in outputs}
         for held, what in (*self._folders.items(), *within.items()):
-            if identity(folder) in map(identity, _upwards(held)):
+            if file_identity(folder) in map(file_identity, _upwards(held)):
                 raise OutputError(
                     f"{name.upper()}, {folder}, would replace the folder of {what}. Choose another "
                     "folder."

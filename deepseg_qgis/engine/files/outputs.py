@@ -13,13 +13,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepseg_qgis.containers import check_replaceable
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_checks import check_outputs
 from deepseg_qgis.engine.files.part_folders import PartFolder, name_destinations
 from deepseg_qgis.errors import DeepSegError, OutputError, ResourceError
 from deepseg_qgis.jobs import Job
-from deepseg_qgis.places import sidecars
+from deepseg_qgis.overwriting import check_replaceable
+from deepseg_qgis.sidecars import sidecars
 
 
 class Outputs:

@@ -18,6 +18,7 @@ import rasterio.errors
 from rasterio._err import CPLE_BaseError
 from rasterio.io import DatasetReader
 
+from deepseg_qgis.disk_files import files_in_uri
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs import safety
 from deepseg_qgis.engine.files.raster_inputs.band_selection import SelectedBands
@@ -40,7 +41,6 @@ from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
-from deepseg_qgis.places import named_files
 
 GDAL_CACHE_BYTES = 256 * 2**20
 """In bytes: GDAL would also take megabytes, but `rasterio.features.rasterize` takes those for bytes
@@ -264,7 +264,7 @@ def files_of(path: str) -> list[str]:
             _open(path) as dataset,
         ):
             found += dataset.files
-    return [file for each in found for file in named_files(each)]
+    return [file for each in found for file in files_in_uri(each)]
 
 
 def _open(path: str) -> DatasetReader:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from deepseg_qgis.containers import layer_name
 from deepseg_qgis.engine.files import ogr
 from deepseg_qgis.engine.files.features import as_arrow
+from deepseg_qgis.overwriting import layer_name
 
 FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell of a CSV that starts so for a formula, unless it is a number."""

@@ -17,7 +17,6 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.containers import layer_name
 from deepseg_qgis.engine.files import geojson_text, geoparquet, ogr
 from deepseg_qgis.engine.files.features import (
     Features,
@@ -31,6 +30,7 @@ from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.engine.geometry.round_world import cut_at_antimeridian
 from deepseg_qgis.engine.geometry.world import World
 from deepseg_qgis.errors import OutputError
+from deepseg_qgis.overwriting import layer_name
 
 SHORT_NAMES = {
     "perimeter_m": "perim_m",

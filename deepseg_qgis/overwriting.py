@@ -1,4 +1,4 @@
-"""Files that hold several layers, tables or sheets, and what must not be lost with them.
+"""What must not be lost when a file is replaced: other layers, sheets and styles, and sidecars.
 
 CONTRACT: standard library only; runs on Python 3.9.
 """
@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from deepseg_qgis.errors import OutputError
 from deepseg_qgis.formats import SHAPEFILE, WRITTEN
-from deepseg_qgis.places import shared_sidecars, sidecar_owners, sidecars
+from deepseg_qgis.sidecars import shared_sidecars, sidecar_owners, sidecars
 
 SQLITE = b"SQLite format 3\0"
 HOT_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
@@ -29,7 +29,7 @@ INDEX_TABLES = ("", "_node", "_parent", "_rowid")
 RESERVED = ("gpkg", "sqlite_")
 """What the name of a layer in a GeoPackage or SQLite file cannot begin with, in any case, nor with
 any of `LEADING`."""
-STYLE_OF_OURS = "Made by DeepSeg"
+OWN_STYLE = "Made by DeepSeg"
 """The description of the styles that DeepSeg saves in a GeoPackage."""
 SHEETS = {
     "xl/workbook.xml": ("sheet", "name"),
@@ -42,7 +42,7 @@ LONGEST_SHEET = 31
 """Excel repairs workbooks with other sheets, and says so to the user."""
 ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 """Characters of names that GDAL changes on its way to the file."""
-LONGEST_NAME = 240
+LONGEST_FILE_NAME = 240
 """Bytes of a file's name: 255 are possible, and SQLite adds '-journal', GDAL '.aux.xml'."""
 
 
@@ -74,7 +74,7 @@ def check_replaceable(path: str) -> None:
         return
     _check_unused(path)
     own = layer_name(path).casefold()
-    others = [name for name in layers(path) if name.casefold() != own]
+    others = [name for name in layers_in(path) if name.casefold() != own]
     if others:
         raise OutputError(
             f"{path} holds other layers, which would be lost: {', '.join(others[:5])}"
@@ -91,10 +91,10 @@ def check_replaceable(path: str) -> None:
 def _check_name(path: str) -> None:
     name = os.path.basename(path)
     length = len(name) if os.name == "nt" else len(os.fsencode(name))
-    if length > LONGEST_NAME:
+    if length > LONGEST_FILE_NAME:
         raise OutputError(
-            f"{name[:40]}…: expected a file name of at most {LONGEST_NAME} bytes, got {length:,}. "
-            "Choose a shorter name."
+            f"{name[:40]}…: expected a file name of at most {LONGEST_FILE_NAME} bytes, got "
+            f"{length:,}. Choose a shorter name."
         )
     if ODD.search(name):
         raise OutputError(
@@ -143,7 +143,7 @@ def _starts(path: str, start: bytes) -> bool:
     return False
 
 
-def layers(path: str) -> list[str]:
+def layers_in(path: str) -> list[str]:
     """Return the names of the layers, tables, rasters or sheets in a container; else none.
 
     Raises:
@@ -176,7 +176,7 @@ def _styles(path: str) -> list[str]:
     try:
         with contextlib.closing(_database(path)) as database:
             rows = database.execute(
-                "select stylename from layer_styles where description is not ?", (STYLE_OF_OURS,)
+                "select stylename from layer_styles where description is not ?", (OWN_STYLE,)
             )
             return [f"'{name}'" for (name,) in rows]
     except sqlite3.OperationalError:
