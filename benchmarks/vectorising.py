@@ -36,13 +36,14 @@ from deepseg_qgis.engine.files import vectors  # noqa: E402
 from deepseg_qgis.engine.geometry.georeference import Grid  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore  # noqa: E402
-from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
-from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, Wanted, polygons  # noqa: E402
+from deepseg_qgis.engine.legend.legend import Category, Legend  # noqa: E402
+from deepseg_qgis.engine.prediction.polygon_stream import FIELDS, PolygonRequest, polygons  # noqa: E402
 from deepseg_qgis.engine.vectorising.objects import PolygonOptions  # noqa: E402
 from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser  # noqa: E402
 
 CORE_PX = 1920
 CATEGORIES = tuple(Category(f"category {i}", "#808080") for i in range(1, 10))
+LEGEND = Legend(CATEGORIES, (0.5,) * len(CATEGORIES))
 
 
 def windows(side: int) -> Generator[Window, None, None]:
@@ -111,10 +112,10 @@ def write(kind: str, side: int, path: Path) -> None:
 
     grid = Grid(side, side, Affine(0.2, 0, 352_000, 0, -0.2, 5_804_000), pyproj.CRS(32633))
     crs = vectors.crs_for(str(path), grid.crs)
-    wanted = Wanted("field", grid, crs, CATEGORIES, 1.0, 0.0)
+    request = PolygonRequest("field", grid, crs, LEGEND, 1.0, 0.0)
     start = time.perf_counter()
     region = Window(0, 0, side, side)
-    features = polygons(cores(), region, wanted, Control())
+    features = polygons(cores(), region, request, Control())
     count = vectors.write_features(str(path), features, FIELDS, crs)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -28,6 +28,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.prediction import probability_raster
 from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, RasterError
@@ -151,8 +152,8 @@ def test_polygons_do_not_depend_on_the_windows(predict_job, tmp_path, monkeypatc
     job = polygonize_job(predict_job, tmp_path, simplify_px=1.0)
     polygonize.run(job, Control())
     large = rows_of(job.output)
-    monkeypatch.setattr(polygonize, "TILE_PX", 64)
-    monkeypatch.setattr(polygonize, "WINDOW_BYTES", 2 * 64 * 64)
+    monkeypatch.setattr(probability_raster, "TILE_PX", 64)
+    monkeypatch.setattr(probability_raster, "WINDOW_BYTES", 2 * 64 * 64)
     polygonize.run(job, Control())
     assert rows_of(job.output) == large
 

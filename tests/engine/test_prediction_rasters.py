@@ -14,7 +14,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.prediction.prediction_rasters import Destinations, PredictionRasters
+from deepseg_qgis.engine.prediction.prediction_rasters import PredictionRasters, RasterDestinations
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
 from deepseg_qgis.errors import OutputError
 
@@ -46,10 +46,10 @@ def predicted():
 
 def written(folder, predicted):
     every, known, classes = predicted
-    paths = Destinations(str(folder / "c.tif"), str(folder / "p.tif"))
+    paths = RasterDestinations(str(folder / "c.tif"), str(folder / "p.tif"))
     grid = Grid(SIDE, SIDE, UNREFERENCED, None)
-    about = PredictionTags(CARD, CARD.legend, "r")
-    with Outputs(Control()) as outputs, PredictionRasters(paths, outputs, grid, about) as files:
+    tags = PredictionTags(CARD, CARD.legend, "r")
+    with Outputs(Control()) as outputs, PredictionRasters(paths, outputs, grid, tags) as files:
         for row in range(0, SIDE, CORE):
             for column in range(0, SIDE, CORE):
                 core = Window(row, column, CORE, CORE).intersection(grid.window)

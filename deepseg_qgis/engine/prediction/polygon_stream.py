@@ -25,7 +25,7 @@ from deepseg_qgis.engine.geometry.local_crs import has_sizes
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.instances.finder import Finder
-from deepseg_qgis.engine.legend.legend import Category, InstanceRule
+from deepseg_qgis.engine.legend.legend import InstanceRule, Legend
 from deepseg_qgis.engine.streams import ahead
 from deepseg_qgis.engine.vectorising.components import Components
 from deepseg_qgis.engine.vectorising.objects import PolygonOptions
@@ -50,24 +50,23 @@ BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is wanted of a raster: how outlines are shaped, and the polygons' CRS.
+class PolygonRequest:
+    """How the polygons of a raster are drawn, and in which CRS.
 
     ``source`` is what polygons carry in that field; ``grid`` is where the raster's pixels lie.
-    ``told``, if given, is called with the objects of each batch, which carry exact outlines then.
-    ``outlines`` is the style that they are drawn in, one of `choices.OUTLINES`; ``instance_rule``
-    how objects are told apart, None where connected ground is one object.
+    ``legend`` says what classes are called, and how objects are told apart. ``outlines`` is the
+    style that they are drawn in, one of `choices.OUTLINES`. ``on_objects``, if given, is called
+    with the objects of each batch, which carry exact outlines then.
     """
 
     source: str
     grid: Grid
     crs: pyproj.CRS | None
-    categories: tuple[Category, ...]
+    legend: Legend
     simplify_px: float
     min_area: float
-    told: Callable[[Components], None] | None = None
     outlines: str = "plain"
-    instance_rule: InstanceRule | None = None
+    on_objects: Callable[[Components], None] | None = None
 
 
 def check_shaping(simplify_px: float, outlines: str) -> None:
@@ -88,9 +87,12 @@ def check_shaping(simplify_px: float, outlines: str) -> None:
 
 
 def polygons(
-    cores: Generator[PredictedCore, None, None], region: Window, wanted: Wanted, control: Control
+    cores: Generator[PredictedCore, None, None],
+    region: Window,
+    request: PolygonRequest,
+    control: Control,
 ) -> Generator[PolygonBatch, None, None]:
-    """Yield batches of polygons in the wanted CRS, with the columns of `FIELDS`.
+    """Yield batches of polygons in the requested CRS, with the columns of `FIELDS`.
 
     ``cores`` come row by row of a complete grid over ``region`` (see `predicted_cores`). Close the
     generator (or exhaust it) to have its threads ended. Memory: some cores of pixels, the outlines
@@ -99,24 +101,24 @@ def polygons(
     Raises:
         DeepSegError: what ``cores`` raises.
     """
-    grid = wanted.grid
+    grid = request.grid
     options = PolygonOptions(
-        wanted.simplify_px,
-        wanted.min_area,
+        request.simplify_px,
+        request.min_area,
         grid.pixel_areas_m2 if has_sizes(grid.crs) else None,
-        keep_exact=wanted.told is not None,
-        outlines=wanted.outlines,
+        keep_exact=request.on_objects is not None,
+        outlines=request.outlines,
     )
-    made = ahead(cores, CORES_AHEAD, "inference")
-    objects = _objects(made, region, wanted.instance_rule, options, control)
-    found = ahead(objects, BATCHES_AHEAD, "outlines")
-    placing = Placing(grid, wanted.crs)
-    names = np.array([category.name for category in wanted.categories], dtype=object)
-    with contextlib.closing(found):
-        for some in found:
-            if wanted.told:
-                wanted.told(some)
-            yield _features(some, wanted, placing, names)
+    cores_ahead = ahead(cores, CORES_AHEAD, "inference")
+    objects = _objects(cores_ahead, region, request.legend.instance_rule, options, control)
+    objects_ahead = ahead(objects, BATCHES_AHEAD, "outlines")
+    placing = Placing(grid, request.crs)
+    names = np.array([category.name for category in request.legend.categories], dtype=object)
+    with contextlib.closing(objects_ahead):
+        for batch in objects_ahead:
+            if request.on_objects:
+                request.on_objects(batch)
+            yield _polygon_batch(batch, request, placing, names)
 
 
 def _objects(
@@ -126,44 +128,49 @@ def _objects(
     options: PolygonOptions,
     control: Control,
 ) -> Generator[Components, None, None]:
+    """Yield the objects of some cores at a time; what was left out or cut is told in the log."""
     with contextlib.closing(cores), Finder(region, instance_rule, options) as finder:
-        found = 0
+        count = 0
         for core in cores:
             for objects in finder.add(core.core, core.classes, core.probabilities, core.heights):
-                found += len(objects)
+                count += len(objects)
                 if len(objects):
                     yield objects
         finder.check_complete()
-        if finder.left_out:
-            control.log(
-                f"Dropped {counted(finder.left_out, 'speck')} below the minimum object size of "
-                "their category."
-            )
-        if not found and options.min_area > 0.0:
-            control.warn(
-                "There is no polygon. If objects were expected, make the smallest area (MIN_AREA) "
-                "or the threshold lower."
-            )
-        if finder.cut_objects:
-            limits = Limits()
-            control.log(
-                f"{counted(finder.cut_objects, 'region')} with more than {limits.most_vertices:,} "
-                f"vertices, cut along a grid of {limits.cell_px:,} px."
-            )
+        _log_objects(finder, count, options, control)
 
 
-def _features(
-    objects: Components, wanted: Wanted, placing: Placing, names: NDArray[np.object_]
+def _log_objects(finder: Finder, count: int, options: PolygonOptions, control: Control) -> None:
+    if finder.left_out:
+        control.log(
+            f"Dropped {counted(finder.left_out, 'speck')} below the minimum object size of "
+            "their category."
+        )
+    if not count and options.min_area > 0.0:
+        control.warn(
+            "There is no polygon. If objects were expected, make the smallest area (MIN_AREA) "
+            "or the threshold lower."
+        )
+    if finder.cut_objects:
+        limits = Limits()
+        control.log(
+            f"{counted(finder.cut_objects, 'region')} with more than {limits.most_vertices:,} "
+            f"vertices, cut along a grid of {limits.cell_px:,} px."
+        )
+
+
+def _polygon_batch(
+    objects: Components, request: PolygonRequest, placing: Placing, names: NDArray[np.object_]
 ) -> PolygonBatch:
     placed = placing.placed(objects.polygons)
     areas, perimeters = placed.sizes()
     columns: dict[str, NDArray[Any]] = {
-        "id": objects.first_rows * wanted.grid.width + objects.first_columns,
+        "id": objects.first_rows * request.grid.width + objects.first_columns,
         "category": names[objects.classes.astype(np.int64) - 1],
         "score": objects.scores,
         "area_px": objects.sizes_px,
         "area_m2": areas,
         "perimeter_m": perimeters,
-        "source": np.full(len(objects), wanted.source, dtype=object),
+        "source": np.full(len(objects), request.source, dtype=object),
     }
     return PolygonBatch(placed.polygons, columns)

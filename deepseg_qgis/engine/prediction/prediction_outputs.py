@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.coco.predictions import CocoImage, CocoPredictions
@@ -18,10 +18,10 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
-from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.legend.legend import Legend
 from deepseg_qgis.engine.prediction.prediction_rasters import (
-    Destinations,
     PredictionRasters,
+    RasterDestinations,
     check_room,
 )
 from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags
@@ -45,73 +45,56 @@ class PredictionOutputs:
         job: PredictJob,
         outputs: Outputs,
         rasters: Sequence[Raster],
-        card: ModelCard,
+        legend: Legend,
         control: Control,
     ) -> None:
         self._outputs, self._job = outputs, job
-        self._lost: dict[object, Exception] = {}
-        self._wanted = Destinations(job.output_classes, job.output_probabilities)
-        self._files: PredictionRasters | None = None
+        self._errors: dict[object, Exception] = {}
+        self._destinations = RasterDestinations(job.output_classes, job.output_probabilities)
+        self._rasters: PredictionRasters | None = None
         self._coco: CocoPredictions | None = None
         self._stack = contextlib.ExitStack()
-        if self._wanted:
+        if self._destinations:
             _check_one(rasters)
-            _check_tiff(self._wanted)
+            _check_tiff(self._destinations)
             for path in (job.output_classes, job.output_probabilities):
                 outputs.optional(path)
         coco = outputs.optional(job.output_coco)
         if coco:
-            _tell_of_large_images(rasters, control)
+            _warn_of_large_images(rasters, control)
             images = [CocoImage(each.name, each.grid.height, each.grid.width) for each in rasters]
-            self._coco = self._stack.enter_context(CocoPredictions(coco, images, card.categories))
+            self._coco = self._stack.enter_context(CocoPredictions(coco, images, legend.categories))
 
     @property
-    def every(self) -> bool:
-        """Whether the probabilities of all categories are needed."""
-        return self._wanted.probabilities is not None
+    def needs_planes(self) -> bool:
+        """Whether all planes of a core are needed, not the decisions alone."""
+        return self._destinations.probabilities is not None
 
-    def told(self, raster: int) -> Callable[[Components], None] | None:
-        """Return what is to be told of the objects of the raster with that place in the list."""
+    def objects_writer(self, raster: int) -> Callable[[Components], None] | None:
+        """Return what takes the objects of the raster with that place in the list, if anything."""
         coco = self._coco
-        return (lambda objects: self._try(coco, coco.add, raster, objects)) if coco else None
+        return (lambda objects: self._write(coco, coco.add, raster, objects)) if coco else None
 
-    def _try(self, file: object, write: Callable[..., None], *what: object) -> None:
-        """Write something into a file, unless that failed before."""
-        if file not in self._lost:
-            try:
-                write(*what)
-            except (DeepSegError, OSError) as error:
-                self._lost[file] = error
-
-    def recorded(
+    def writing_rasters(
         self,
         cores: Generator[PredictedCore, None, None],
         grid: Grid,
         area: Area,
-        about: PredictionTags,
+        tags: PredictionTags,
     ) -> Generator[PredictedCore, None, None]:
-        """Return the cores over an area of a grid, which are written on their way if need be.
+        """Return the cores over an area of a grid, written on their way where that was asked for.
 
         Raises:
             ResourceError: the disk has no room.
         """
-        if not self._wanted:
+        if not self._destinations:
             return cores
         region = area.window(grid.window)
         pixels = region.height * region.width
-        check_room(self._wanted, self._outputs, pixels, len(about.legend.planes))
-        files = PredictionRasters(self._wanted, self._outputs, grid, about)
-        self._files = self._stack.enter_context(files)
-        return self._recorded(cores, files)
-
-    def _recorded(
-        self, cores: Generator[PredictedCore, None, None], files: PredictionRasters
-    ) -> Generator[PredictedCore, None, None]:
-        """Yield cores as they come, after they were written."""
-        with contextlib.closing(cores):
-            for core in cores:
-                self._try(files, files.add, core)
-                yield core
+        check_room(self._destinations, self._outputs, pixels, len(tags.legend.planes))
+        rasters = PredictionRasters(self._destinations, self._outputs, grid, tags)
+        self._rasters = self._stack.enter_context(rasters)
+        return self._written(cores, rasters)
 
     def finish(self, aoi_m2: float | None, control: Control) -> None:
         """Write the files as they are to appear, once all cores have come.
@@ -119,38 +102,50 @@ class PredictionOutputs:
         ``aoi_m2`` is the size of what was predicted on, None where it is unknown. What fails is
         told when all else is saved (`Outputs.saving`).
         """
-        files, coco = self._files, self._coco
+        rasters, coco = self._rasters, self._coco
         with self._outputs.saving(self._job.output_coco):
             if coco:
-                self._try(coco, coco.finish)
+                self._write(coco, coco.finish)
                 self._check(coco)
-        with self._outputs.saving(self._wanted.classes, self._wanted.probabilities):
-            if files:
-                self._try(files, files.finish, aoi_m2, control)
-                self._check(files)
+        with self._outputs.saving(self._destinations.classes, self._destinations.probabilities):
+            if rasters:
+                self._write(rasters, rasters.finish, aoi_m2, control)
+                self._check(rasters)
 
-    def _check(self, file: CocoPredictions | PredictionRasters) -> None:
-        """Raise the error that something could not be written with, after closing it."""
-        error = self._lost.get(file)
+    def _written(
+        self, cores: Generator[PredictedCore, None, None], rasters: PredictionRasters
+    ) -> Generator[PredictedCore, None, None]:
+        """Yield cores as they come, after they were written."""
+        with contextlib.closing(cores):
+            for core in cores:
+                self._write(rasters, rasters.add, core)
+                yield core
+
+    def _write(self, output: object, write: Callable[..., None], *content: object) -> None:
+        """Write something into an output, unless that failed before."""
+        if output not in self._errors:
+            try:
+                write(*content)
+            except (DeepSegError, OSError) as error:
+                self._errors[output] = error
+
+    def _check(self, output: CocoPredictions | PredictionRasters) -> None:
+        """Raise the error that an output could not be written with, after closing it."""
+        error = self._errors.get(output)
         if error is not None:
             with contextlib.suppress(DeepSegError, OSError):
-                file.__exit__(type(error), error, None)
+                output.__exit__(type(error), error, None)
             raise error
 
     def __enter__(self) -> PredictionOutputs:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         with contextlib.suppress(DeepSegError, OSError):
-            self._stack.__exit__(kind, error, trace)
+            self._stack.__exit__(*error)
 
 
-def _tell_of_large_images(rasters: Sequence[Raster], control: Control) -> None:
+def _warn_of_large_images(rasters: Sequence[Raster], control: Control) -> None:
     """Say so where masks are of images that pycocotools does not take."""
     for raster in rasters:
         if raster.grid.height * raster.grid.width > LONGEST_MASK:
@@ -169,8 +164,8 @@ def _check_one(rasters: Sequence[Raster]) -> None:
         )
 
 
-def _check_tiff(wanted: Destinations) -> None:
-    for path in (wanted.classes, wanted.probabilities):
+def _check_tiff(destinations: RasterDestinations) -> None:
+    for path in (destinations.classes, destinations.probabilities):
         if path and Path(path).suffix.lower() not in TIFF:
             raise OutputError(
                 f"{path}: classes and probabilities are written as GeoTIFF. Choose a file name "

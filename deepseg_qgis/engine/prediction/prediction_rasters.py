@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, replace
-from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ town 1.0 for probabilities, 1.7 where they are all alike in frequency."""
 
 
 @dataclass(frozen=True)
-class Destinations:
+class RasterDestinations:
     """Where classes and probabilities are to appear; None for what was not asked for."""
 
     classes: str | None
@@ -59,13 +59,16 @@ class PredictionRasters:
     """
 
     def __init__(
-        self, wanted: Destinations, outputs: Outputs, grid: Grid, about: PredictionTags
+        self, destinations: RasterDestinations, outputs: Outputs, grid: Grid, tags: PredictionTags
     ) -> None:
-        self._names = [category.name for category in about.legend.categories]
+        self._names = [category.name for category in tags.legend.categories]
         self._stack = contextlib.ExitStack()
-        self._paths = [outputs.optional(wanted.classes), outputs.optional(wanted.probabilities)]
+        self._paths = [
+            outputs.optional(destinations.classes),
+            outputs.optional(destinations.probabilities),
+        ]
         classes, probabilities = self._paths
-        self._about = about
+        self._tags = tags
         self._sums = [NOT_KNOWN * grid.height * grid.width, 0]  # of classes, of probabilities
         self._known = 0
         self._classes: RasterOutput | None = None
@@ -74,13 +77,11 @@ class PredictionRasters:
             on_error.push(self._stack)
             if classes:
                 self._classes = self._made(classes, grid, 1, NOT_KNOWN)
-                colours = [each.colour for each in about.legend.categories]
+                colours = [each.colour for each in tags.legend.categories]
                 self._classes.colour(dict(enumerate([BACKGROUND_COLOUR, *colours])))
             if probabilities:
-                self._probabilities = self._made(
-                    probabilities, grid, len(about.legend.planes), None
-                )
-                self._probabilities.name_bands(list(about.legend.planes))
+                self._probabilities = self._made(probabilities, grid, len(tags.legend.planes), None)
+                self._probabilities.name_bands(list(tags.legend.planes))
                 self._probabilities.write_mask(Window(0, 0, 1, 1), np.zeros((1, 1), dtype=bool))
             on_error.pop_all()
 
@@ -107,10 +108,10 @@ class PredictionRasters:
         Raises:
             OutputError: the disk is full.
         """
-        tags = to_tags(replace(self._about, aoi_m2=aoi_m2))
+        metadata = to_tags(replace(self._tags, aoi_m2=aoi_m2))
         for raster in (self._classes, self._probabilities):
             if raster:
-                raster.tag(NAMESPACE, tags)
+                raster.tag(NAMESPACE, metadata)
         self._stack.close()
         ways = ("nearest", "average")
         for path, overviews, values in zip(self._paths, ways, self._sums, strict=True):
@@ -130,28 +131,25 @@ class PredictionRasters:
     def __enter__(self) -> PredictionRasters:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def _made(self, path: str, grid: Grid, bands: int, nodata: int | None) -> RasterOutput:
         raster = RasterOutput(_beside(path), grid, bands, "uint8", nodata, measured=True)
         return self._stack.enter_context(raster)
 
 
-def check_room(wanted: Destinations, outputs: Outputs, pixels: int, planes: int) -> None:
+def check_room(
+    destinations: RasterDestinations, outputs: Outputs, pixels: int, planes: int
+) -> None:
     """Check that the disk has room for rasters of so many pixels.
 
     Raises:
         ResourceError: it has not.
     """
     sizes = {
-        wanted.classes: pixels * BYTES_A_CLASS,
-        wanted.probabilities: pixels * planes * BYTES_A_PROBABILITY,
+        destinations.classes: pixels * BYTES_A_CLASS,
+        destinations.probabilities: pixels * planes * BYTES_A_PROBABILITY,
     }
     together = sum(size for path, size in sizes.items() if path)
     for path in sizes:

@@ -33,13 +33,13 @@ class PredictionTags:
     aoi_m2: float | None = None
 
 
-def to_tags(about: PredictionTags) -> dict[str, str]:
+def to_tags(tags: PredictionTags) -> dict[str, str]:
     """Return metadata as GDAL stores them."""
     return {
-        "CARD": model_card.to_json(about.card),
-        "THRESHOLDS": json.dumps(about.legend.thresholds),
-        "SOURCE": about.source,
-        "AOI_M2": "" if about.aoi_m2 is None else repr(about.aoi_m2),
+        "CARD": model_card.to_json(tags.card),
+        "THRESHOLDS": json.dumps(tags.legend.thresholds),
+        "SOURCE": tags.source,
+        "AOI_M2": "" if tags.aoi_m2 is None else repr(tags.aoi_m2),
     }
 
 
@@ -64,18 +64,18 @@ def from_tags(tags: Mapping[str, str], name: str) -> PredictionTags:
     return PredictionTags(card, legend, source, size[0] if size and size[0] > 0.0 else None)
 
 
-def check_probabilities(about: PredictionTags, bands: int, dtype: str, name: str) -> None:
+def check_probabilities(tags: PredictionTags, bands: int, dtype: str, name: str) -> None:
     """Check that a raster holds a band for each of the model's planes.
 
     Raises:
         RasterError: it does not.
     """
-    count = len(about.legend.planes)
+    count = len(tags.legend.planes)
     if bands != count or dtype != "uint8":
         raise _foreign(
             name,
             f"expected {counted(count, 'band')} of whole numbers from 0 to 255 (uint8): "
-            f"{', '.join(about.legend.planes)[:200]}; found {bands} of type {dtype}",
+            f"{', '.join(tags.legend.planes)[:200]}; found {bands} of type {dtype}",
         )
 
 
