@@ -314,10 +314,20 @@ def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_pa
     assert card.validation_score == 0.58
 
 
-def test_patience_ends_training(discs, tmp_path):
+def test_patience_ends_training(discs, tmp_path, monkeypatch):
     raster, layer = discs
-    job = train_job(raster, layer, tmp_path, epochs=9, patience=1, learning_rate=1e-7)
-    assert train.run(job, Control())["epochs_run"] < 9
+    scores = iter([0.4, 0.6, 0.5, 0.6, 0.9])
+    measured = Training._validate
+
+    def scored(self, number):
+        return replace(measured(self, number), category_iou=(next(scores),))
+
+    monkeypatch.setattr(Training, "_validate", scored)
+    monkeypatch.setattr(Training, "_train_epoch", lambda *_: 0.5)
+    control = Watched()
+    job = train_job(raster, layer, tmp_path, epochs=9, patience=2)
+    assert train.run(job, control)["epochs_run"] == 4
+    assert "No better score for 2 epochs: training ends here." in control.texts
 
 
 @pytest.mark.parametrize(

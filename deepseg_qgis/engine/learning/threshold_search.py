@@ -101,20 +101,20 @@ class ThresholdSearch:
         thresholds: list[float] = []
         scores: list[float | None] = []
         for category in range(self._reference.shape[1]):
-            there = self._reference[:groups, category]
-            plain = _plain(self._below[category], self._above[category])
-            if not there.any():
+            reference = self._reference[:groups, category]
+            plain = _plain_level(self._below[category], self._above[category])
+            if not reference.any():
                 thresholds.append(plain / (LEVELS - 1))
                 found = wrong[:, category, math.ceil(plain)].any()
                 scores.append(0.0 if found else None)
                 continue
-            level, iou = _plainest(right[:, category], wrong[:, category], there, plain)
+            level, iou = _nearest_to_plain(right[:, category], wrong[:, category], reference, plain)
             thresholds.append(level / (LEVELS - 1))
             scores.append(iou)
         return tuple(thresholds), tuple(scores)
 
 
-def _plain(below: Counts, above: Counts) -> float:
+def _plain_level(below: Counts, above: Counts) -> float:
     """Return where to cut between two levels, so that most that beats background lies above.
 
     Args:
@@ -129,25 +129,27 @@ def _plain(below: Counts, above: Counts) -> float:
     return float(best[np.abs(best - HALF).argmin()])
 
 
-def _plainest(right: Counts, wrong: Counts, there: Counts, plain: float) -> tuple[int, float]:
+def _nearest_to_plain(
+    right: Counts, wrong: Counts, reference: Counts, plain: float
+) -> tuple[int, float]:
     """Return the level nearest to ``plain`` that is as good as the best, and its IoU.
 
     Args:
         right: (groups, levels), pixels that are rightly of the category at each threshold.
         wrong: (groups, levels), those that are not.
-        there: (groups,), pixels of the category.
+        reference: (groups,), pixels of the category.
         plain: a level, or between two.
     """
     low, high = (round(each * (LEVELS - 1)) for each in SEARCHED)
     searched = slice(low, high + 1)
-    iou = _iou(right.sum(axis=0), wrong.sum(axis=0), there.sum())[searched]
+    iou = _iou(right.sum(axis=0), wrong.sum(axis=0), reference.sum())[searched]
     best = int(iou.argmax())
     without = _iou(
-        right.sum(axis=0) - right, wrong.sum(axis=0) - wrong, (there.sum() - there)[:, None]
+        right.sum(axis=0) - right, wrong.sum(axis=0) - wrong, (reference.sum() - reference)[:, None]
     )[:, searched]
     lost = without[:, best : best + 1] - without  # (groups, levels)
-    error = np.sqrt((len(there) - 1) * lost.var(axis=0))
-    most = error * standard_errors(len(there)) if len(there) >= FEWEST_PLACES else np.inf
+    error = np.sqrt((len(reference) - 1) * lost.var(axis=0))
+    most = error * standard_errors(len(reference)) if len(reference) >= FEWEST_PLACES else np.inf
     good = np.flatnonzero((iou[best] - iou <= most) & (iou >= LEAST_SHARE * iou[best]))
     away = np.abs(good + low - plain)
     chosen = int(good[away.argmin()])
@@ -162,8 +164,8 @@ def standard_errors(groups: int) -> float:
     return round(float(stdtrit(groups - 1, CERTAINTY)), 2)
 
 
-def _iou(right: Counts, wrong: Counts, there: Counts) -> NDArray[np.float64]:
-    union = there + wrong
+def _iou(right: Counts, wrong: Counts, reference: Counts) -> NDArray[np.float64]:
+    union = reference + wrong
     result = np.zeros(union.shape)
     np.divide(right, union, out=result, where=union > 0)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,11 @@ from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.record import Record
+from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
 from deepseg_qgis.engine.learning.training_dataset import training_dataset
-from deepseg_qgis.engine.learning.training_set import load_training_set
+from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
 from deepseg_qgis.engine.reports import training_report
@@ -55,47 +56,27 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
     _check(job)
     with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as rasters:
         outputs.path(job.output)
-        validation_path = outputs.optional(job.output_validation)
-        html_path = outputs.optional(job.output_html)
-        log_path = outputs.optional(job.output_log)
-        first = model_raster(rasters)
-        rasters = with_expected_bands(rasters, first.kind, f"Training on {first.name}", control)
-        _check_bands(first)
-        resolution_m = _finest_m(rasters)
-        rasters = at_model_resolution(rasters, resolution_m, False, control)
+        reports = _ReportPaths.of(outputs, job)
+        rasters, resolution_m = _at_one_resolution(rasters, control)
         validation_crs = None
-        if validation_path:
-            named = [(raster.name, raster.grid) for raster in rasters]
-            validation_crs = output_crs(validation_path, named, control)
-        torch.manual_seed(job.seed)
+        if reports.validation:
+            grids = [(raster.name, raster.grid) for raster in rasters]
+            validation_crs = output_crs(reports.validation, grids, control)
         rng = np.random.default_rng(job.seed)
         training_set = load_training_set(job, rasters, control, rng)
-        dataset = training_dataset(
-            training_set.labelled_rasters,
-            training_set.countable,
-            job.tile_size_px,
-            job.batch_size,
-            job.seed,
-        )
-        checkpoint = Checkpoint(
-            outputs, job.output, Record.of(job, training_set, resolution_m, control), control
-        )
-        try:
-            trained = Training(_settings(job), training_set, dataset, checkpoint, control).run()
-        except Exception:
-            checkpoint.warn_of_error()
-            raise
-        checkpoint.finish(trained)
+        model_record = Record.of(job, training_set, resolution_m, control)
+        checkpoint = Checkpoint(outputs, job.output, model_record, control)
+        trained = _train(job, training_set, checkpoint, control)
         with outputs.saving(job.output_validation):
-            if validation_path:
-                _write_validation(validation_path, validation_crs, training_set.labelled_rasters)
+            if reports.validation:
+                _write_validation(reports.validation, validation_crs, training_set.labelled_rasters)
         with outputs.saving(job.output_log):
-            if log_path:
-                _write_log(log_path, [record.row(epoch) for epoch in trained.history])
+            if reports.log:
+                _write_log(reports.log, [record.row(epoch) for epoch in trained.history])
         with outputs.saving(job.output_html):
-            if html_path:
+            if reports.html:
                 model = model_file.read(job.output)
-                training_report.write(html_path, model, training_set.labelled_rasters, control)
+                training_report.write(reports.html, model, training_set.labelled_rasters, control)
     return {
         "output": job.output,
         "output_validation": job.output_validation,
@@ -105,6 +86,54 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         "epochs_run": len(trained.history),
         "categories": [asdict(category) for category in training_set.categories],
     }
+
+
+class _ReportPaths(NamedTuple):
+    """Where what comes beside the model is written, or None."""
+
+    validation: str | None
+    html: str | None
+    log: str | None
+
+    @classmethod
+    def of(cls, outputs: Outputs, job: TrainJob) -> _ReportPaths:
+        given = (job.output_validation, job.output_html, job.output_log)
+        return cls(*(outputs.optional(each) for each in given))
+
+
+def _at_one_resolution(
+    rasters: Sequence[Raster], control: Control
+) -> tuple[list[Raster], float | None]:
+    """Return the rasters with the bands of the first, as they are learned from, and the resolution.
+
+    In metres a pixel; None where that is not known.
+    """
+    first = model_raster(rasters)
+    alike = with_expected_bands(rasters, first.kind, f"Training on {first.name}", control)
+    _check_bands(first)
+    resolution_m = _finest_m(alike)
+    return at_model_resolution(alike, resolution_m, False, control), resolution_m
+
+
+def _train(
+    job: TrainJob, training_set: TrainingSet, checkpoint: Checkpoint, control: Control
+) -> TrainedNetwork:
+    """Train, and put the model at its destination; after an error say where the last one is."""
+    torch.manual_seed(job.seed)
+    dataset = training_dataset(
+        training_set.labelled_rasters,
+        training_set.countable,
+        job.tile_size_px,
+        job.batch_size,
+        job.seed,
+    )
+    try:
+        trained = Training(_settings(job), training_set, dataset, checkpoint, control).run()
+    except Exception:
+        checkpoint.warn_of_error()
+        raise
+    checkpoint.finish(trained)
+    return trained
 
 
 def _check(job: TrainJob) -> None:
