@@ -19,8 +19,9 @@ from deepseg_qgis.engine.backends.backend import Session
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
 from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
+from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.events import Event, Log
 from deepseg_qgis.jobs import RasterSource
@@ -73,9 +74,10 @@ def main() -> None:
     )
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
         model = model_file.read(given.model)
-        predictor = Predictor(model, settings, Control(tell))
+        predictor = model_predictor(model, settings, Control(tell))
         area = Area(box(raster.grid.window))
-        layout, session = predictor.prepared(raster, area)
+        prepared = predictor.prepare(raster, area)
+        layout, session = prepared.layout, prepared.session
         shape = (layout.height, layout.width)
         values = np.random.default_rng(0).integers(0, 255, (raster.bands, *shape))
         window = Pixels(values.astype(raster.dtype), np.ones(shape, dtype=bool))

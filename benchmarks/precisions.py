@@ -17,12 +17,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deepseg_qgis.engine.backends import selection  # noqa: E402
+from deepseg_qgis.engine.backends.backend import Backend  # noqa: E402
+from deepseg_qgis.engine.backends.model_source import ModelSource  # noqa: E402
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
 from deepseg_qgis.engine.inference.class_maps import ClassMap, class_map  # noqa: E402
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor  # noqa: E402
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor  # noqa: E402
 from deepseg_qgis.engine.instances.finder import instances_at_once  # noqa: E402
 from deepseg_qgis.engine.legend.legend import InstanceRule  # noqa: E402
 from deepseg_qgis.engine.models import model_file  # noqa: E402
@@ -35,11 +36,11 @@ TILE_PX, OVERLAP_PX = 1024, 128
 """The same windows for all, so that only the arithmetic differs."""
 
 
-class _Torch(selection.Choice):
+class _Torch(ModelSource):
     """Always torch."""
 
-    def backend(self) -> selection.Backend:
-        return self.torch_backend()
+    def _default_backend(self) -> Backend:
+        return self._torch_backend()
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -78,10 +79,9 @@ def main() -> None:
         for name in ("torch", "float32", "bfloat16", "int8"):
             precision = "float32" if name == "torch" else name
             settings = PredictionSettings("cpu", precision, TILE_PX, OVERLAP_PX)
-            predictor = Predictor(model, settings, control)
+            predictor = model_predictor(model, settings, control)
             if name == "torch":
-                predictor._choice = _Torch(model, "cpu", precision, None, control)
-                predictor._plain = predictor._choice.backend()
+                predictor._source = _Torch(model, "cpu", precision, None, control)
             try:
                 found[name] = class_map(predictor, raster, area, Control())
             except DeepSegError as error:

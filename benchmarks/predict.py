@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import inference
 import numpy as np
-import predictor
 import psutil
 import rasterio
 
@@ -29,7 +29,10 @@ sys.path.insert(0, str(ROOT))
 from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Pixels, Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import Area, box  # noqa: E402
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor  # noqa: E402
+from deepseg_qgis.engine.inference.model_predictor import (  # noqa: E402
+    PredictionSettings,
+    model_predictor,
+)
 from deepseg_qgis.engine.models import model_file  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
@@ -40,13 +43,14 @@ def raw(scene: str, model: str) -> float:
     """Print million pixels a second of the network alone; run in a process of its own."""
     with Raster(RasterSource(scene, "", "scene")) as raster:
         file = model_file.read(model)
-        layout, session = Predictor(file, PredictionSettings(), Control()).prepared(
+        prepared = model_predictor(file, PredictionSettings(), Control()).prepare(
             raster, Area(box(raster.grid.window))
         )
+        layout, session = prepared.layout, prepared.session
         shape = (layout.height, layout.width)
         values = np.random.default_rng(0).integers(0, 255, (raster.bands, *shape))
         window = Pixels(values.astype(raster.dtype), np.ones(shape, dtype=bool))
-        return predictor.raw(session, [window] * session.batch_size)
+        return inference.raw(session, [window] * session.batch_size)
 
 
 def deepseg(scene: str, model: str, folder: Path) -> tuple[float, int]:

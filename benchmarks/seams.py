@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from deepseg_qgis.engine.backends.backend import Backend, probabilities
-from deepseg_qgis.engine.backends.selection import Choice
+from deepseg_qgis.engine.backends.model_source import ModelSource
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -63,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
     with Raster(RasterSource(given.scene, "", "scene")) as raster:
         model = model_file.read(given.model)
-        backend = Choice(model, "cpu", "auto", None, Control()).backend()
+        backend = ModelSource(model, "cpu", "auto", None, Control()).default
         levels = as_levels(model.card.thresholds)
         part = Window(given.row, given.column, given.side, given.side)
         references = {}

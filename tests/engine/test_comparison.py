@@ -91,7 +91,7 @@ def ready(monkeypatch):
     made = []
     monkeypatch.setattr(
         evaluate,
-        "Predictor",
+        "model_predictor",
         lambda model, *_: made.append(1) or SimpleNamespace(legend=model.card.legend),
     )
     return made

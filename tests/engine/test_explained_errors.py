@@ -92,7 +92,7 @@ def test_a_job_that_is_gone_is_told_by_its_name(tmp_path, monkeypatch):
 
 def test_the_converter_tells_what_the_system_refused():
     said = json.dumps({"kind": "", "message": "x", "system": [28, "full", "/cache/a"]})
-    error = conversion_process._what_went_wrong(f"noise\n{said}\n")
+    error = conversion_process._error_of_child(f"noise\n{said}\n")
     assert isinstance(error, OSError)
     assert error.filename == "/cache/a"
 

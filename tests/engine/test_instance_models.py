@@ -236,7 +236,7 @@ def test_probabilities_without_heights_are_refused(town, model, tmp_path):
 def cache(tmp_path, monkeypatch):
     """An empty folder of journals."""
     folder = tmp_path / "journals"
-    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(folder))
+    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(folder))
     return folder
 
 

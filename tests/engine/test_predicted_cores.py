@@ -3,7 +3,7 @@
 import numpy as np
 
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.predicted_cores import from_planes
+from deepseg_qgis.engine.inference.predicted_cores import decide_core
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.legend.legend import Category, InstanceRule, Legend
 
@@ -28,7 +28,7 @@ def planes():
 
 def test_objects_are_scored_by_certainty_and_other_ground_by_probability():
     found, known = planes()
-    result = from_planes(CORE, found, known, legend(True, False))
+    result = decide_core(CORE, found, known, legend(True, False))
     classes, chosen = decide_known(found, LEVELS, known)
     assert {0, 1, 2} == set(np.unique(classes))
     assert np.array_equal(result.classes, classes)
@@ -42,7 +42,7 @@ def test_objects_are_scored_by_certainty_and_other_ground_by_probability():
 
 def test_heights_outlast_the_planes_that_they_come_from():
     found, known = planes()
-    result = from_planes(CORE, found, known, legend(True, True))
+    result = decide_core(CORE, found, known, legend(True, True))
     right = found[2].copy()
     found[:] = 0  # backends write their next answer into the same memory
     assert np.array_equal(result.heights, right)
@@ -51,6 +51,6 @@ def test_heights_outlast_the_planes_that_they_come_from():
 
 def test_a_semantic_model_has_no_heights():
     found, known = planes()
-    result = from_planes(CORE, found[:2], known, legend())
+    result = decide_core(CORE, found[:2], known, legend())
     assert result.heights is None
     assert np.array_equal(result.probabilities, decide_known(found, LEVELS, known)[1])

@@ -362,7 +362,7 @@ class StopsAfter(Control):
 
 
 def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(tmp_path / "journals"))
+    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(tmp_path / "journals"))
     given = replace(predict_job, resume=True, simplify_px=1.0)
     result = predict.run(given, StopsAfter(5))
     assert result["covered"]

@@ -11,18 +11,18 @@ import pytest
 import shapely
 import torch
 
-from deepseg_qgis.engine.backends import devices, openvino_conversion, quantisation
+from deepseg_qgis.engine.backends import converted_networks, devices, openvino_conversion
 from deepseg_qgis.engine.backends.backend import CompilationError, probabilities
-from deepseg_qgis.engine.backends.quantisation import samples
-from deepseg_qgis.engine.backends.selection import Choice
+from deepseg_qgis.engine.backends.model_source import ModelSource
+from deepseg_qgis.engine.backends.quantisation import sample_windows
 from deepseg_qgis.engine.backends.torch_backend import TorchBackend, TorchSession
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.inference.class_maps import class_map
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
 from deepseg_qgis.engine.inference.predicted_cores import predicted_cores
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -75,7 +75,11 @@ class Told(Control):
 
 
 def backend_of(model, precision, control=None):
-    return Choice(model, "cpu", precision, None, control or Control()).backend()
+    return ModelSource(model, "cpu", precision, None, control or Control()).default
+
+
+def raw(model):
+    return networks.RawNetwork(model.network, model.card.mean, model.card.std)
 
 
 @pytest.mark.parametrize(("precision", "levels"), [("float32", 1), ("bfloat16", 8)])
@@ -84,7 +88,7 @@ def test_openvino_says_what_torch_says(model, precision, levels):
     backend = backend_of(model, precision)
     found = probabilities(backend.session(96, 160), [pixels])[0].astype(int)
     loaded = weights.load(model.path)
-    torch_backend = TorchBackend(loaded.network, (CARD.mean, CARD.std), torch.device("cpu"), False)
+    torch_backend = TorchBackend(raw(loaded), torch.device("cpu"), False)
     right = probabilities(torch_backend.session(96, 160), [pixels])[0].astype(int)
     assert backend.description.startswith("OpenVINO on CPU")
     assert np.abs(found - right).max() <= levels
@@ -109,7 +113,7 @@ def test_every_type_of_raster_goes_in(tmp_path, dtype):
     file = model_file.read(path)
     found = probabilities(backend_of(file, "float32").session(64, 64), [Pixels(values, valid)])
     loaded = weights.load(path)
-    right = TorchBackend(loaded.network, (card.mean, card.std), torch.device("cpu"), False)
+    right = TorchBackend(raw(loaded), torch.device("cpu"), False)
     assert found.shape == (1, 1, 64, 64)
     right_says = probabilities(right.session(64, 64), [Pixels(values, valid)]).astype(int)
     assert np.abs(found.astype(int) - right_says).max() <= 1
@@ -123,12 +127,12 @@ def test_the_second_time_needs_no_torch(model, make_raster):
         "from deepseg_qgis.engine.geometry.areas import Area, box\n"
         "from deepseg_qgis.engine.control import Control\n"
         "from deepseg_qgis.engine.inference.class_maps import class_map\n"
-        "from deepseg_qgis.engine.inference.predictor import Predictor, PredictionSettings\n"
+        "from deepseg_qgis.engine.inference import model_predictor as ready\n"
         "from deepseg_qgis.engine.files.rasters import Raster\n"
         "from deepseg_qgis.jobs import RasterSource\n"
         "raster = Raster(RasterSource(sys.argv[2], '', 'r'))\n"
         "model = model_file.read(sys.argv[1])\n"
-        "predictor = Predictor(model, PredictionSettings(), Control())\n"
+        "predictor = ready.model_predictor(model, ready.PredictionSettings(), Control())\n"
         "found = class_map(predictor, raster, Area(box(raster.grid.window)), Control())\n"
         "assert found.known.all()\n"
         "slow = {'torch', 'segmentation_models_pytorch', 'nncf', 'lightning_fabric', 'skimage'}\n"
@@ -145,7 +149,7 @@ def test_what_does_not_convert_is_run_by_torch_and_said(model, raster, monkeypat
     def fails(*_):
         raise RuntimeError("no such step")
 
-    monkeypatch.setattr(Choice, "_converted", fails)
+    monkeypatch.setattr(ModelSource, "_converted", fails)
     told = Told()
     backend = backend_of(model, "float32", told)
     assert isinstance(backend, TorchBackend)
@@ -166,7 +170,7 @@ def test_a_cache_that_cannot_be_written_is_not_blamed_on_openvino(model, tmp_pat
 
 def test_only_what_openvino_cannot_compile_falls_back(model, raster, monkeypatch):
     control = Told()
-    predictor = Predictor(model, PredictionSettings("cpu", "float32"), control)
+    predictor = model_predictor(model, PredictionSettings("cpu", "float32"), control)
 
     def failing(error):
         def fail(_height, _width):
@@ -175,11 +179,13 @@ def test_only_what_openvino_cannot_compile_falls_back(model, raster, monkeypatch
         return fail
 
     for error in (RuntimeError("bad_alloc"), RuntimeError("of something else")):
-        monkeypatch.setattr(predictor._plain, "session", failing(error))
+        monkeypatch.setattr(predictor._source.default, "session", failing(error))
         with pytest.raises(RuntimeError, match=str(error)):
-            predictor.prepared(raster, whole(raster))
-    monkeypatch.setattr(predictor._plain, "session", failing(CompilationError("no word for it")))
-    predictor.prepared(raster, whole(raster))
+            predictor.prepare(raster, whole(raster))
+    monkeypatch.setattr(
+        predictor._source.default, "session", failing(CompilationError("no word for it"))
+    )
+    predictor.prepare(raster, whole(raster))
     assert any("cannot be run with OpenVINO (no word for it)" in text for text in control.texts)
 
 
@@ -187,8 +193,8 @@ def test_a_broken_cache_entry_is_made_again(model, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     made = []
-    convert = openvino_conversion.converted
-    monkeypatch.setattr(openvino_conversion, "converted", lambda it: made.append(1) or convert(it))
+    convert = openvino_conversion.convert
+    monkeypatch.setattr(openvino_conversion, "convert", lambda it: made.append(1) or convert(it))
     for _ in range(2):
         backend_of(model, "float32")
     assert len(made) == 1
@@ -199,7 +205,7 @@ def test_a_broken_cache_entry_is_made_again(model, tmp_path, monkeypatch):
 
 
 def test_classes_do_not_depend_on_what_area_was_asked_for(model, raster):
-    predictor = Predictor(model, PredictionSettings("cpu", "float32"), Control())
+    predictor = model_predictor(model, PredictionSettings("cpu", "float32"), Control())
     everything = class_map(predictor, raster, whole(raster), Control())
     assert np.array_equal(everything.known, raster.read(raster.grid.window).valid)
     assert set(np.unique(everything.classes[~everything.known])) == {0}
@@ -219,7 +225,7 @@ def test_cores_come_in_order_and_unwanted_ones_are_not_read(model, raster, monke
     monkeypatch.setattr(Raster, "read", lambda s, w: reads.append(w) or read(s, w))
     corners = Area.of(np.array([shapely.box(0, 0, 20, 20), shapely.box(390, 270, 410, 290)]))
     settings = PredictionSettings("cpu", "float32", tile_size_px=64, overlap_px=32, batch_size=3)
-    predictor = Predictor(model, settings, Control())
+    predictor = model_predictor(model, settings, Control())
     found = list(predicted_cores(predictor, raster, corners, Control()))
     region = corners.window(raster.grid.window)
     seen = np.zeros((region.height, region.width), dtype=int)
@@ -238,14 +244,14 @@ def test_batches_do_not_change_what_is_said(model, raster):
     maps = []
     for batch_size in (1, 4):
         settings = PredictionSettings("cpu", "float32", tile_size_px=128, batch_size=batch_size)
-        predictor = Predictor(model, settings, Control())
+        predictor = model_predictor(model, settings, Control())
         maps.append(class_map(predictor, raster, whole(raster), Control()))
     assert np.mean(maps[0].classes != maps[1].classes) < 1e-4
 
 
 def test_closing_early_or_failing_leaves_no_thread(model, raster, monkeypatch):
     settings = PredictionSettings("cpu", "float32", tile_size_px=64)
-    predictor = Predictor(model, settings, Control())
+    predictor = model_predictor(model, settings, Control())
     cores = predicted_cores(predictor, raster, whole(raster), Control())
     next(cores)
     assert any(thread.name.startswith("reader") for thread in threading.enumerate())
@@ -303,19 +309,19 @@ def test_networks_that_see_the_whole_window_are_found(architecture, encoder, who
 
 def test_wishes_that_cannot_be_had_are_told(model, monkeypatch):
     with pytest.raises(ParameterError, match="precision"):
-        Predictor(model, PredictionSettings(precision="float64"), Control())
+        model_predictor(model, PredictionSettings(precision="float64"), Control())
     with pytest.raises(ParameterError, match="batch size"):
-        Predictor(model, PredictionSettings(batch_size=0), Control())
+        model_predictor(model, PredictionSettings(batch_size=0), Control())
     with pytest.raises(ParameterError, match="threshold"):
-        Predictor(model, PredictionSettings(threshold=1.5), Control())
+        model_predictor(model, PredictionSettings(threshold=1.5), Control())
     with pytest.raises(ParameterError, match="device"):
-        Predictor(model, PredictionSettings(device="tpu"), Control())
+        model_predictor(model, PredictionSettings(device="tpu"), Control())
     monkeypatch.setattr(devices, "_gpu", lambda: None)
     with pytest.raises(ResourceError, match="finds none"):
-        Predictor(model, PredictionSettings(device="cuda"), Control())
+        model_predictor(model, PredictionSettings(device="cuda"), Control())
     monkeypatch.setattr(devices, "_gpu", lambda: "cuda")
     with pytest.raises(ParameterError, match="'int8' runs on the CPU alone"):
-        Predictor(model, PredictionSettings(device="auto", precision="int8"), Control())
+        model_predictor(model, PredictionSettings(device="auto", precision="int8"), Control())
 
 
 def test_the_pipeline_skips_cores_without_data(make_raster):
@@ -342,11 +348,11 @@ def test_the_pipeline_skips_cores_without_data(make_raster):
 @pytest.mark.filterwarnings("ignore")  # of the libraries that NNCF brings
 def test_int8_tells_how_well_it_agrees(model, raster):
     told = Told()
-    predictor = Predictor(model, PredictionSettings("cpu", "int8"), told)
-    predictor.prepared(raster, whole(raster))
+    predictor = model_predictor(model, PredictionSettings("cpu", "int8"), told)
+    predictor.prepare(raster, whole(raster))
     assert any("int8 agrees with float32 at a mask IoU of" in text for text in told.texts)
     again = Told()
-    Predictor(model, PredictionSettings("cpu", "int8"), again).prepared(raster, whole(raster))
+    model_predictor(model, PredictionSettings("cpu", "int8"), again).prepare(raster, whole(raster))
     assert not any("calibrating" in text for text in again.texts)
 
 
@@ -354,7 +360,7 @@ def test_int8_tells_how_well_it_agrees(model, raster):
 def test_int8_is_calibrated_on_small_rasters_too(make_raster, rows, columns):
     with Raster(make_raster(image(rows, columns))) as raster:
         for side in (256, 512):
-            windows = samples(raster, whole(raster), side, 12, 1)
+            windows = sample_windows(raster, whole(raster), side, 12, 1)
             assert windows
             assert len({each.valid.shape for each in windows}) == 1
             assert max(each.valid.sum() for each in windows) >= 0.5 * min(rows, 256) * columns
@@ -364,15 +370,15 @@ def test_int8_is_calibrated_on_small_rasters_too(make_raster, rows, columns):
 @pytest.mark.filterwarnings("ignore")  # of the libraries that NNCF brings
 def test_int8_hangs_on_what_is_predicted_and_on_nothing_before(model, make_raster, monkeypatch):
     made = []
-    quantised = quantisation.quantised
+    quantise = converted_networks.quantise
 
     def counted(*arguments):
         made.append(1)
-        return quantised(*arguments)
+        return quantise(*arguments)
 
-    monkeypatch.setattr(quantisation, "quantised", counted)
+    monkeypatch.setattr(converted_networks, "quantise", counted)
     control = Told()
-    predictor = Predictor(model, PredictionSettings("cpu", "int8"), control)
+    predictor = model_predictor(model, PredictionSettings("cpu", "int8"), control)
     source = make_raster(np.concatenate([image(60, 90), image(60, 90, 7) // 2], axis=2))
     with Raster(source) as raster:
         left, right = Area(shapely.box(0, 0, 80, 60)), Area(shapely.box(100, 0, 180, 60))

@@ -55,7 +55,7 @@ def model(tmp_path_factory):
 def cache(tmp_path, monkeypatch):
     """An empty folder of journals, with as much room as they want."""
     folder = tmp_path / "journals"
-    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(folder))
+    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(folder))
     return folder
 
 
@@ -289,7 +289,7 @@ def test_a_full_cache_disk_costs_the_journal_alone(job, cache, monkeypatch):
         run(job, control)
     assert any("the journal ends here (No space left" in text for text in control.texts)
     monkeypatch.undo()
-    monkeypatch.setattr(journal_folder, "journal_folder", lambda: str(cache))
+    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(cache))
     control = Watched()
     run(job, control)
     assert any("6 of 35 tiles" in text for text in control.texts)

@@ -1,4 +1,7 @@
-"""What runs a network: a backend for one model, and its sessions for windows of one size."""
+"""From windows to planes: sources, their backends, and sessions for windows of one size.
+
+A plane holds a whole number from 0 to 255 for each pixel; which planes there are, a legend says.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.files.rasters import Pixels
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
+from deepseg_qgis.engine.geometry.areas import Area
 
 Result = Callable[[], NDArray[np.uint8]]
-"""Waits for a batch; returns (windows, categories, rows, columns) in 1/255. The array is valid
+"""Waits for a batch; returns (windows, planes, rows, columns) in 1/255. The array is valid
 until `Session.in_flight` more batches were started."""
 
 
@@ -31,7 +35,7 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A model made ready for one device and precision.
+    """What makes planes of windows, made ready for one device and precision.
 
     ``most_window_px`` is how many pixels a window may have for its memory; ``sees_whole_window``
     says that every pixel's answer hangs on the whole window (pooling or attention over all of it),
@@ -47,6 +51,26 @@ class Backend(Protocol):
         ...
 
 
+class PlaneSource(Protocol):
+    """Whatever makes planes of rasters: a model's network, or a method that needs none.
+
+    ``fingerprint`` tells it from all others, so that no other continues its interrupted
+    predictions; ``tile_size_px`` is the side of the windows that a backend likes best which sees
+    the whole window: those of its training.
+    """
+
+    fingerprint: str
+    tile_size_px: int
+
+    def backend(self, raster: Raster, area: Area) -> Backend:
+        """Return what runs the windows of an area of a raster."""
+        ...
+
+    def fallback(self, error: CompilationError) -> Backend:
+        """Return what runs them instead where a backend cannot be compiled, or raise the error."""
+        raise error
+
+
 def probabilities(session: Session, pixels: Sequence[Pixels]) -> NDArray[np.uint8]:
-    """Return (windows, categories, rows, columns) in 1/255 for one batch, waiting for it."""
+    """Return (windows, planes, rows, columns) in 1/255 for one batch, waiting for it."""
     return session.start(pixels)()

@@ -40,7 +40,7 @@ def convert(path: str, control: Control) -> None:
     try:
         while True:
             try:
-                said, _ = child.communicate(timeout=GLANCE_S)
+                output, _ = child.communicate(timeout=GLANCE_S)
                 break
             except subprocess.TimeoutExpired:
                 control.check()
@@ -49,34 +49,34 @@ def convert(path: str, control: Control) -> None:
             child.kill()
             child.wait()
     if child.returncode:
-        raise _what_went_wrong(said)
+        raise _error_of_child(output)
 
 
 def run(path: str) -> int:
-    """Convert a model into the cache, in this process; return the exit code, tell the error."""
-    from deepseg_qgis.engine.backends.selection import Choice
+    """Convert a model into the cache, in this process; return the exit code, write the error."""
+    from deepseg_qgis.engine.backends.converted_networks import ConvertedNetworks
     from deepseg_qgis.engine.models import model_file
 
     try:
-        Choice(model_file.read(path), "cpu", "float32", None, Control()).convert()
+        ConvertedNetworks(model_file.read(path)).convert()
     except Exception as error:  # noqa: BLE001 - it is raised again in the parent
         kind = type(error).__name__ if isinstance(error, DeepSegError) else ""
-        told: dict[str, object] = {"kind": kind, "message": str(error)}
+        description: dict[str, object] = {"kind": kind, "message": str(error)}
         if isinstance(error, OSError):
-            told["system"] = [error.errno, error.strerror, error.filename]
-        sys.stderr.write("\n" + json.dumps(told) + "\n")
+            description["system"] = [error.errno, error.strerror, error.filename]
+        sys.stderr.write("\n" + json.dumps(description) + "\n")
         return 1
     return 0
 
 
-def _what_went_wrong(said: str) -> Exception:
-    """Return the error that the last line of a child tells; else the line itself."""
-    last = (said.strip().splitlines() or ["the converter died, perhaps for want of memory"])[-1]
+def _error_of_child(output: str) -> Exception:
+    """Return the error that the last line of a child's output describes; else the line itself."""
+    last = (output.strip().splitlines() or ["the converter died, perhaps for want of memory"])[-1]
     try:
-        told = json.loads(last)
-        kind, message = str(told["kind"]), str(told["message"])
-        if "system" in told:
-            return OSError(*told["system"])
+        description = json.loads(last)
+        kind, message = str(description["kind"]), str(description["message"])
+        if "system" in description:
+            return OSError(*description["system"])
     except (ValueError, KeyError, TypeError):
         return RuntimeError(last)
     return by_name(kind, message) if kind else RuntimeError(message)

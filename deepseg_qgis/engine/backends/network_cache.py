@@ -29,11 +29,11 @@ NETWORK, WEIGHTS, ABOUT = "network.xml", "network.bin", "about.json"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A converted network on disk, found whole; ``about`` is what was written with it."""
+class CachedNetwork:
+    """A converted network on disk, found whole; ``metadata`` is what was written with it."""
 
     network_path: str
-    about: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def cache_folder(variables: Mapping[str, str] = os.environ) -> str:
@@ -42,7 +42,7 @@ def cache_folder(variables: Mapping[str, str] = os.environ) -> str:
 
 
 def key(**parts: str | int | float) -> str:
-    """Return the name of the entry that hangs on these parts."""
+    """Return the name of an entry: these parts tell it from all others."""
     text = json.dumps({**parts, "format": FORMAT_VERSION}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
@@ -53,7 +53,7 @@ class NetworkCache:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> CachedNetwork | None:
         """Return the entry of that name, None if there is none; a broken one is deleted."""
         place = os.path.join(self._folder, name)
         try:
@@ -61,7 +61,7 @@ class NetworkCache:
                 content = json.load(file)
             if content["sums"] != _sums(place):
                 raise ValueError
-            about = dict(content["about"])
+            metadata = dict(content["about"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
@@ -69,9 +69,11 @@ class NetworkCache:
             return None
         with contextlib.suppress(OSError):
             os.utime(os.path.join(place, ABOUT))  # the last use counts for pruning
-        return Entry(os.path.join(place, NETWORK), about)
+        return CachedNetwork(os.path.join(place, NETWORK), metadata)
 
-    def write(self, name: str, save: Callable[[str], None], about: Mapping[str, Any]) -> Entry:
+    def write(
+        self, name: str, save: Callable[[str], None], metadata: Mapping[str, Any]
+    ) -> CachedNetwork:
         """Have ``save`` write a network to a path, and keep it under a name.
 
         Raises:
@@ -82,7 +84,7 @@ class NetworkCache:
         try:
             save(os.path.join(aside, NETWORK))
             with open(os.path.join(aside, ABOUT), "w", encoding="utf-8") as file:
-                json.dump({"about": about, "sums": _sums(aside)}, file)
+                json.dump({"about": metadata, "sums": _sums(aside)}, file)
             place = os.path.join(self._folder, name)
             try:
                 os.rename(aside, place)
@@ -93,7 +95,7 @@ class NetworkCache:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         self._prune(keep=name)
-        return Entry(os.path.join(place, NETWORK), about)
+        return CachedNetwork(os.path.join(place, NETWORK), metadata)
 
     def _prune(self, keep: str) -> None:
         """Delete what was not used for long, and the longest unused above `MOST_BYTES`."""

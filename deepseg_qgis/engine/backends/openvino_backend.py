@@ -39,9 +39,9 @@ class OpenVinoBackend:
     """A converted network on the CPU; see `Backend`.
 
     Args:
-        graph: with free window sizes, as `conversion.converted` makes it.
+        graph: with free window sizes, as `openvino_conversion.convert` makes it.
         precision: ``float32``, ``bfloat16``, or ``int8`` for a quantised graph.
-        about: what `conversion.About` says of it.
+        metadata: the fields of `openvino_conversion.NetworkMetadata`.
         batch_size: windows run at once.
     """
 
@@ -49,17 +49,18 @@ class OpenVinoBackend:
         self,
         graph: openvino.Model,
         precision: str,
-        about: Mapping[str, Any],
+        metadata: Mapping[str, Any],
         batch_size: int = 1,
     ) -> None:
         self._graph, self._precision, self._batch_size = graph, precision, batch_size
         self._streams = min(STREAMS[precision], _threads())
         at_once = batch_size * self._streams
-        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * float(about["elements_per_px"]) * at_once
+        elements_per_px = float(metadata["elements_per_px"])
+        per_px = ELEMENT_BYTES[precision] * LIVE_SHARE * elements_per_px * at_once
         most = min(LARGEST_WINDOW_PX, int(ACTIVATIONS_BYTES / max(per_px, 1.0)))
         self.most_window_px = max(SMALLEST_WINDOW_PX, most)
-        self.sees_whole_window = bool(about["sees_whole_window"])
-        subtracted = np.array(about["subtracted"], dtype=np.float32)
+        self.sees_whole_window = bool(metadata["sees_whole_window"])
+        subtracted = np.array(metadata["subtracted"], dtype=np.float32)
         self._subtracted = subtracted[:, None, None] if len(subtracted) else None
         self.description = f"OpenVINO on CPU ({counted(_threads(), 'thread')}), {precision}"
         self._last: OpenVinoSession | None = None

@@ -62,8 +62,8 @@ class ConversionError(Exception):
 
 
 @dataclass(frozen=True)
-class About:
-    """What is known of a network beside its graph.
+class NetworkMetadata:
+    """What is known of a converted network beside its graph.
 
     ``subtracted`` is what each band's values must be less before they go in (empty: nothing);
     ``elements_per_px`` is how many numbers its widest step reads and writes for each pixel;
@@ -79,7 +79,7 @@ class About:
         return asdict(self)
 
 
-def converted(model: Model) -> tuple[openvino.Model, About]:
+def convert(model: Model) -> tuple[openvino.Model, NetworkMetadata]:
     """Return the graph of a model, with free window sizes, and what is known of it.
 
     Raises:
@@ -92,12 +92,12 @@ def converted(model: Model) -> tuple[openvino.Model, About]:
     raw = kind(model.network, card.mean, card.std, smoothing_px=card.smoothing).eval()
     graph = _graph(raw, card.bands, torch.int32 if whole else torch.float32)
     _check(graph, raw, card.bands)
-    about = About(
+    metadata = NetworkMetadata(
         () if whole else card.mean,
         _elements_per_px(graph, card.bands),
         sees_whole_window(model.network, card.bands),
     )
-    return _with_raw_input(graph, card.dtype), about
+    return _with_raw_input(graph, card.dtype), metadata
 
 
 def _graph(raw: RawNetwork, bands: int, dtype: torch.dtype) -> openvino.Model:

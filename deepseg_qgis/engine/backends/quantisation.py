@@ -7,11 +7,13 @@ Only Inference, CVPR 2018.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import openvino
@@ -35,7 +37,32 @@ LEAST_DATA = 0.25
 """Of a window; less tells little."""
 
 
-def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> list[Pixels]:
+@dataclass(frozen=True)
+class CalibrationWindows:
+    """Windows of a raster that int8 is made for: its ranges come from some, others check it."""
+
+    calibrated: list[Pixels]
+    checked: list[Pixels]
+
+    @classmethod
+    def of(cls, raster: Raster, area: Area) -> CalibrationWindows | None:
+        """Return windows of an area of a raster, None where there is too little data."""
+        calibrated = sample_windows(raster, area, CALIBRATED_PX, CALIBRATED_WINDOWS, 1)
+        checked = sample_windows(raster, area, CHECKED_PX, CHECKED_WINDOWS, 2)
+        return cls(calibrated, checked) if calibrated and checked else None
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these pixels from all others."""
+        digest = hashlib.sha256()
+        for pixels in self.calibrated + self.checked:
+            digest.update(repr((pixels.values.shape, pixels.values.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(pixels.values).data)
+            digest.update(pixels.valid.tobytes())
+        return digest.hexdigest()
+
+
+def sample_windows(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> list[Pixels]:
     """Return windows with data, evenly drawn inside of an area; fewer where there is little.
 
     They are no larger than the area needs, so that small ones are seen whole and not lost in what
@@ -66,12 +93,12 @@ def samples(raster: Raster, area: Area, side_px: int, count: int, seed: int) -> 
     return list(found.values())
 
 
-def quantised(
+def quantise(
     graph: openvino.Model, windows: Sequence[Pixels], subtracted: Sequence[float]
 ) -> openvino.Model:
     """Return a network in int8, its ranges taken from these windows (all of one size).
 
-    ``subtracted``: see `conversion.About`.
+    ``subtracted``: see `NetworkMetadata`.
     """
     os.environ["NNCF_CI"] = "1"  # NNCF reports to its maker otherwise
     import nncf
@@ -105,7 +132,8 @@ def agreement(
     sessions = [backend.session(*windows[0].valid.shape) for backend in (one, other)]
     for pixels in windows:
         first, second = (
-            _found(probabilities(each, [pixels])[0], pixels.valid, legend) for each in sessions
+            _objects_and_classes(probabilities(each, [pixels])[0], pixels.valid, legend)
+            for each in sessions
         )
         if legend.has_objects:
             matched, *counts = LabelOverlaps.of(first, second).counts
@@ -116,7 +144,7 @@ def agreement(
     return shared / either if either else 1.0
 
 
-def _found(
+def _objects_and_classes(
     planes: NDArray[np.uint8], valid: NDArray[np.bool_], legend: Legend
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return the objects (0 for none, or where none are told apart) and classes of a window."""

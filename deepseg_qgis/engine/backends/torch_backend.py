@@ -29,21 +29,16 @@ KEPT_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 class TorchBackend:
     """A network that runs on one device; see `Backend`.
 
-    ``batch_size`` None takes what fits into the device's memory; ``smoothing_px`` is for
-    networks that tell objects apart (see `RawNetwork`).
+    ``batch_size`` None takes what fits into the device's memory.
     """
 
     def __init__(
         self,
-        network: nn.Module,
-        normalisation: tuple[Sequence[float], Sequence[float]],
+        raw: networks.RawNetwork,
         device: torch.device,
         bfloat16: bool,
         batch_size: int | None = None,
-        *,
-        smoothing_px: float | None = None,
     ) -> None:
-        raw = networks.RawNetwork(network, *normalisation, smoothing_px=smoothing_px)
         self.raw = raw.to(device).eval()
         self.device, self.bfloat16, self._batch_size = device, bfloat16, batch_size
         self.most_window_px = MOST_WINDOW_PX[device.type]

@@ -46,13 +46,13 @@ def class_map(predictor: Predictor, raster: Raster, area: Area, control: Control
     region = area.window(raster.grid.window)
     result = _empty(region, raster.name, predictor.legend.has_objects)
     with contextlib.closing(predicted_cores(predictor, raster, area, control)) as cores:
-        for found in cores:
-            place = found.core.within(region)
+        for core in cores:
+            place = core.core.within(region)
             for whole, part in (
-                (result.classes, found.classes),
-                (result.probabilities, found.probabilities),
-                (result.known, found.known),
-                (result.heights, found.heights),
+                (result.classes, core.classes),
+                (result.probabilities, core.probabilities),
+                (result.known, core.known),
+                (result.heights, core.heights),
             ):
                 if part is not None and whole is not None:
                     whole[place] = part

@@ -20,29 +20,16 @@ from deepseg_qgis.engine.streams import ahead
 WAITING = 1
 """So many windows wait in memory while the next one is read."""
 
-Used = TypeVar("Used")
-Use = Callable[[Tile, Pixels, NDArray[np.uint8]], Used]
-"""Takes a tile, its window's pixels and probabilities (categories, rows, columns) in 1/255. It must
-copy what it keeps of them."""
-
-
-@dataclass
-class _Entry(Generic[Used]):
-    """One tile of the grid on its way; without pixels there is nothing to run."""
-
-    tile: Tile
-    pixels: Pixels | None
-    used: Used | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.pixels is None
+Made = TypeVar("Made")
+Make = Callable[[Tile, Pixels, NDArray[np.uint8]], Made]
+"""Takes a tile, its window's pixels and planes (planes, rows, columns) in 1/255. It must copy what
+it keeps of them."""
 
 
 def run(
-    session: Session, raster: Raster, layout: Layout, use: Use[Used]
-) -> Generator[tuple[Tile, Used | None], None, None]:
-    """Yield each tile of the grid, in order, with what ``use`` made of it.
+    session: Session, raster: Raster, layout: Layout, make: Make[Made]
+) -> Generator[tuple[Tile, Made | None], None, None]:
+    """Yield each tile of the grid, in order, with what ``make`` made of it.
 
     None stands for tiles that are not wanted (they are not read) or hold no data in their core
     (they are not run). Reading has a thread of its own, which ends with the generator. Memory:
@@ -52,57 +39,85 @@ def run(
         RasterError: a block is broken.
         ResourceError: a window does not fit into the device's memory.
     """
-    line: deque[_Entry[Used]] = deque()
-    batch: list[_Entry[Used]] = []
-    running: deque[tuple[list[_Entry[Used]], Result]] = deque()
+    queue = _Queue(session, make)
+    with contextlib.closing(queue), contextlib.closing(_read(raster, layout)) as tiles:
+        for tile in tiles:
+            queue.add(tile)
+            yield from queue.done()
+        yield from queue.rest()
 
-    def finish() -> None:
-        entries, result = running.popleft()
-        for entry, found in zip(entries, result(), strict=False):
-            assert entry.pixels is not None
-            entry.used = use(entry.tile, entry.pixels, found)
-            entry.pixels = None
 
-    def start() -> None:
-        if len(running) == session.in_flight:
-            finish()
-        pixels = [entry.pixels for entry in batch if entry.pixels is not None]
-        running.append((batch.copy(), session.start(pixels)))
-        batch.clear()
+@dataclass
+class _QueuedTile(Generic[Made]):
+    """One tile of the grid on its way; without pixels there is nothing to run."""
 
-    def leaving() -> Iterator[tuple[Tile, Used | None]]:
-        while line and line[0].done:
-            entry = line.popleft()
-            yield entry.tile, entry.used
+    tile: Tile
+    pixels: Pixels | None
+    made: Made | None = None
 
-    try:
-        with contextlib.closing(_entries(raster, layout)) as entries:
-            for entry in entries:
-                line.append(entry)
-                if entry.pixels is not None:
-                    batch.append(entry)
-                if len(batch) >= session.batch_size:
-                    start()
-                yield from leaving()
-        if batch:
-            start()
-        while running:
-            finish()
-            yield from leaving()
-    finally:
-        for _, result in running:
+
+class _Queue(Generic[Made]):
+    """Tiles in the order of the grid: done, running, or waiting until a batch is full."""
+
+    def __init__(self, session: Session, make: Make[Made]) -> None:
+        self._session, self._make = session, make
+        self._tiles: deque[_QueuedTile[Made]] = deque()
+        self._batch: list[_QueuedTile[Made]] = []
+        self._running: deque[tuple[list[_QueuedTile[Made]], Result]] = deque()
+
+    def add(self, tile: _QueuedTile[Made]) -> None:
+        """Take the next tile; start a batch if there are enough."""
+        self._tiles.append(tile)
+        if tile.pixels is not None:
+            self._batch.append(tile)
+        if len(self._batch) >= self._session.batch_size:
+            self._start()
+
+    def done(self) -> Iterator[tuple[Tile, Made | None]]:
+        """Yield the tiles that are done, up to the first that is not."""
+        while self._tiles and self._tiles[0].pixels is None:
+            first = self._tiles.popleft()
+            yield first.tile, first.made
+
+    def rest(self) -> Iterator[tuple[Tile, Made | None]]:
+        """Run and yield all that is left."""
+        if self._batch:
+            self._start()
+        while self._running:
+            self._finish()
+            yield from self.done()
+
+    def close(self) -> None:
+        """Wait for what is running."""
+        for _, result in self._running:
             with contextlib.suppress(Exception):  # another error is on its way already
                 result()
 
+    def _start(self) -> None:
+        if len(self._running) == self._session.in_flight:
+            self._finish()
+        pixels = [tile.pixels for tile in self._batch if tile.pixels is not None]
+        self._running.append((self._batch, self._session.start(pixels)))
+        self._batch = []
 
-def _entries(raster: Raster, layout: Layout) -> Generator[_Entry[Any], None, None]:
-    def read(place: tuple[Tile, bool]) -> _Entry[Any]:
+    def _finish(self) -> None:
+        tiles, result = self._running.popleft()
+        for tile, planes in zip(tiles, result(), strict=False):
+            assert tile.pixels is not None
+            tile.made = self._make(tile.tile, tile.pixels, planes)
+            tile.pixels = None
+
+
+def _read(raster: Raster, layout: Layout) -> Generator[_QueuedTile[Any], None, None]:
+    """Yield the tiles of a layout with their pixels, read ahead."""
+
+    def read(place: tuple[Tile, bool]) -> _QueuedTile[Any]:
         tile, wanted = place
         if not wanted:
-            return _Entry(tile, None)
+            return _QueuedTile(tile, None)
         pixels = raster.read(tile.window)
         holds_data = pixels.valid[tile.core.within(tile.window)].any()
-        return _Entry(tile, pixels if holds_data else None)
+        return _QueuedTile(tile, pixels if holds_data else None)
 
     places = zip(layout.tiles, layout.wanted.tolist(), strict=True)
     return ahead((read(place) for place in places), WAITING, "reader")

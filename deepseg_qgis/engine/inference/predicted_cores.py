@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.backends.backend import Session
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline
-from deepseg_qgis.engine.inference.predictor import Predictor
-from deepseg_qgis.engine.inference.windows import Layout
+from deepseg_qgis.engine.inference.predictor import Predictor, PreparedWindows
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.legend.legend import Legend
 
@@ -57,49 +55,49 @@ def predicted_cores(
         RasterError: a block is broken.
         Stopped: the user asked to.
     """
-    layout, session = predictor.prepared(raster, area)
-    total = len(layout.tiles)
-    found = computed(predictor, (layout, session), raster, area, with_planes=with_planes)
-    with contextlib.closing(found) as cores:
+    prepared = predictor.prepare(raster, area)
+    total = len(prepared.layout.tiles)
+    running = run_windows(prepared, predictor.legend, raster, area, with_planes=with_planes)
+    with contextlib.closing(running) as cores:
         for number, core in enumerate(cores, start=1):
             control.check()
             control.progress(number / total, f"{raster.name}: tile {number} of {total}")
             yield core
 
 
-def computed(
-    predictor: Predictor,
-    prepared: tuple[Layout, Session],
+def run_windows(
+    prepared: PreparedWindows,
+    legend: Legend,
     raster: Raster,
     area: Area,
     *,
     with_planes: bool = False,
 ) -> Generator[PredictedCore, None, None]:
-    """Yield the cores of a layout (or of the rest of one); see `predicted_cores`."""
-    layout, session = prepared
+    """Yield the cores of windows (or of the rest of a grid); see `predicted_cores`."""
 
-    def use(tile: Tile, pixels: Pixels, found: NDArray[np.uint8]) -> PredictedCore:
+    def decide(tile: Tile, pixels: Pixels, planes: NDArray[np.uint8]) -> PredictedCore:
         core = tile.core.within(tile.window)
         known = pixels.valid[core]
         if not area.covers(tile.core):
             known = known & area.mask(tile.core)
-        inside = found[:, core[0], core[1]]
-        result = from_planes(tile.core, inside, known, predictor.legend)
+        inside = planes[:, core[0], core[1]]
+        result = decide_core(tile.core, inside, known, legend)
         kept = np.where(known, inside, np.uint8(0)) if with_planes else None
         return replace(result, planes=kept)
 
-    with contextlib.closing(pipeline.run(session, raster, layout, use)) as cores:
-        for tile, found in cores:
-            yield found or PredictedCore(tile.core, None, None, None)
+    running = pipeline.run(prepared.session, raster, prepared.layout, decide)
+    with contextlib.closing(running) as tiles:
+        for tile, predicted in tiles:
+            yield predicted or PredictedCore(tile.core, None, None, None)
 
 
-def from_planes(
+def decide_core(
     core: Window,
     planes: NDArray[np.uint8],
     known: NDArray[np.bool_],
     legend: Legend,
 ) -> PredictedCore:
-    """Return what a model's planes decide, without ``planes``.
+    """Return what planes decide, without the planes themselves.
 
     Args:
         core: where they lie on the raster.

@@ -117,14 +117,14 @@ class Training:
         """Validate the network as it is after an epoch."""
         settings, normalisation = self._settings, self._normalisation
         training_px = settings.batch_size * settings.tile_size_px**2
-        backend = TorchBackend(
+        raw = networks.RawNetwork(
             self._trainer.network,
-            (normalisation.mean.tolist(), normalisation.std.tolist()),
-            self._trainer.device,
-            self._trainer.bfloat16,
-            max(1, training_px // default_tile_size(settings.tile_size_px) ** 2),
+            normalisation.mean.tolist(),
+            normalisation.std.tolist(),
             smoothing_px=self._smoothing_px if self._countable.any() else None,
         )
+        batch_size = max(1, training_px // default_tile_size(settings.tile_size_px) ** 2)
+        backend = TorchBackend(raw, self._trainer.device, self._trainer.bfloat16, batch_size)
         done = (number + 1) / settings.epochs
         return validate(
             backend,

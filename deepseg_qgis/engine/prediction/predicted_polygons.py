@@ -12,6 +12,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.features import PolygonBatch
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.prediction.polygon_stream import PolygonRequest, polygons
 from deepseg_qgis.engine.prediction.prediction_area import prediction_area, size_m2
 from deepseg_qgis.engine.prediction.prediction_outputs import PredictionOutputs
@@ -25,6 +26,7 @@ class PredictedPolygons:
 
     Args:
         job: how polygons are drawn, and where.
+        card: of the model, for the rasters that are written.
         prediction: what runs the model.
         rasters: what it runs on.
         crs: that of the polygons.
@@ -34,13 +36,14 @@ class PredictedPolygons:
     def __init__(
         self,
         job: PredictJob,
+        card: ModelCard,
         prediction: ResumablePrediction,
         rasters: Sequence[Raster],
         crs: pyproj.CRS | None,
         outputs: PredictionOutputs,
     ) -> None:
         self._job, self._prediction, self._rasters = job, prediction, rasters
-        self._crs, self._outputs = crs, outputs
+        self._card, self._crs, self._outputs = card, crs, outputs
         self._aoi_m2 = 0.0
 
     def batches(self, control: Control) -> Generator[PolygonBatch, None, None]:
@@ -76,6 +79,6 @@ class PredictedPolygons:
             outputs.objects_writer(number),
         )
         cores = prediction.predicted_cores(raster, area, control, with_planes=outputs.needs_planes)
-        tags = PredictionTags(prediction.card, prediction.legend, raster.name)
+        tags = PredictionTags(self._card, prediction.legend, raster.name)
         cores = outputs.writing_rasters(cores, raster.grid, area, tags)
         return polygons(cores, area.window(raster.grid.window), request, control)

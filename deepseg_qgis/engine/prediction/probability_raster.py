@@ -14,7 +14,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_output import TILE_PX
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, from_planes
+from deepseg_qgis.engine.inference.predicted_cores import PredictedCore, decide_core
 from deepseg_qgis.engine.legend.legend import Legend
 
 WINDOW_BYTES = 64 * 2**20
@@ -41,7 +41,7 @@ def decided_cores(
             yield PredictedCore(window, None, None, None)
             continue
         planes = np.ascontiguousarray(pixels.values, dtype=np.uint8)
-        yield from_planes(window, planes, pixels.valid, legend)
+        yield decide_core(window, planes, pixels.valid, legend)
 
 
 def _windows(raster: Raster) -> list[Window]:

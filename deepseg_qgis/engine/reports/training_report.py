@@ -11,7 +11,8 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.class_maps import class_map
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
+from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.model_file import ModelFile
 from deepseg_qgis.engine.reports import pictures
@@ -66,7 +67,7 @@ def _validation_areas(
 ) -> None:
     """Append pictures of what is right and wrong in some of them."""
     control.progress(0.0)
-    predictor = Predictor(model, PredictionSettings(), control)
+    predictor = model_predictor(model, PredictionSettings(), control)
     validated = [each for each in labelled_rasters if each.validation.size_px]
     for labelled in validated[:MOST_PICTURES]:
         page.picture(_picture(predictor, labelled, control), labelled.raster.name)

@@ -23,7 +23,7 @@ PACKED_SHARE = 0.2
 SUFFIX = ".journal"
 
 
-def journal_folder() -> str:
+def default_folder() -> str:
     """Return DeepSeg's folder of journals in this user's cache."""
     return os.path.join(os.path.dirname(cache_folder()), "journals")
 
@@ -36,7 +36,7 @@ class JournalFolder:
 
     def __init__(self, control: Control, folder: str | None = None) -> None:
         self._control = control
-        self._folder = folder or journal_folder()
+        self._folder = folder or default_folder()
         self._open: list[Journal] = []
         self._finished = False
 

@@ -16,7 +16,8 @@ from deepseg_qgis.engine.files.raster_sets import (
     with_expected_bands,
 )
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
+from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.reports import evaluation_report
 from deepseg_qgis.engine.reports.markup import Cell
@@ -50,7 +51,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
         categories = model.card.categories
         reference = read_reference(job.annotations, job.aoi, categories, rasters, control)
         evaluation = ModelEvaluation(model, rasters, reference, job.iou_threshold)
-        predictor = Predictor(
+        predictor = model_predictor(
             model, PredictionSettings(job.device, threshold=job.threshold), control
         )
         pictures = _compare(evaluation, predictor, MOST_PICTURES if html_path else 0, control)

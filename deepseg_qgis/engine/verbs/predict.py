@@ -13,7 +13,7 @@ from deepseg_qgis.engine.files.raster_sets import (
     open_rasters,
     with_expected_bands,
 )
-from deepseg_qgis.engine.inference.predictor import PredictionSettings, Predictor
+from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
 from deepseg_qgis.engine.legend.legend import Legend, task_of
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_output import PolygonOutput
@@ -50,11 +50,11 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         rasters = at_model_resolution(fitted, model.card.resolution_m, job.mosaic, control)
         crs = output_crs(polygons.path, [(each.name, each.grid) for each in rasters], control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
-        predictor = Predictor(model, _settings(job), control)
+        predictor = model_predictor(model, _settings(job), control)
         kept = journals if job.resume else None
         prediction = ResumablePrediction(predictor, given, kept, control)
         with PredictionOutputs(job, outputs, rasters, model.card.legend, control) as others:
-            predicted = PredictedPolygons(job, prediction, rasters, crs, others)
+            predicted = PredictedPolygons(job, model.card, prediction, rasters, crs, others)
             polygons.write(predicted.batches(control), given, crs, anywhere=mixed)
             polygons.write_statistics(predicted.aoi_m2)
             others.finish(predicted.aoi_m2, control)
