@@ -17,7 +17,7 @@ from qgis.PyQt.QtWidgets import QWidget
 from qgis.utils import iface
 
 from deepseg_qgis.gui.project_layers import annotation_layer, rasters_alike
-from deepseg_qgis.processing.layers.category_fields import likely_category_field
+from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
 
 
 def filled_dialog(algorithm: QgsProcessingAlgorithm, parent: QWidget | None) -> QWidget:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from qgis.core import Qgis, QgsMapLayer, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
 
-from deepseg_qgis.processing.layers.category_fields import likely_category_field
+from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
 
 PICTURE_BANDS = 3
 """A raster with fewer is rarely a picture."""

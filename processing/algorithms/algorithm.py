@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from deepseg_qgis.processing.algorithms.parameter_checks import problem_with, problem_with_names
 from deepseg_qgis.processing.algorithms.parameters import Parameters
 from deepseg_qgis.processing.layers.layer_files import files_being_edited
-from deepseg_qgis.processing.layers.styles import LayerStyler
+from deepseg_qgis.processing.layers.layer_styler import LayerStyler
 from deepseg_qgis.processing.translation import tr
 from qgis import core
 from qgis.core import (

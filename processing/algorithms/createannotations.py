@@ -13,9 +13,11 @@ from deepseg_qgis.processing.algorithms.vector_destinations import (
     wrong_ending,
 )
 from deepseg_qgis.processing.layers.attribute_texts import nfc
+from deepseg_qgis.processing.layers.colours import with_palette
 from deepseg_qgis.processing.layers.destinations import Destinations
+from deepseg_qgis.processing.layers.layer_styler import LayerStyler
 from deepseg_qgis.processing.layers.style_files import save_beside
-from deepseg_qgis.processing.layers.styles import AnnotationStyle, LayerStyler, with_palette
+from deepseg_qgis.processing.layers.styles import AnnotationStyle
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
@@ -133,7 +135,7 @@ def create_layer(path: str, style: AnnotationStyle, crs: QgsCoordinateReferenceS
         os.remove(old)
     _write_empty(path, crs)
     layer = QgsVectorLayer(path, os.path.splitext(os.path.basename(path))[0], "ogr")
-    style.put_on(layer)
+    style.apply_to(layer)
     save_beside(path, layer, QgsMapLayer.StyleCategory.AllStyleCategories)
     if path.lower().endswith(".gpkg"):
         layer.saveStyleToDatabase("categories", OWN_STYLE, True, "")

@@ -10,7 +10,12 @@ from deepseg_qgis.processing.algorithms.parameters import Parameters, whole_numb
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import TEST_COLOUR, TRAINING_COLOUR, annotated, outlined
+from deepseg_qgis.processing.layers.styles import (
+    TEST_COLOUR,
+    TRAINING_COLOUR,
+    annotation_style,
+    outline_style,
+)
 from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterRasterDestination,
@@ -67,7 +72,7 @@ class DemoScene(EngineAlgorithm):
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return how to draw the annotations and the two areas."""
         return {
-            "ANNOTATIONS": annotated(values),
-            "TRAINING_AOI": outlined(TRAINING_COLOUR),
-            "TEST_AOI": outlined(TEST_COLOUR),
+            "ANNOTATIONS": annotation_style(values),
+            "TRAINING_AOI": outline_style(TRAINING_COLOUR),
+            "TEST_AOI": outline_style(TEST_COLOUR),
         }

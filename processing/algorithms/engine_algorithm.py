@@ -17,8 +17,10 @@ from deepseg_qgis.processing.engine.private_folders import PrivateFolder
 from deepseg_qgis.processing.engine.relay import Relay, tell_details
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from deepseg_qgis.processing.layers.destinations import Destinations, is_temporary
-from deepseg_qgis.processing.layers.inputs import InputLayers, Inputs
-from deepseg_qgis.processing.layers.styles import LayerStyler, Style, save_style
+from deepseg_qgis.processing.layers.input_layers import InputLayers
+from deepseg_qgis.processing.layers.inputs import Inputs
+from deepseg_qgis.processing.layers.layer_styler import LayerStyler
+from deepseg_qgis.processing.layers.styles import Style, save_style
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,

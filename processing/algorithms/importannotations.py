@@ -15,9 +15,10 @@ from deepseg_qgis.processing.algorithms.parameters import (
     text,
 )
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
+from deepseg_qgis.processing.layers.colours import with_palette
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import AnnotationStyle, with_palette
+from deepseg_qgis.processing.layers.styles import AnnotationStyle
 
 from deepseg_qgis.choices import IMPORT_FORMATS, VALUE_MEANINGS
 from deepseg_qgis.errors import ParameterError

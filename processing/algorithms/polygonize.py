@@ -18,7 +18,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 )
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import by_category
+from deepseg_qgis.processing.layers.styles import category_style
 
 from deepseg_qgis.jobs import PolygonizeJob
 
@@ -79,4 +79,4 @@ class Polygonize(EngineAlgorithm):
 
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return the categories' colours, as the model knows them."""
-        return {"OUTPUT": by_category(values)}
+        return {"OUTPUT": category_style(values)}

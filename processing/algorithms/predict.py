@@ -28,7 +28,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 )
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import by_category, by_class
+from deepseg_qgis.processing.layers.styles import category_style, class_colours
 from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExtent
 
 from deepseg_qgis import bounds
@@ -167,7 +167,7 @@ class Predict(EngineAlgorithm):
 
     def styles(self, values: Mapping[str, Any]) -> Styles:
         """Return the categories' colours, as the model knows them."""
-        return {"OUTPUT": by_category(values), "OUTPUT_CLASSES": by_class(values)}
+        return {"OUTPUT": category_style(values), "OUTPUT_CLASSES": class_colours(values)}
 
     def message_when_stopped(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:
         """Return which part the result covers."""

@@ -18,7 +18,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import GRID_COLOUR, outlined
+from deepseg_qgis.processing.layers.styles import GRID_COLOUR, outline_style
 
 from deepseg_qgis import bounds
 from deepseg_qgis.jobs import TileJob
@@ -84,4 +84,4 @@ class Tile(EngineAlgorithm):
 
     def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
         """Return how to draw the grid."""
-        return {"OUTPUT": outlined(GRID_COLOUR)}
+        return {"OUTPUT": outline_style(GRID_COLOUR)}

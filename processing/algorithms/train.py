@@ -27,7 +27,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outlined
+from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_style
 
 from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
@@ -157,7 +157,7 @@ class Train(EngineAlgorithm):
 
     def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
         """Return how to draw the areas kept from training."""
-        return {"OUTPUT_VALIDATION": outlined(VALIDATION_COLOUR)}
+        return {"OUTPUT_VALIDATION": outline_style(VALIDATION_COLOUR)}
 
     def message_when_stopped(self, paths: Mapping[str, str], values: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return where the model that was kept lies."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from deepseg_qgis.processing.engine.exit_causes import cause_of_exit
 from deepseg_qgis.processing.engine.process_tree import (
     ProcessTree,
     do_nothing,
@@ -35,11 +35,6 @@ FAREWELL_S = 5.0
 LINES_KEPT = 200
 LONGEST_KEPT = 1000
 """The end of standard error, in lines and in characters a line, for the details of an error."""
-
-OUT_OF_MEMORY = (-9, 137, 0xC0000017, 0xC000012D)
-"""Exit codes of a process that the system killed: POSIX, a shell in between, Windows."""
-
-WINDOWS_CRASH = 0xC0000000
 
 
 class EngineDetails(Exception):  # noqa: N818 - the cause of an error, never raised itself
@@ -222,7 +217,7 @@ class _Conversation:
         self._until(self._stderr_read.is_set, 1.0)
         words = [line.strip() for line in self._last_words if line.strip()]
         last = f" Its last words: {words[-1][:300]}" if words else ""
-        error = EngineDied(_cause_of_death(code, self._greeted, self._program.python) + last)
+        error = EngineDied(cause_of_exit(code, self._greeted, self._program.python) + last)
         error.__cause__ = EngineDetails("\n".join(self._last_words))
         return error
 
@@ -234,37 +229,3 @@ def _check_contract(version: int | None) -> None:
             f"contract, found version {version or 'unknown'}. Install DeepSeg again and restart "
             "QGIS."
         )
-
-
-def _cause_of_death(code: int | None, greeted: bool, python: str) -> str:
-    """Return what happened to an engine that ended without a word, and what to do."""
-    if code in OUT_OF_MEMORY:
-        return (
-            "The DeepSeg engine was ended by the system: most likely the computer ran out of "
-            "memory. Use a smaller batch size, tile size or area of interest, or close other "
-            "programs, and run it again."
-        )
-    if code is not None and (code < 0 or code >= WINDOWS_CRASH):
-        return (
-            f"The DeepSeg engine crashed ({_signal_name(code)}), which points to a fault in one of "
-            "its libraries. Run 'Set up the engine' (deepseg:setupengine) with 'Make it anew' "
-            "switched on; if it happens again, report it with the details from the log."
-        )
-    if not greeted:
-        return (
-            f"The DeepSeg engine did not start (exit code {code}) with {python}. Run 'Set up the "
-            "engine' (deepseg:setupengine), or choose another Python for it."
-        )
-    return (
-        f"The DeepSeg engine ended without a result (exit code {code}). Run it again; if it "
-        "happens again, report it with the details from the log."
-    )
-
-
-def _signal_name(code: int) -> str:
-    if code >= WINDOWS_CRASH:
-        return f"code {code:#x}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

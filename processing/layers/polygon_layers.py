@@ -10,13 +10,12 @@ import os
 
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from deepseg_qgis.processing.layers.attribute_texts import category_text, nfc
+from deepseg_qgis.processing.layers.colours import renderer_colours, with_palette
 from deepseg_qgis.processing.layers.layer_files import files_of
 from deepseg_qgis.processing.layers.multipolygons import as_multipolygon
+from deepseg_qgis.processing.layers.polygon_fields import field_index, raster_field_index
 from deepseg_qgis.processing.layers.raster_layers import wkt_of
-from deepseg_qgis.processing.layers.raster_names import could_name_raster
-from deepseg_qgis.processing.layers.styles import with_palette
 from qgis.core import (
-    QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsFeature,
@@ -39,11 +38,6 @@ MOST_COLOURS = 256
 
 SAID_EVERY = 100_000
 """Features, which take a few seconds."""
-
-SOURCE_FIELD = "source"
-"""The field of DeepSeg's own layers that names the raster of a polygon."""
-OWN_FIELDS = ({"category", "score", "area_px"}, {"category", "iscrowd"})
-"""What stands beside it in the layers of predicted and of imported polygons."""
 
 
 class PolygonLayer:
@@ -73,7 +67,7 @@ class PolygonLayer:
         self.name = nfc(source.sourceName())
         self.crs_wkt = wkt_of(source.sourceCrs())
         self._crs = source.sourceCrs()
-        self._index = _index_of(field, source.fields()) if field else -1
+        self._index = field_index(field, source.fields()) if field else -1
         self._raster_index = -1
         if field and self._index < 0 and not self._has_no_schema:
             raise self._without_field()
@@ -90,7 +84,7 @@ class PolygonLayer:
             OutputError: the temporary folder has no room.
         """
         tally = _Tally()
-        self._raster_index = _raster_index(self._source)
+        self._raster_index = raster_field_index(self._source)
         # nobody may go on editing what is being read
         window = WindowEvents(input_allowed=not self.being_edited)
         writer = _new_writer(path, self._crs)
@@ -177,45 +171,6 @@ class _Tally:
         self.features = 0
         self.polygons = 0
         self.categories: set[str] = set()
-
-
-def _index_of(field: str, fields: QgsFields) -> int:
-    """Return the place of a field by its name, in either Unicode form; -1 where it is not."""
-    exact = fields.lookupField(field)
-    names = [nfc(name) for name in fields.names()]
-    return names.index(nfc(field)) if exact < 0 and nfc(field) in names else exact
-
-
-def _raster_index(source: QgsProcessingFeatureSource) -> int:
-    """Return the place of the field that names rasters, or -1.
-
-    A field ``source`` of the user's own may hold anything ("GPS", "digitised"). It is DeepSeg's
-    beside other fields of DeepSeg's, or if all of its values could name rasters.
-    """
-    names = [name.lower() for name in source.fields().names()]
-    if SOURCE_FIELD not in names:
-        return -1
-    index = names.index(SOURCE_FIELD)
-    if any(own <= set(names) for own in OWN_FIELDS):
-        return index
-    texts = map(category_text, source.uniqueValues(index))
-    return index if all(text is None or could_name_raster(text) for text in texts) else -1
-
-
-def renderer_colours(layer: QgsVectorLayer, field: str) -> dict[str, str]:
-    """Return the colours of a layer's categories, if it is drawn by the categories of ``field``."""
-    renderer = layer.renderer()
-    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
-        return {}
-    if renderer.classAttribute().strip('"') != field:
-        return {}
-    colours = {}
-    for category in renderer.categories():
-        values = category.value() if isinstance(category.value(), list) else [category.value()]
-        for text in map(category_text, values):
-            if text is not None and category.symbol() is not None:
-                colours[text] = category.symbol().color().name()
-    return colours
 
 
 def _new_writer(path: str, crs: QgsCoordinateReferenceSystem) -> QgsVectorFileWriter:

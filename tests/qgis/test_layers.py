@@ -13,8 +13,8 @@ import pytest
 import shapely
 from deepseg_qgis.processing.layers import raster_layers
 from deepseg_qgis.processing.layers.attribute_texts import category_text
-from deepseg_qgis.processing.layers.category_fields import likely_category_field
 from deepseg_qgis.processing.layers.multipolygons import as_multipolygon
+from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
 from qgis.core import (
     NULL,
     QgsCategorizedSymbolRenderer,

@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from deepseg_qgis.processing.layers.colours import PALETTE, palette_colour, with_palette
 from deepseg_qgis.processing.layers.styles import (
-    PALETTE,
     AnnotationStyle,
-    by_category,
-    by_class,
-    categorised,
-    palette_colour,
+    category_renderer,
+    category_style,
+    class_colours,
     save_style,
-    with_palette,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +43,7 @@ def test_colours_are_written_as_html_does(index: int) -> None:
 
 @pytest.mark.parametrize("name", ["a", "<b>&\"'", "Straße", "'); DROP", "%1 @x [y]"])
 def test_any_name_survives_the_style_file(name: str, tmp_path: Path) -> None:
-    save_style(str(tmp_path / "p.geojson"), categorised({name: "#123456"}))
+    save_style(str(tmp_path / "p.geojson"), category_renderer({name: "#123456"}))
     layer = QgsVectorLayer("Polygon?field=category:string", "p", "memory")
     layer.loadNamedStyle(str(tmp_path / "p.qml"))
     (category,) = layer.renderer().categories()
@@ -53,8 +51,8 @@ def test_any_name_survives_the_style_file(name: str, tmp_path: Path) -> None:
 
 
 def test_without_categories_there_is_no_style() -> None:
-    assert by_category({}) is None
-    assert by_category({"categories": []}) is None
+    assert category_style({}) is None
+    assert category_style({"categories": []}) is None
 
 
 def test_a_raster_of_classes_has_a_legend_of_its_classes_alone(tmp_path: Path) -> None:
@@ -66,14 +64,14 @@ def test_a_raster_of_classes_has_a_legend_of_its_classes_alone(tmp_path: Path) -
         dataset.write(np.array([[[0, 1], [2, 0]]], np.uint8))
         dataset.write_colormap(1, {0: (0, 0, 0, 0), 1: (170, 0, 0), 2: (0, 170, 0)})
     names = [{"name": "<b>", "colour": "#aa0000"}, {"name": "road", "colour": "#00aa00"}]
-    style = by_class({"categories": names})
+    style = class_colours({"categories": names})
     save_style(str(path), style)
     for layer in (QgsRasterLayer(str(path), "saved"), QgsRasterLayer(str(path), "painted")):
         if layer.name() == "painted":
-            style.put_on(layer)
+            style.apply_to(layer)
         found = [(each.value, each.label, each.color.name()) for each in layer.renderer().classes()]
         assert found == [(1, "<b>", "#aa0000"), (2, "road", "#00aa00")]
-    assert by_class({}) is None
+    assert class_colours({}) is None
 
 
 def test_the_form_goes_into_the_geopackage_where_the_users_style_stands_beside_it(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from deepseg_qgis.processing.layers.layer_files import files_of
 from deepseg_qgis.processing.layers.style_files import save_beside
-from deepseg_qgis.processing.layers.styles import by_category, outlined, save_style
+from deepseg_qgis.processing.layers.styles import category_style, outline_style, save_style
 from osgeo import gdal, ogr
 from qgis.core import (
     QgsApplication,
@@ -132,14 +132,14 @@ def test_what_is_no_layer_at_all_is_not_replaced_by_annotations(run: Run, tmp_pa
 )
 def test_the_style_of_another_file_is_never_written(tmp_path: Path, other: str) -> None:
     (tmp_path / other).write_text("the user's")
-    save_style(str(tmp_path / "scene.geojson"), by_category(RED))
+    save_style(str(tmp_path / "scene.geojson"), category_style(RED))
     assert {path.name for path in tmp_path.iterdir()} == {other}
     assert (tmp_path / other).read_text() == "the user's"
 
 
 def test_a_style_is_written_again_until_the_user_changes_it(tmp_path: Path) -> None:
     path, place = str(tmp_path / "p.geojson"), tmp_path / "p.qml"
-    for style in (by_category(RED), outlined("#00ff00")):
+    for style in (category_style(RED), outline_style("#00ff00")):
         save_style(path, style)
     layer = QgsVectorLayer("Polygon?field=category:string", "p", "memory")
     _, loaded = layer.loadNamedStyle(str(place))
@@ -147,14 +147,14 @@ def test_a_style_is_written_again_until_the_user_changes_it(tmp_path: Path) -> N
     assert layer.renderer().type() == "singleSymbol"
     layer.saveNamedStyle(str(place))
     users = place.read_bytes()
-    save_style(path, by_category(RED))
+    save_style(path, category_style(RED))
     assert place.read_bytes() == users
 
 
 def test_a_style_of_ours_for_another_layer_stays(tmp_path: Path) -> None:
-    save_style(str(tmp_path / "p.fgb"), outlined("#00ff00"))
+    save_style(str(tmp_path / "p.fgb"), outline_style("#00ff00"))
     before = state(tmp_path)
-    save_style(str(tmp_path / "p.geojson"), by_category(RED))
+    save_style(str(tmp_path / "p.geojson"), category_style(RED))
     assert state(tmp_path) == before
 
 
@@ -163,7 +163,7 @@ def test_a_geopackage_takes_the_style_that_cannot_stand_beside_it(
 ) -> None:
     (tmp_path / "scene.qml").write_text("the user's")
     path = write("scene.gpkg", "scene")
-    save_style(path, by_category(RED))
+    save_style(path, category_style(RED))
     assert (tmp_path / "scene.qml").read_text() == "the user's"
     assert QgsVectorLayer(path, "again", "ogr").renderer().type() == "categorizedSymbol"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from deepseg_qgis.processing.layers.layer_order import place_in_layer_tree, show_legend
+from deepseg_qgis.processing.layers.layer_tree import place_in_layer_tree, show_legend
 from desktop import Desktop
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
 
