@@ -10,7 +10,8 @@ from deepseg_qgis.processing.algorithms.parameters import Parameters, advanced, 
 from deepseg_qgis.processing.algorithms.run_folders import runs_folder
 from deepseg_qgis.processing.engine.environment import PIP_PREFIXES, engine_home, engine_variables
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
-from deepseg_qgis.processing.engine.setup import Engine, EngineSetup, SetupObserver, SetupRequest
+from deepseg_qgis.processing.engine.setup import EngineSetup, InstalledEngine, SetupRequest
+from deepseg_qgis.processing.engine.setup_programs import SetupObserver
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from qgis.core import (
     QgsProcessingContext,
@@ -124,7 +125,7 @@ def _observer(feedback: QgsProcessingFeedback) -> SetupObserver:
     return SetupObserver(feedback.pushInfo, progress, stop_wanted, window.let_through)
 
 
-def described(engine: Engine) -> str:
+def described(engine: InstalledEngine) -> str:
     """Return what was installed, in one paragraph."""
     versions = ", ".join(f"{name} {value}" for name, value in engine.versions.items())
     with_versions = f": {versions}" if versions else ""

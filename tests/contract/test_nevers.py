@@ -16,14 +16,10 @@ CONTRACT = sorted(
     if "\nCONTRACT: " in path.read_text(encoding="utf-8")
 )
 """Modules that say that they are part of it."""
-WITHOUT_QGIS = (
-    "engine.client",
-    "engine.environment",
-    "engine.setup",
-    "engine.pip_commands",
-    "engine.private_folders",
-    "engine.process_tree",
-    "engine.python_search",
+WITHOUT_QGIS = sorted(
+    f"engine.{path.stem}"
+    for path in (ROOT / "processing" / "engine").glob("*.py")
+    if "No QGIS in here." in path.read_text(encoding="utf-8")
 )
 """Modules of the QGIS side that say that they do without it."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine import pip_commands, python_search, setup
+from deepseg_qgis.processing.engine import pip_commands, python_search, setup, setup_programs
 from deepseg_qgis.processing.engine.environment import (
     HOME_VARIABLE,
     PIP_PREFIXES,
@@ -23,7 +23,8 @@ from deepseg_qgis.processing.engine.environment import (
     installed_python,
 )
 from deepseg_qgis.processing.engine.pip_commands import PipProgress
-from deepseg_qgis.processing.engine.setup import EngineSetup, SetupObserver, SetupRequest
+from deepseg_qgis.processing.engine.setup import EngineSetup, InstalledEngine, SetupRequest
+from deepseg_qgis.processing.engine.setup_programs import SetupObserver
 
 from deepseg_qgis.errors import EngineError, EngineMissing, OutputError, ResourceError, Stopped
 
@@ -59,7 +60,7 @@ class Room:
         actor.write_text(ACTOR.replace("{pip}", pip).replace("{trial}", trial))
         actor.chmod(0o755)
 
-    def set_up(self, request: SetupRequest = AUTO) -> setup.Engine:
+    def set_up(self, request: SetupRequest = AUTO) -> InstalledEngine:
         variables = {"PATH": f"{self.bin}{os.pathsep}/usr/bin{os.pathsep}/bin"}
         observer = SetupObserver(
             self.lines.append, lambda *said: self.progress.append(said), lambda: self.stop()
@@ -82,7 +83,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     room.bin.mkdir()
     room.act()
     monkeypatch.setattr(python_search, "ON_PATH", ("python3",))
-    monkeypatch.setattr(setup, "POLL_S", 0.02)
+    monkeypatch.setattr(setup_programs, "POLL_S", 0.02)
     return room
 
 
@@ -202,7 +203,7 @@ def test_stop_ends_pip_and_leaves_nothing(room: Room) -> None:
 
 
 def test_a_silent_pip_gives_signs_of_life(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "SIGN_OF_LIFE_S", 0.1)
+    monkeypatch.setattr(setup_programs, "SIGN_OF_LIFE_S", 0.1)
     room.act(pip="echo Collecting torch; sleep 0.5")
     room.set_up()
     assert any("Still working" in text and "torch" in text for _, text in room.progress)
