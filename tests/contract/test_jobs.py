@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -80,28 +81,28 @@ def test_a_missing_field_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "message"),
     [
-        ("output", 3),
-        ("output", None),
-        ("min_area", "0"),
-        ("min_area", True),
-        ("tile_size_px", 512.5),
-        ("rasters", {}),
-        ("rasters", [{"path": "/a.tif"}]),
-        ("extent", [1, 2, 3, 4]),
-        ("surprise", 1),
+        ("output", 3, "job.output: expected str, got 3"),
+        ("output", None, "job.output: expected str, got None"),
+        ("min_area", "0", "job.min_area: expected float, got '0'"),
+        ("min_area", True, "job.min_area: expected float, got True"),
+        ("tile_size_px", 512.5, "job.tile_size_px: expected int, got 512.5"),
+        ("rasters", {}, "job.rasters: expected list, got {}"),
+        ("rasters", [{"path": "/a.tif"}], "job.rasters: fields ['crs_wkt', 'name'] missing"),
+        ("extent", [1, 2, 3, 4], "job.extent: expected dict, got [1, 2, 3, 4]"),
+        ("surprise", 1, "job: fields ['surprise'] missing or unknown"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_refused(name: str, value: object) -> None:
+def test_a_field_of_the_wrong_kind_is_refused(name: str, value: object, message: str) -> None:
     content = {**json.loads(jobs.encode(EXAMPLE)), name: value}
-    with pytest.raises(ContractError):
+    with pytest.raises(ContractError, match=re.escape(message)):
         jobs.decode(json.dumps(content))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"contract": 1}', "\x00", '"train"'])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ContractError):
+    with pytest.raises(ContractError, match=r"Expected a DeepSeg job|Install one version"):
         jobs.decode(text)
 
 

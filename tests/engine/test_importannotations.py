@@ -25,7 +25,7 @@ from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.vectorising.colouring import coloured
 from deepseg_qgis.engine.verbs import importannotations
-from deepseg_qgis.errors import DeepSegError, ParameterError, RasterError, VectorError
+from deepseg_qgis.errors import ParameterError, RasterError, Stopped, VectorError
 from deepseg_qgis.events import Log
 
 ROTATED = Affine.translation(500_000, 5_500_000) @ Affine.rotation(20) @ Affine.scale(0.5, -0.5)
@@ -459,6 +459,6 @@ def test_stop_leaves_nothing(make_raster, tmp_path):
         None,
         str(tmp_path / "o.gpkg"),
     )
-    with pytest.raises(DeepSegError):
+    with pytest.raises(Stopped):
         importannotations.run(job, control)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["raster.tif"]

@@ -213,7 +213,7 @@ def test_no_header_no_model(tmp_path):
         with pytest.raises(ModelError, match="no model that DeepSeg can use"):
             weights.load(str(path))
     deep = b"[" * 400_000
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="does not start like one"):
         weights.load(written(path, deep, b""))
     with pytest.raises(ModelError, match="cannot be read"):
         weights.load(str(tmp_path / "missing.safetensors"))

@@ -46,8 +46,8 @@ def test_a_broken_entry_counts_as_none_and_can_be_made_again(networks, name, how
     else:
         place.write_bytes(content[:-1] if how == "cut" else b"\x00" * len(content))
     assert networks.find("a") is None
-    networks.write("a", saver(), {})
-    assert networks.find("a") is not None
+    again = networks.write("a", saver(), {})
+    assert networks.find("a") == again
 
 
 def test_a_save_that_fails_leaves_nothing(networks, tmp_path):
@@ -61,9 +61,10 @@ def test_a_save_that_fails_leaves_nothing(networks, tmp_path):
 
 
 def test_the_longest_unused_go_first(networks, monkeypatch, tmp_path):
+    entries = {}
     for age, name in ((3, "a"), (2, "b"), (1, "c")):
-        place = networks.write(name, saver(bytes(1000)), {})
-        about = Path(place.network_path).with_name(network_cache.ABOUT)
+        entries[name] = networks.write(name, saver(bytes(1000)), {})
+        about = Path(entries[name].network_path).with_name(network_cache.ABOUT)
         os.utime(about, (about.stat().st_mtime - 1000 * age,) * 2)
     networks.find("a")  # used just now
     monkeypatch.setattr(network_cache, "MOST_BYTES", 4000)
@@ -72,7 +73,7 @@ def test_the_longest_unused_go_first(networks, monkeypatch, tmp_path):
     monkeypatch.setattr(network_cache, "MOST_AGE_S", 500)
     networks.write("e", saver(), {})
     assert networks.find("c") is None
-    assert networks.find("a") is not None
+    assert networks.find("a") == entries["a"]
 
 
 def test_the_folder_is_the_users_own():

@@ -470,7 +470,7 @@ def test_of_a_failed_run_nothing_is_replaced_nor_taken(tmp_path, scene, parcels)
     (tmp_path / "p.qix").write_text("old")
     before = state(tmp_path)
     nowhere = replace(parcels, crs_wkt="nonsense")
-    with pytest.raises(DeepSegError):
+    with pytest.raises(DeepSegError, match="'parcels' could not be understood"):
         tile.run(tile_job(scene, path, aoi=nowhere), Control())
     assert state(tmp_path) == before
 

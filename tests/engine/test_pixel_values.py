@@ -407,7 +407,7 @@ def test_training_puts_the_bands_of_all_rasters_in_one_order(make, make_layer, t
     assert np.array_equal(*values)
     elsewhere = make_layer([geometry_of(1000, 1040)], ["a"])
     job = example_jobs.train_job(first, elsewhere, tmp_path, rasters=(first, second))
-    with pytest.raises(VectorError):
+    with pytest.raises(VectorError, match=r"No polygon of 'layer' lies on first\.tif"):
         train.run(job, said[0])
     assert [text.startswith("second.tif: bands 3, 2, 1") for text in said[1]].count(True) == 2
 

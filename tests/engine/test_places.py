@@ -197,12 +197,18 @@ def test_a_crs_that_cannot_be_used_is_named(make_raster, said, wkt, text):
 
 
 def test_a_crs_of_a_plane_with_heights_or_in_odd_units_is_known(make_raster):
-    for number, crs in enumerate(("EPSG:25832+7837", "EPSG:4807", "EPSG:4979", "EPSG:2227")):
+    side = {
+        "EPSG:25832+7837": 0.5,  # heights above the sea beside metres
+        "EPSG:4807": 0.842,  # 1e-5 grads at 50 grads, which is 45°
+        "EPSG:4979": 0.893,  # 1e-5 degrees at 50°, heights above the ellipsoid
+        "EPSG:2227": 0.152,  # half a US survey foot
+    }
+    for number, (crs, resolution_m) in enumerate(side.items()):
         known = pyproj.CRS(crs)
         place = Affine(1e-5, 0, 5.0, 0, -1e-5, 50.0) if known.is_geographic else NORTH_UP
         source = make_raster(IMAGE, place, None, name=f"{number}.tif")
         with Raster(RasterSource(source.path, known.to_wkt(), "x")) as raster:
-            assert raster.grid.resolution_m > 0
+            assert raster.grid.resolution_m == pytest.approx(resolution_m, rel=0.01)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -365,7 +365,7 @@ def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, monkeypatch):
     monkeypatch.setattr(journal_folder, "default_folder", lambda: str(tmp_path / "journals"))
     given = replace(predict_job, resume=True, simplify_px=1.0)
     result = predict.run(given, StopsAfter(5))
-    assert result["covered"]
+    assert "5 of 6 tiles" in result["covered"]
     job = polygonize_job(given, tmp_path)
     polygonize.run(job, Control())
     assert rows_of(given.output) == rows_of(job.output)

@@ -377,7 +377,7 @@ def test_what_cannot_be_looked_through_gets_no_answer_either(tmp_path, monkeypat
         )
         packed.close()
         inside = RasterSource(f"/vsizip/{tmp_path}/a.zip/a.vrt", "", "a.vrt")
-        with pytest.raises(RasterError):
+        with pytest.raises(RasterError, match="reads from the network or a service"):
             read_each(inside, [Window(0, 0, 8, 8)])
         with pytest.raises(BlockingIOError):  # nobody knocked
             server.accept()

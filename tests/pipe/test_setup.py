@@ -171,8 +171,9 @@ def test_a_warning_costs_no_finished_environment(room: Room, trial: str) -> None
 
 def test_libraries_that_load_without_a_version_are_an_engine(room: Room) -> None:
     room.act(trial="echo no version")
-    assert room.set_up().versions == {}
-    assert room.installed is not None
+    engine = room.set_up()
+    assert engine.versions == {}
+    assert room.installed == engine.python
 
 
 def test_an_environment_that_does_not_start_is_made_anew(room: Room) -> None:

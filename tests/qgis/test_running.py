@@ -273,7 +273,7 @@ def test_details_go_into_the_message_log(
     signal = QgsApplication.messageLog().messageReceived
     connection = signal.connect(lambda text, tab, level: logged.append((tab, text)))
     try:
-        with pytest.raises(QgsProcessingException):
+        with pytest.raises(QgsProcessingException, match=r"^No\.$"):
             run("predict", INPUT=[raster()], MODEL=model)
     finally:
         signal.disconnect(connection)
