@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.legend.legend import Category
@@ -110,9 +111,9 @@ def test_a_run_that_was_killed_continues_and_ends_as_if_it_was_not(job, cache, t
 def test_what_is_recorded_is_neither_read_nor_run(job, monkeypatch):
     interrupted(job, 30)
     reads = []
-    read = predict.Raster.read
+    read = Raster.read
     monkeypatch.setattr(
-        predict.Raster, "read", lambda self, window: reads.append(window) or read(self, window)
+        Raster, "read", lambda self, window: reads.append(window) or read(self, window)
     )
     run(job)
     assert len(reads) == 5
