@@ -57,8 +57,8 @@ def split(
     side = int(np.clip(round((len(known) / BLOCKS) ** 0.5), 1, LONGEST_BLOCK))
     blocks: dict[tuple[int, int], NDArray[np.int64]] = {}
     for tile, count in known:
-        place = (tile.row // side, tile.column // side)
-        blocks[place] = blocks[place] + count if place in blocks else count
+        block = (tile.row // side, tile.column // side)
+        blocks[block] = blocks[block] + count if block in blocks else count
     part_of_block = _parts_of(blocks)
     if len(set(part_of_block.values())) < len(PARTS):
         control.warn(
@@ -66,7 +66,7 @@ def split(
             "tiles, or annotate more."
         )
     parts = [part_of_block[tile.row // side, tile.column // side] for tile, _ in known]
-    kept = _apart([tile.window for tile, _ in known], parts)
+    kept = _without_overlaps([tile.window for tile, _ in known], parts)
     part_of = {
         (tile.row, tile.column): part
         for (tile, _), part, keep in zip(known, parts, kept, strict=True)
@@ -92,7 +92,7 @@ def _parts_of(blocks: dict[tuple[int, int], NDArray[np.int64]]) -> dict[tuple[in
     return part_of
 
 
-def _apart(windows: Sequence[Window], parts: Sequence[str]) -> list[bool]:
+def _without_overlaps(windows: Sequence[Window], parts: Sequence[str]) -> list[bool]:
     """Return which windows share no pixel with one of a more precious part."""
     boxes: Geometries = np.array([box(window) for window in windows], dtype=object)
     kept = [True] * len(windows)

@@ -51,7 +51,7 @@ def mask_polygon(
     rows, columns = _size(segmentation.get("size"))
     runs = _runs(segmentation.get("counts"))
     if (rows, columns) == (height, width):
-        outline = _of_runs(runs, height, width)
+        outline = _polygon_of_runs(runs, height, width)
         if _is_like(outline, box) is False:
             along_rows = _along_rows(runs, height, width)
             if _is_like(along_rows, box):
@@ -60,7 +60,7 @@ def mask_polygon(
     if rows * columns <= MOST_MASK_SHARE * height * width:
         scale = scale_of((columns, rows), (width, height))
         if scale is not None:
-            outline = _of_runs(runs, rows, columns)
+            outline = _polygon_of_runs(runs, rows, columns)
             return _scaled(outline, *scale), "with a mask in another resolution, scaled"
         if (rows, columns) == (width, height):
             return _exchanged(runs, height, width, box), "with rows and columns exchanged in a mask"
@@ -69,7 +69,7 @@ def mask_polygon(
 
 def _exchanged(runs: Runs, height: int, width: int, box: object) -> shapely.Geometry:
     """Return the outline of a mask whose size says width × height: one of two that fits the box."""
-    both = [_along_rows(runs, height, width), _of_runs(runs, height, width)]
+    both = [_along_rows(runs, height, width), _polygon_of_runs(runs, height, width)]
     like = [outline for outline in both if _is_like(outline, box)]
     if len(like) == 1:
         return like[0]
@@ -78,7 +78,7 @@ def _exchanged(runs: Runs, height: int, width: int, box: object) -> shapely.Geom
 
 def _along_rows(runs: Runs, height: int, width: int) -> shapely.Geometry:
     """Return the outline of a mask of height × width whose runs go along the rows."""
-    on_its_side = _of_runs(runs, width, height)
+    on_its_side = _polygon_of_runs(runs, width, height)
     return shapely.normalize(shapely.transform(on_its_side, lambda xy: xy[:, ::-1]))
 
 
@@ -105,7 +105,7 @@ def _size(size: object) -> tuple[int, int]:
     raise UnusableShape(OTHER_SIZE)
 
 
-def _of_runs(runs: Runs, height: int, width: int) -> shapely.Geometry:
+def _polygon_of_runs(runs: Runs, height: int, width: int) -> shapely.Geometry:
     if (runs < 0).any() or (runs > height * width).any() or int(runs.sum()) != height * width:
         raise UnusableShape("with a mask whose run lengths do not add up to its size")
     ends = np.cumsum(runs)
@@ -113,7 +113,7 @@ def _of_runs(runs: Runs, height: int, width: int) -> shapely.Geometry:
     filled = stops[: len(starts)] > starts[: len(stops)]
     if not filled.any():
         raise UnusableShape("with an empty mask")
-    return _outlined(starts[: len(filled)][filled], stops[filled], height)
+    return _polygon_of(starts[: len(filled)][filled], stops[filled], height)
 
 
 def _runs(counts: object) -> Runs:
@@ -141,8 +141,8 @@ def decode_counts(text: str) -> Runs:
     lengths = ends - starts + 1
     if lengths.max() > LONGEST_LENGTH:
         raise UnusableShape(reason)
-    place = np.arange(len(codes)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
+    index = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 0x1F) << (5 * index), starts)
     negative = (codes[ends] & 0x10) != 0
     values[negative] -= np.int64(1) << (5 * lengths[negative])
     values[1::2] = np.cumsum(values[1::2])  # each is less that two before, but for the first three
@@ -164,7 +164,7 @@ def _whole_numbers(counts: object) -> Runs:
         raise UnusableShape(reason) from error
 
 
-def _outlined(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
+def _polygon_of(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
     """Return the outline of the pixels from starts to stops, counted down each column.
 
     The mask lies on its side here: its columns are rows, which come strip by strip.
@@ -185,8 +185,8 @@ def _outlined(starts: Runs, stops: Runs, height: int) -> shapely.Geometry:
             end = min(row + step, last)
             pixels = _pixels(starts, stops, (row - first) * length, (end - first) * length)
             strip = pixels.reshape(end - row, length)
-            found = vectoriser.add(Window(row, low, end - row, length), strip, strip)
-            polygons.append(_upright(found.polygons).geometries())
+            components = vectoriser.add(Window(row, low, end - row, length), strip, strip)
+            polygons.append(_upright(components.polygons).geometries())
         vectoriser.check_complete()
     parts = list(itertools.chain.from_iterable(polygons))
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)

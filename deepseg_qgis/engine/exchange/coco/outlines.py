@@ -48,14 +48,14 @@ def outline_shape(
     parts: list[shapely.Geometry] = []
     notes: set[str] = set()
     reasons: list[UnusableShape] = []
-    for piece in _pieces(segmentation):
+    for part in _parts(segmentation):
         try:
-            if isinstance(piece, dict) and "all_points_x" not in piece:
-                mask, note = mask_polygon(piece, *size, box)
+            if isinstance(part, dict) and "all_points_x" not in part:
+                mask, note = mask_polygon(part, *size, box)
                 parts.append(mask)
                 notes |= {note} - {""}
             else:
-                parts.append(shapely.Polygon(parse_ring(piece) * scale))
+                parts.append(shapely.Polygon(parse_ring(part) * scale))
         except UnusableShape as error:
             reasons.append(error)
     if not parts:
@@ -73,19 +73,19 @@ def outline_shape(
     return _nested(good, tuple(sorted(notes)), doubts)
 
 
-def _pieces(segmentation: Mapping[str, Any] | list[Any]) -> list[Any]:
+def _parts(segmentation: Mapping[str, Any] | list[Any]) -> list[Any]:
     """Return the masks and rings of a segmentation, however deep writers have nested them."""
     if isinstance(segmentation, dict) or is_ring_of_pairs(segmentation):
         return [segmentation]
     if not {list, dict} & set(map(type, segmentation)):
         return [segmentation]
-    pieces: list[Any] = []
+    parts: list[Any] = []
     for each in segmentation:
         if isinstance(each, list) and list in map(type, each) and not is_ring_of_pairs(each):
-            pieces.extend(each)
+            parts.extend(each)
         else:
-            pieces.append(each)
-    return pieces
+            parts.append(each)
+    return parts
 
 
 def _nested(parts: NDArray[np.object_], notes: tuple[str, ...], doubts: tuple[str, ...]) -> Shape:
