@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from example_jobs import import_job
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as reference
@@ -82,8 +83,7 @@ def coco(make_raster: Any, tmp_path: Path) -> Callable[..., Run]:
         path.write_bytes(
             more.pop("encode", lambda text: text.encode())(json.dumps(content, ensure_ascii=False))
         )
-        output = str(tmp_path / "found.gpkg")
-        return Run(jobs.ImportAnnotationsJob(sources, "coco", str(path), "auto", None, output))
+        return Run(import_job("coco", path, sources, tmp_path / "found.gpkg"))
 
     return run
 
@@ -220,8 +220,7 @@ def test_a_size_tells_rasters_of_one_name_apart(make_raster: Any, tmp_path: Path
         "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [RING]}],
     }
     path.write_text(json.dumps(content))
-    output = str(tmp_path / "o.gpkg")
-    job = jobs.ImportAnnotationsJob(tuple(sources), "coco", str(path), "auto", None, output)
+    job = import_job("coco", path, sources, tmp_path / "o.gpkg")
     assert set(Run(job).frame["source"]) == {sources[1].name}
 
 
@@ -480,8 +479,8 @@ def test_a_file_of_one_image_as_segment_anything_writes_it(
     image = {"image_id": 1, "file_name": "sa_1.jpg", "width": WIDTH, "height": HEIGHT}
     content = {"image": image, "annotations": [{"id": 9, "bbox": [10, 10, 20, 20]}]}
     path.write_text(json.dumps(content))
-    output = str(tmp_path / "o.gpkg")
-    run = Run(jobs.ImportAnnotationsJob((scene,), "coco", str(path), "auto", "segment", output))
+    job = import_job("coco", path, [scene], tmp_path / "o.gpkg", category="segment")
+    run = Run(job)
     assert run.boxes() == [[10, 10, 30, 30]]
     assert run.frame["category"].tolist() == ["segment"]
 

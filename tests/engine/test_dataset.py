@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from example_jobs import tile_job
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
-from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange import dataset, dataset_split
 from deepseg_qgis.engine.exchange.coco.chips import segmentation
@@ -58,8 +58,9 @@ def job(make_raster, make_layer, tmp_path):
     raster = make_raster(image, name="Größe 1.tif", mask=valid)
     layer = make_layer([on_ground(shape) for shape in shapes], names)
     aoi = make_layer([on_ground(shapely.box(4, 4, 300, 180))], name="aoi")
-    paths = str(tmp_path / "tiles.gpkg"), str(tmp_path / "out" / "set")
-    return jobs.TileJob(raster, None, None, 32, 0, layer, aoi, *paths)
+    folder = str(tmp_path / "out" / "set")
+    changes = {"annotations": layer, "aoi": aoi, "output_folder": folder}
+    return tile_job(raster, tmp_path / "tiles.gpkg", tile_size_px=32, **changes)
 
 
 def read(path):

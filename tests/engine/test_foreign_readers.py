@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
-from example_jobs import predict_job, train_job
+from example_jobs import import_job, predict_job, tile_job, train_job
 
 from deepseg_qgis import formats, jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.exchange import imported_polygons
+from deepseg_qgis.engine.exchange import imported_polygons, tile_grid
 from deepseg_qgis.engine.prediction import polygon_stream
 from deepseg_qgis.engine.scoring import category_statistics
 from deepseg_qgis.engine.verbs import (
@@ -133,14 +133,14 @@ def test_predicted_polygons(suffix, nothing, scene, model, tmp_path):
 def test_tiles(suffix, scene, tmp_path):
     path = tmp_path / f"t.{suffix}"
     raster, layer = scene
-    plain = jobs.TileJob(raster, None, None, 64, 0, None, None, str(path), None)
-    tile.run(plain, Control())
-    rows = check(path, tile.FIELDS, 9)
+    tile.run(tile_job(raster, path), Control())
+    rows = check(path, tile_grid.FIELDS, 9)
     assert sorted(row["id"] for row in rows) == list(range(9))
     parts = tmp_path / f"parts.{suffix}"
-    job = jobs.TileJob(raster, None, None, 64, 0, layer, None, str(parts), str(tmp_path / "data"))
+    folder = str(tmp_path / "data")
+    job = tile_job(raster, parts, annotations=layer, output_folder=folder)
     tile.run(job, Control())
-    rows = check(parts, {**tile.FIELDS, **tile.PART}, 9)
+    rows = check(parts, {**tile_grid.FIELDS, **tile_grid.PART}, 9)
     assert {row["part"] for row in rows} >= {"train", "test"}
 
 
@@ -159,10 +159,7 @@ def test_imported_annotations(suffix, make_raster, tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(content))
     path = tmp_path / f"i.{suffix}"
-    job = jobs.ImportAnnotationsJob(
-        (raster,), "coco", str(tmp_path / "a.json"), "auto", None, str(path)
-    )
-    importannotations.run(job, Control())
+    importannotations.run(import_job("coco", tmp_path / "a.json", [raster], path), Control())
     rows = check(path, imported_polygons.FIELDS, 2)
     assert sorted((row["id"], row["category"], row["source"]) for row in rows) == [
         (7, NAME, "scene.tif"),

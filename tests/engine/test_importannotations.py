@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -11,6 +10,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from example_jobs import import_job
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -53,10 +53,8 @@ class Imported:
 @pytest.fixture
 def imported(tmp_path: Path) -> Callable[..., Imported]:
     def run(form, annotations, rasters=(), **changes) -> Imported:
-        job = jobs.ImportAnnotationsJob(
-            tuple(rasters), form, str(annotations), "auto", None, str(tmp_path / "found.gpkg")
-        )
-        return Imported(replace(job, **changes))
+        output = tmp_path / "found.gpkg"
+        return Imported(import_job(form, annotations, rasters, output, **changes))
 
     return run
 
@@ -451,14 +449,8 @@ def test_real_instance_masks(imported, shared_data):
 def test_stop_leaves_nothing(make_raster, tmp_path):
     control = Control()
     control.stop()
-    job = jobs.ImportAnnotationsJob(
-        (),
-        "label_raster",
-        make_raster(np.ones((1, 9, 9), np.uint8)).path,
-        "auto",
-        None,
-        str(tmp_path / "o.gpkg"),
-    )
+    labels = make_raster(np.ones((1, 9, 9), np.uint8)).path
+    job = import_job("label_raster", labels, [], tmp_path / "o.gpkg")
     with pytest.raises(Stopped):
         importannotations.run(job, control)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["raster.tif"]

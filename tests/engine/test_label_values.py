@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio.shutil
 import shapely
+from example_jobs import import_job, tile_job
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,10 +53,8 @@ class Imported:
 @pytest.fixture
 def imported(tmp_path: Path) -> Callable[..., Imported]:
     def run(form: str, path: Any, rasters: Any = (), values: str = "auto") -> Imported:
-        output = str(tmp_path / "found.gpkg")
-        return Imported(
-            jobs.ImportAnnotationsJob(tuple(rasters), form, str(path), values, None, output)
-        )
+        output = tmp_path / "found.gpkg"
+        return Imported(import_job(form, path, rasters, output, values=values))
 
     return run
 
@@ -309,8 +308,8 @@ def test_a_data_set_comes_back_with_names_colours_and_ground(
     squares = [shapely.box(3 + 12 * i, 5, 11 + 12 * i, 50) for i in range(len(NAMES))]
     ground = [shapely.affinity.affine_transform(s, (a, 0, 0, e, c, f)) for s in squares]
     layer = make_layer(ground, NAMES, colours=dict(zip(expected, COLOURS, strict=True)))
-    paths = str(tmp_path / "tiles.gpkg"), str(tmp_path / "set")
-    tile.run(jobs.TileJob(raster, None, None, 32, 0, layer, None, *paths), Control())
+    changes = {"annotations": layer, "output_folder": str(tmp_path / "set")}
+    tile.run(tile_job(raster, tmp_path / "tiles.gpkg", tile_size_px=32, **changes), Control())
     areas: dict[str, float] = {}
     known: dict[str, str] = {}
     for part in ("train", "validation", "test"):

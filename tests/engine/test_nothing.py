@@ -10,7 +10,14 @@ import pyproj
 import pytest
 import shapely
 from affine import Affine
-from example_jobs import Watched, evaluate_job, predict_job, train_job
+from example_jobs import (
+    Watched,
+    evaluate_job,
+    import_job,
+    predict_job,
+    tile_job,
+    train_job,
+)
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -104,30 +111,23 @@ def test_without_annotations_and_area_nothing_is_known(verb, trained, make_layer
     run = {
         "train": lambda: train.run(train_job(raster, nothing, tmp_path), Control()),
         "evaluate": lambda: evaluate.run(evaluate_job(raster, model, nothing, tmp_path), Control()),
-        "tile": lambda: tile.run(tile_job(raster, nothing, None, tmp_path), Control()),
+        "tile": lambda: tile.run(data_set_job(raster, nothing, None, tmp_path), Control()),
     }[verb]
     with pytest.raises(VectorError, match=r"'none' is empty\. Draw polygons"):
         run()
 
 
-def tile_job(raster, annotations, aoi, folder):
-    return jobs.TileJob(
-        raster,
-        None,
-        None,
-        64,
-        0,
-        annotations,
-        aoi,
-        str(folder / "tiles.gpkg"),
-        str(folder / "data"),
+def data_set_job(raster, annotations, aoi, folder):
+    data = str(folder / "data")
+    return tile_job(
+        raster, folder / "tiles.gpkg", annotations=annotations, aoi=aoi, output_folder=data
     )
 
 
 def test_a_data_set_of_background(trained, make_layer, tmp_path):
     raster, _, _ = trained
     nothing, area = make_layer([], name="none"), make_layer([WHOLE], name="area")
-    tile.run(tile_job(raster, nothing, area, tmp_path), Control())
+    tile.run(data_set_job(raster, nothing, area, tmp_path), Control())
     described = json.loads((tmp_path / "data" / "deepseg_dataset.json").read_text())
     assert described["categories"] == []
     assert sum(part["pixels"][0] for part in described["parts"].values()) == 160 * 160
@@ -148,7 +148,7 @@ def test_an_empty_area_of_interest_is_told(verb, trained, make_layer, tmp_path):
         "predict": lambda: predict.run(
             predict_job(raster, model, tmp_path / "p.gpkg", aoi=area), Control()
         ),
-        "tile": lambda: tile.run(tile_job(raster, layer, area, tmp_path), Control()),
+        "tile": lambda: tile.run(data_set_job(raster, layer, area, tmp_path), Control()),
         "statistics": lambda: statistics.run(
             jobs.StatisticsJob(layer, area, str(tmp_path / "s.csv"), None), Control()
         ),
@@ -199,16 +199,10 @@ def test_an_empty_layer_of_degrees_is_one_of_polygons(make_raster, trained, tmp_
         assert "Polygon" in pyogrio.read_info(path)["geometry_type"]
 
 
-def import_job(form, annotations, rasters, folder):
-    return jobs.ImportAnnotationsJob(
-        tuple(rasters), form, str(annotations), "auto", None, str(folder / "found.gpkg")
-    )
-
-
 def test_a_label_raster_of_background_is_an_empty_layer(make_raster, tmp_path):
     labels = make_raster(np.zeros((1, 9, 9), np.uint8), name="labels.tif")
-    control = Watched()
-    result = importannotations.run(import_job("label_raster", labels.path, [], tmp_path), control)
+    control, found = Watched(), tmp_path / "found.gpkg"
+    result = importannotations.run(import_job("label_raster", labels.path, [], found), control)
     assert (result["count"], result["categories"]) == (0, [])
     frame = geopandas.read_file(tmp_path / "found.gpkg")
     assert (len(frame), frame.crs.to_epsg()) == (0, 32633)
@@ -227,7 +221,7 @@ def test_coco_without_annotations_is_an_empty_layer(left_out, make_raster, tmp_p
     }
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content))
-    job = import_job("coco", path, [raster], tmp_path)
+    job = import_job("coco", path, [raster], tmp_path / "found.gpkg")
     if left_out:
         with pytest.raises(VectorError, match="No polygon was found"):
             importannotations.run(job, Control())

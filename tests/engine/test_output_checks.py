@@ -9,13 +9,15 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import example_jobs
 import geopandas
 import numpy as np
 import pyogrio
 import pytest
 import rasterio
 import shapely
-from example_jobs import evaluate_job, predict_job, train_job
+from example_jobs import evaluate_job, import_job, predict_job, train_job
+from example_vrts import vrt, vrt_band
 
 from deepseg_qgis import jobs, overwriting
 from deepseg_qgis.engine.control import Control
@@ -65,9 +67,7 @@ def refused(job, folder, match=None):
 
 
 def tile_job(raster, output, **changes):
-    values = {"rows": 1, "columns": 2, "tile_size_px": 64, "overlap_px": 0}
-    values |= {"annotations": None, "aoi": None, "output_folder": None}
-    return jobs.TileJob(raster=raster, output=str(output), **{**values, **changes})
+    return example_jobs.tile_job(raster, output, **{"rows": 1, "columns": 2, **changes})
 
 
 def write_layer(path, name, **options):
@@ -102,9 +102,7 @@ def every_output(folder, scene, parcels):
         jobs.PolygonizeJob(scene, None, 0.0, 0.0, "plain", str(folder / "q.gpkg"), None),
         jobs.StatisticsJob(parcels, None, str(folder / "s.csv"), None),
         tile_job(scene, folder / "t.gpkg", annotations=parcels),
-        jobs.ImportAnnotationsJob(
-            (scene,), "coco", str(coco), "auto", None, str(folder / "i.gpkg")
-        ),
+        import_job("coco", coco, [scene], folder / "i.gpkg"),
     ]
 
 
@@ -181,11 +179,8 @@ def test_two_outputs_that_differ_in_unicode_form_or_case_are_one(tmp_path, scene
 def test_the_sources_of_a_vrt_are_inputs_however_deep(tmp_path, scene):
     inner, outer = tmp_path / "inner.vrt", tmp_path / "sub" / "outer.vrt"
     outer.parent.mkdir()
-    band = '<VRTRasterBand dataType="Byte" band="1"><SimpleSource>{}</SimpleSource></VRTRasterBand>'
     for path, source in ((inner, "scene.tif"), (outer, "../inner.vrt")):
-        named = f'<SourceFilename relativeToVRT="1">{source}</SourceFilename>'
-        text = band.format(f"{named}<SourceBand>1</SourceBand>")
-        path.write_text(f'<VRTDataset rasterXSize="64" rasterYSize="64">{text}</VRTDataset>')
+        path.write_text(vrt(vrt_band(source), side=64))
     raster = jobs.RasterSource(str(outer), "", "outer.vrt")
     for path in (scene.path, inner, outer):
         job = predict_job(raster, "m", tmp_path / "p.gpkg", output_classes=str(path))
@@ -196,12 +191,7 @@ def test_the_sources_of_a_vrt_are_inputs_however_deep(tmp_path, scene):
 def test_the_sources_of_an_inner_vrt_are_found_however_it_is_written(tmp_path, scene, way):
     inner, outer = tmp_path / "inner.vrt", tmp_path / "outer.vrt"
     for path, source in ((inner, "scene.tif"), (outer, "inner.vrt")):
-        named = f'<SourceFilename relativeToVRT="1">{source}</SourceFilename>'
-        text = (
-            '<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand dataType="Byte" band="1">'
-            f"<SimpleSource>{named}<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
-            "</VRTDataset>"
-        )
+        text = vrt(vrt_band(source), side=64)
         if path == inner and way == "lower case":
             text = text.replace("SourceFilename", "sourcefilename")
             text = text.replace("relativeToVRT", "relativetovrt")

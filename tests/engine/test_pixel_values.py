@@ -13,6 +13,7 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
+from example_vrts import vrt, vrt_band
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
@@ -207,21 +208,15 @@ def test_a_palette_with_alpha_and_bands_behind_it(make):
     for second, wanted in (("Alpha", 3), ("Undefined", 4)):
         parts = [*bands, f"<ColorInterp>{second}</ColorInterp>"]
         path = Path(source.path).with_name(f"{second}.vrt")
-        path.write_text(vrt_of(parts, 96))
+        shown = [
+            vrt_band("vrt_source.tif", i, inside, source_band=i)
+            for i, inside in enumerate(parts, start=1)
+        ]
+        path.write_text(vrt(*shown, side=96))
         kind, values, valid = values_of(RasterSource(str(path), "", path.name))
         assert len(kind.bands) == wanted
         assert np.array_equal(values[:3], RGB)
         assert np.array_equal(valid, INDEX > 4) if wanted == 3 else valid.all()
-
-
-def vrt_of(bands, side):
-    inside = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{i}">{text}<SimpleSource><SourceFilename '
-        f'relativeToVRT="1">vrt_source.tif</SourceFilename><SourceBand>{i}</SourceBand>'
-        "</SimpleSource></VRTRasterBand>"
-        for i, text in enumerate(bands, start=1)
-    )
-    return f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}">{inside}</VRTDataset>'
 
 
 def test_labels_are_the_numbers_and_colours_of_a_palette(make):
@@ -447,16 +442,9 @@ def test_a_card_keeps_what_is_known_of_bands(name, wavelength, scale, offset):
 
 
 def chips_of(source, layer, folder):
-    job = jobs.TileJob(
-        raster=source,
-        rows=None,
-        columns=None,
-        tile_size_px=48,
-        overlap_px=0,
-        annotations=layer,
-        aoi=None,
-        output=str(folder / "tiles.gpkg"),
-        output_folder=str(folder / "chips"),
+    chips = str(folder / "chips")
+    job = example_jobs.tile_job(
+        source, folder / "tiles.gpkg", tile_size_px=48, annotations=layer, output_folder=chips
     )
     tile.run(job, Control())
     return sorted((folder / "chips").glob("*/images/*.tif"))

@@ -72,18 +72,7 @@ def model(tmp_path):
 
 
 def tiled(source, path, control):
-    job = jobs.TileJob(
-        raster=source,
-        rows=None,
-        columns=None,
-        tile_size_px=40,
-        overlap_px=0,
-        annotations=None,
-        aoi=None,
-        output=str(path),
-        output_folder=None,
-    )
-    tile.run(job, control)
+    tile.run(example_jobs.tile_job(source, path, tile_size_px=40), control)
     return path
 
 

@@ -392,7 +392,7 @@ def test_what_was_written_is_imported_again(predict_job, raster, tmp_path):
     polygonize.run(exact, Control())
     shapes = geopandas.read_file(exact.output)
     output = str(tmp_path / "imported.gpkg")
-    job = jobs.ImportAnnotationsJob((raster,), "coco", given.output_coco, "auto", None, output)
+    job = example_jobs.import_job("coco", given.output_coco, [raster], output)
     importannotations.run(job, Control())
     frame = geopandas.read_file(output)
     pairs = zip(in_order(shapes), in_order(frame), strict=True)

@@ -16,6 +16,7 @@ import pyproj
 import pytest
 import rasterio
 from affine import Affine
+from example_vrts import vrt, vrt_band
 from rasterio.control import GroundControlPoint
 
 from deepseg_qgis.engine.control import Control
@@ -325,11 +326,6 @@ def test_ground_control_points_place_a_raster(tmp_path, said):
     assert "4 ground control points" in said[1][0]
 
 
-VRT = """<VRTDataset rasterXSize="8" rasterYSize="8">
-  <VRTRasterBand dataType="Byte" band="1"{attributes}>{inside}
-    <SimpleSource><SourceFilename relativeToVRT="1">{source}</SourceFilename></SimpleSource>
-  </VRTRasterBand>
-</VRTDataset>"""
 PYTHON = """
     <PixelFunctionType>run</PixelFunctionType>
     <PixelFunctionLanguage>Python</PixelFunctionLanguage>
@@ -352,11 +348,11 @@ def run(inputs, out, *rest): pathlib.Path({mark!r}).touch()
     ],
 )
 def test_a_vrt_never_goes_to_the_network(tmp_path, source):
-    nested = VRT.format(attributes="", inside="", source="http://127.0.0.1:1/a.tif")
+    nested = vrt(vrt_band("http://127.0.0.1:1/a.tif"), side=8)
     (tmp_path / "nested.vrt").write_text(nested)
     (tmp_path / "service.wms").write_text("<GDAL_WMS><Service name='TMS'/></GDAL_WMS>")
     path = tmp_path / "remote.vrt"
-    path.write_text(VRT.format(attributes="", inside="", source=source))
+    path.write_text(vrt(vrt_band(source), side=8))
     with pytest.raises(RasterError, match=r"reads from the network|service on the network"):
         Raster(source_of(path))
 
@@ -371,10 +367,8 @@ def test_what_cannot_be_looked_through_gets_no_answer_either(tmp_path, monkeypat
     ):
         server.setblocking(False)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.tif"
-        vrt = VRT.replace(' relativeToVRT="1"', "")
-        packed.writestr(
-            "a.vrt", vrt.format(attributes="", inside="", source=source.format(url=url))
-        )
+        text = vrt(vrt_band(source.format(url=url)), side=8)
+        packed.writestr("a.vrt", text.replace(' relativeToVRT="1"', ""))
         packed.close()
         inside = RasterSource(f"/vsizip/{tmp_path}/a.zip/a.vrt", "", "a.vrt")
         with pytest.raises(RasterError, match="reads from the network or a service"):
@@ -385,8 +379,8 @@ def test_what_cannot_be_looked_through_gets_no_answer_either(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["inner.vrt", "outer.vrt"])
 def test_a_vrt_that_misses_a_file_is_refused(tmp_path, name):
-    for vrt, source in (("inner.vrt", "gone.tif"), ("outer.vrt", "inner.vrt")):
-        (tmp_path / vrt).write_text(VRT.format(attributes="", inside="", source=source))
+    for path, source in (("inner.vrt", "gone.tif"), ("outer.vrt", "inner.vrt")):
+        (tmp_path / path).write_text(vrt(vrt_band(source), side=8))
     with pytest.raises(RasterError, match=r"gone\.tif is not there"):
         Raster(source_of(tmp_path / name))
 
@@ -402,7 +396,7 @@ def test_a_vrt_that_misses_a_file_is_refused(tmp_path, name):
 def test_a_vrt_is_plain_xml(tmp_path, make_raster, head, what):
     make_raster(np.ones((1, 8, 8), dtype=np.uint8))
     path = tmp_path / "a.vrt"
-    path.write_text(head + VRT.format(attributes="", inside="", source="raster.tif"))
+    path.write_text(head + vrt(vrt_band("raster.tif"), side=8))
     with pytest.raises(RasterError, match=what):
         Raster(source_of(path))
 
@@ -413,7 +407,7 @@ def test_a_vrt_runs_no_python(tmp_path, make_raster):
     path = tmp_path / "python.vrt"
     attributes = ' subClass="VRTDerivedRasterBand"'
     inside = PYTHON.format(mark=str(mark))
-    path.write_text(VRT.format(attributes=attributes, inside=inside, source="raster.tif"))
+    path.write_text(vrt(vrt_band("raster.tif", 1, inside, attributes), side=8))
     with pytest.raises(RasterError, match="runs Python"):
         Raster(source_of(path))
     assert not mark.exists()
@@ -423,10 +417,10 @@ def test_a_plain_vrt_is_read_and_one_that_names_itself_is_not(tmp_path, make_ras
     image = RNG.integers(0, 255, (1, 8, 8)).astype(np.uint8)
     make_raster(image)
     path = tmp_path / "plain.vrt"
-    path.write_text(VRT.format(attributes="", inside="", source="raster.tif"))
+    path.write_text(vrt(vrt_band("raster.tif"), side=8))
     with Raster(source_of(path)) as raster:
         assert np.array_equal(raster.read(raster.grid.window).values, image)
-    path.write_text(VRT.format(attributes="", inside="", source="plain.vrt"))
+    path.write_text(vrt(vrt_band("plain.vrt"), side=8))
     with pytest.raises(RasterError, match="nested too deep"):
         Raster(source_of(path))
 

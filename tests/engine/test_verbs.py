@@ -233,7 +233,7 @@ def test_statistics_with_an_aoi_elsewhere_says_why_there_are_none(make_layer, tm
 
 def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer, tmp_path):
     raster = make_raster(np.ones((1, 100, 70), dtype=np.uint8))
-    job = jobs.TileJob(raster, None, None, 32, 0, None, None, str(tmp_path / "t.gpkg"), None)
+    job = example_jobs.tile_job(raster, tmp_path / "t.gpkg", tile_size_px=32)
     assert tile.run(job, Control())["tiles"] == 4 * 3
     frame = geopandas.read_file(tmp_path / "t.gpkg")
     assert shapely.union_all(frame.geometry).area == pytest.approx(100 * 70 * 0.25)

@@ -76,6 +76,30 @@ def evaluate_job(raster, model, layer, folder, **changes):
     return replace(job, **changes)
 
 
+def tile_job(raster, output, **changes):
+    """Return the job of tiles of 64 px side by side, without a data set."""
+    job = jobs.TileJob(
+        raster=raster,
+        rows=None,
+        columns=None,
+        tile_size_px=64,
+        overlap_px=0,
+        annotations=None,
+        aoi=None,
+        output=str(output),
+        output_folder=None,
+    )
+    return replace(job, **changes)
+
+
+def import_job(form, annotations, rasters, output, **changes):
+    """Return the job of annotations of a form, whose values say themselves what they mean."""
+    job = jobs.ImportAnnotationsJob(
+        tuple(rasters), form, str(annotations), "auto", None, str(output)
+    )
+    return replace(job, **changes)
+
+
 class Watched(Control):
     """A control that hears texts and counts tiles, and does something after so many of these."""
 
