@@ -14,8 +14,8 @@ CONTAINERS = ("gpkg", "sqlite", "xlsx", "ods")
 
 SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
 WRITTEN = {".shp": SHAPEFILE, ".csv": (".csvt",)}
-"""What is written together with a file, and called as in `BESIDE_STEM`."""
-BESIDE_STEM = {
+"""What is written together with a file, and called as in `STEM_SIDECARS`."""
+STEM_SIDECARS = {
     ".shp": (
         *SHAPEFILE,
         *(".qpj", ".qix", ".sbn", ".sbx", ".idm", ".ind", ".fbn", ".fbx"),
@@ -34,7 +34,7 @@ BESIDE_STEM = {
 
 Of formats that are not written, too: scene.prj may belong to scene.asc.
 """
-BESIDE_NAME = {
+NAME_SIDECARS = {
     "": (".aux.xml", ".ovr", ".ovr.aux.xml", ".msk", ".msk.ovr"),
     ".shp": (".xml",),
     ".dbf": (".xml",),

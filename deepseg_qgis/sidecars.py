@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from deepseg_qgis.formats import BESIDE_NAME, BESIDE_STEM
+from deepseg_qgis.formats import NAME_SIDECARS, STEM_SIDECARS
 
 
 def sidecars(path: str) -> list[str]:
@@ -36,8 +36,8 @@ def _beside(path: str) -> dict[str, str | None]:
     found = [
         each
         for each in names
-        if _follows(each, name, BESIDE_NAME[""] + BESIDE_NAME.get(kind, ()))
-        or _follows(each, stem, BESIDE_STEM.get(kind, ()))
+        if _follows(each, name, NAME_SIDECARS[""] + NAME_SIDECARS.get(kind, ()))
+        or _follows(each, stem, STEM_SIDECARS.get(kind, ()))
     ]
     others = {each.lower(): each for each in names if each not in (name, *found)}
     return {os.path.join(folder, each): _other_owner(each, others) for each in found}
@@ -56,12 +56,12 @@ def _follows(name: str, start: str, endings: tuple[str, ...]) -> bool:
 def sidecar_owners(path: str) -> Iterator[str]:
     """Yield the files that ``path`` would belong to, there or not; of styles none."""
     lower = path.lower()
-    for kind, endings in BESIDE_NAME.items():
+    for kind, endings in NAME_SIDECARS.items():
         for ending in endings:
             owner = path[: -len(ending)]
             if lower.endswith(kind + ending) and os.path.basename(owner):
                 yield owner
-    for kind, endings in BESIDE_STEM.items():
+    for kind, endings in STEM_SIDECARS.items():
         for ending in endings:
             if lower.endswith(ending):
                 yield path[: -len(ending)] + kind

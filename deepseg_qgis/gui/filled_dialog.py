@@ -16,7 +16,7 @@ from qgis.core import (
 from qgis.PyQt.QtWidgets import QWidget
 from qgis.utils import iface
 
-from deepseg_qgis.gui.project_layers import annotation_layer, rasters_alike
+from deepseg_qgis.gui.project_layers import annotation_layer, similar_rasters
 from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
 
 
@@ -39,7 +39,7 @@ def _proposals(algorithm: QgsProcessingAlgorithm) -> dict[str, Any]:
     active = iface.activeLayer() if iface is not None else None
     for definition in algorithm.parameterDefinitions():
         if definition.type() == "multilayer":
-            proposed[definition.name()] = [layer.id() for layer in rasters_alike(project)]
+            proposed[definition.name()] = [layer.id() for layer in similar_rasters(project)]
         elif isinstance(definition, QgsProcessingParameterField):
             layer = annotation_layer(project, active)
             parent = algorithm.parameterDefinition(definition.parentLayerParameterName())

@@ -12,7 +12,7 @@ PICTURE_BANDS = 3
 """A raster with fewer is rarely a picture."""
 
 
-def rasters_alike(project: QgsProject) -> list[QgsRasterLayer]:
+def similar_rasters(project: QgsProject) -> list[QgsRasterLayer]:
     """Return the rasters that one model could take together, the topmost first.
 
     They are those that are shown (all, if none is), come from files, and are of one kind: pictures

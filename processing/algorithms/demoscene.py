@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
-from deepseg_qgis.processing.algorithms.parameters import Parameters, whole_number
+from deepseg_qgis.processing.algorithms.parameters import Parameters, flag, whole_number
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
@@ -17,7 +17,6 @@ from deepseg_qgis.processing.layers.styles import (
     outline_style,
 )
 from qgis.core import (
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterRasterDestination,
 )
 
@@ -50,7 +49,7 @@ class DemoScene(EngineAlgorithm):
         return [
             whole_number("SIZE", "Width and height (px)", 2048, bounds.SCENE_SIZE_PX),
             whole_number("SEED", "Seed: each number is another scene", 1, bounds.SEED),
-            QgsProcessingParameterBoolean("TOUCHING", "Some buildings touch, in rows", True),
+            flag("TOUCHING", "Some buildings touch, in rows", True),
             QgsProcessingParameterRasterDestination("OUTPUT", "Scene"),
             GeoPackageOutput("ANNOTATIONS", "Annotations"),
             GeoPackageOutput("TRAINING_AOI", "Training area"),

@@ -14,7 +14,7 @@ from deepseg_qgis.processing.engine.client import JobObserver, run_job
 from deepseg_qgis.processing.engine.discovery import find_engine
 from deepseg_qgis.processing.engine.event_hub import EventHub, Run
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
-from deepseg_qgis.processing.engine.relay import Relay, tell_details
+from deepseg_qgis.processing.engine.relay import Relay, log_details
 from deepseg_qgis.processing.engine.window_events import WindowEvents
 from deepseg_qgis.processing.layers.destinations import Destinations, is_temporary
 from deepseg_qgis.processing.layers.input_layers import InputLayers
@@ -29,7 +29,7 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import DeepSegError, EngineMissing, Stopped
-from deepseg_qgis.events import Event, Result
+from deepseg_qgis.events import Result
 from deepseg_qgis.jobs import Job
 
 Styles = dict[str, Optional[Style]]
@@ -137,17 +137,13 @@ class EngineAlgorithm(DeepSegAlgorithm):
 
     def _run(self, job: Job, feedback: QgsProcessingFeedback) -> Result:
         relay, window = Relay(feedback), WindowEvents()
-        with self._event_hub().following(Run(self.id(), self.displayName(), job)) as pass_on:
-
-            def on_event(event: Event) -> None:
-                relay.take(event)
-                pass_on(event)
-
+        run = Run(self.id(), self.displayName(), job)
+        with self._event_hub().following(run, relay.on_event) as on_event:
             observer = JobObserver(
                 on_event,
                 lambda: relay.stop_wanted() or window.application_ends,
                 self.STOP_GRACE_S,
-                window.let_through,
+                window.process_events,
             )
             try:
                 return run_job(job, find_engine(), observer, self._folder)
@@ -170,7 +166,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
             yield
         except DeepSegError as error:
             self._remove_folder()
-            tell_details(error, feedback)
+            log_details(error, feedback)
             raise qgis_error(str(error)) from error
         except OSError as error:
             self._remove_folder()

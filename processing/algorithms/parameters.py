@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from deepseg_qgis.processing.algorithms.raster_parameters import RasterInput, RasterInputs
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
@@ -120,6 +121,11 @@ def threshold() -> Definition:
     )
 
 
+def shaping() -> Parameters:
+    """Return what polygons are drawn by: THRESHOLD, MIN_AREA, SIMPLIFY and OUTLINES."""
+    return [threshold(), min_area(), simplify(), outlines()]
+
+
 def min_area() -> Definition:
     """Return MIN_AREA, below which polygons are left out."""
     return number(
@@ -150,6 +156,11 @@ def outlines() -> Definition:
             "plain",
         )
     )
+
+
+def flag(name: str, label: str, default: bool) -> Definition:
+    """Return a box to tick."""
+    return QgsProcessingParameterBoolean(name, label, default)
 
 
 def number(name: str, label: str, default: float | None, limits: Bounds) -> Definition:

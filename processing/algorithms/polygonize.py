@@ -8,12 +8,9 @@ from typing import Any, ClassVar
 from deepseg_qgis.processing.algorithms.engine_algorithm import EngineAlgorithm, Styles
 from deepseg_qgis.processing.algorithms.parameters import (
     Parameters,
-    min_area,
-    outlines,
     raster,
-    simplify,
+    shaping,
     table_output,
-    threshold,
     vector_output,
 )
 from deepseg_qgis.processing.layers.destinations import Destinations
@@ -55,10 +52,7 @@ class Polygonize(EngineAlgorithm):
         """Return the parameters, in the order of the dialog."""
         return [
             raster("PROBABILITIES", "Probabilities"),
-            threshold(),
-            min_area(),
-            simplify(),
-            outlines(),
+            *shaping(),
             vector_output("OUTPUT", "Polygons"),
             table_output("OUTPUT_STATISTICS", "Statistics", optional=True, created=False),
         ]

@@ -15,21 +15,19 @@ from deepseg_qgis.processing.algorithms.parameters import (
     choice,
     device,
     file_output,
-    min_area,
+    flag,
     model,
-    outlines,
     raster_output,
     rasters,
-    simplify,
+    shaping,
     table_output,
-    threshold,
     vector_output,
     whole_number,
 )
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import category_style, class_colours
-from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterExtent
+from qgis.core import QgsProcessingParameterExtent
 
 from deepseg_qgis import bounds
 from deepseg_qgis.choices import PRECISIONS
@@ -99,38 +97,9 @@ class Predict(EngineAlgorithm):
             QgsProcessingParameterExtent(
                 "EXTENT", "Extent: where to predict (empty: everywhere)", None, True
             ),
-            QgsProcessingParameterBoolean(
-                "MOSAIC", "Take the rasters for one picture (mosaic), the first on top", False
-            ),
-            threshold(),
-            min_area(),
-            simplify(),
-            outlines(),
-            advanced(
-                whole_number(
-                    "TILE_SIZE",
-                    "Tile size (px, a multiple of 32; empty: by the model)",
-                    None,
-                    bounds.PREDICTION_TILE_SIZE_PX,
-                )
-            ),
-            advanced(
-                whole_number(
-                    "OVERLAP", "Overlap of tiles (px; empty: by tile size)", None, bounds.OVERLAP_PX
-                )
-            ),
-            advanced(
-                whole_number(
-                    "BATCH_SIZE", "Batch size (tiles; empty: by device)", None, bounds.BATCH_SIZE
-                )
-            ),
-            advanced(choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")),
-            device(),
-            advanced(
-                QgsProcessingParameterBoolean(
-                    "RESUME", "Resume an interrupted run of the same prediction", True
-                )
-            ),
+            flag("MOSAIC", "Take the rasters for one picture (mosaic), the first on top", False),
+            *shaping(),
+            *_computation(),
             vector_output("OUTPUT", "Polygons"),
             raster_output("OUTPUT_CLASSES", "Raster of classes"),
             raster_output("OUTPUT_PROBABILITIES", "Raster of probabilities"),
@@ -180,3 +149,18 @@ class Predict(EngineAlgorithm):
             f"{', '.join(paths.values())}. It covers {covered} Objects at the edge of that are cut "
             f"there. QGIS opens no results of what was cancelled: open them yourself. {again}"
         )
+
+
+def _computation() -> Parameters:
+    """Return how the model is run, which the model and the computer decide by themselves."""
+    tile_size = "Tile size (px, a multiple of 32; empty: by the model)"
+    overlap = "Overlap of tiles (px; empty: by tile size)"
+    batch_size = "Batch size (tiles; empty: by device)"
+    return [
+        advanced(whole_number("TILE_SIZE", tile_size, None, bounds.PREDICTION_TILE_SIZE_PX)),
+        advanced(whole_number("OVERLAP", overlap, None, bounds.OVERLAP_PX)),
+        advanced(whole_number("BATCH_SIZE", batch_size, None, bounds.BATCH_SIZE)),
+        advanced(choice("PRECISION", "Precision (auto: fast and safe)", PRECISIONS, "auto")),
+        device(),
+        advanced(flag("RESUME", "Resume an interrupted run of the same prediction", True)),
+    ]

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from deepseg_qgis.processing.algorithms.algorithm import DeepSegAlgorithm, qgis_error
-from deepseg_qgis.processing.algorithms.parameters import Parameters, advanced, choice
+from deepseg_qgis.processing.algorithms.parameters import Parameters, advanced, choice, flag
 from deepseg_qgis.processing.algorithms.run_folders import runs_folder
 from deepseg_qgis.processing.engine.environment import PIP_PREFIXES, engine_home, engine_variables
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
@@ -17,7 +17,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
 )
 
@@ -64,7 +63,7 @@ class SetUpEngine(DeepSegAlgorithm):
                     fileFilter="Programs (*)",  # QGIS's default asks for a dot in the name
                 )
             ),
-            QgsProcessingParameterBoolean("RECREATE", "Make it anew", False),
+            flag("RECREATE", "Make it anew", False),
         ]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
@@ -122,7 +121,7 @@ def _observer(feedback: QgsProcessingFeedback) -> SetupObserver:
     def stop_wanted() -> bool:
         return feedback.isCanceled() or window.application_ends
 
-    return SetupObserver(feedback.pushInfo, progress, stop_wanted, window.let_through)
+    return SetupObserver(feedback.pushInfo, progress, stop_wanted, window.process_events)
 
 
 def described(engine: InstalledEngine) -> str:

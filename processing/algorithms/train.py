@@ -108,22 +108,7 @@ class Train(EngineAlgorithm):
             text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
             choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
             choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
-            whole_number("EPOCHS", "Epochs", 20, bounds.EPOCHS),
-            whole_number("TILE_SIZE", "Tile size (px, a multiple of 32)", 256, bounds.TILE_SIZE_PX),
-            advanced(
-                whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds.TRAINING_BATCH_SIZE)
-            ),
-            advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds.LEARNING_RATE)),
-            advanced(
-                whole_number(
-                    "PATIENCE",
-                    "Stop after so many epochs without gain (empty: never)",
-                    None,
-                    bounds.PATIENCE,
-                )
-            ),
-            advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds.SEED)),
-            device(),
+            *_optimisation(),
             file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
             GeoPackageOutput("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
             file_output("OUTPUT_HTML", "Report", WEB_PAGES),
@@ -164,3 +149,18 @@ class Train(EngineAlgorithm):
         return (
             f"Training was stopped before its end. The model up to then was kept: {paths['OUTPUT']}"
         )
+
+
+def _optimisation() -> Parameters:
+    """Return how the network learns."""
+    tile_size = "Tile size (px, a multiple of 32)"
+    patience = "Stop after so many epochs without gain (empty: never)"
+    return [
+        whole_number("EPOCHS", "Epochs", 20, bounds.EPOCHS),
+        whole_number("TILE_SIZE", tile_size, 256, bounds.TILE_SIZE_PX),
+        advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds.TRAINING_BATCH_SIZE)),
+        advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds.LEARNING_RATE)),
+        advanced(whole_number("PATIENCE", patience, None, bounds.PATIENCE)),
+        advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds.SEED)),
+        device(),
+    ]

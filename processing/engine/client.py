@@ -29,7 +29,7 @@ from deepseg_qgis.errors import ContractError, EngineDied, EngineMissing, Stoppe
 POLL_S = 0.02
 """How often the wish to stop, and the window, are looked at while the engine says nothing."""
 
-FAREWELL_S = 5.0
+END_GRACE_S = 5.0
 """How long an engine that has said its last word may take to end."""
 
 LINES_KEPT = 200
@@ -123,7 +123,7 @@ class _Conversation:
         self._greeted = False
         self._deadline: float | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._last_words: deque[str] = deque(maxlen=LINES_KEPT)
+        self._stderr_tail: deque[str] = deque(maxlen=LINES_KEPT)
         self._stderr_read = threading.Event()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -138,11 +138,11 @@ class _Conversation:
             line = self._next_line()
             if line is None:
                 raise self._died()
-            event = self._understood(line)
+            event = self._decoded(line)
             if event is not None:
                 self._observer.on_event(event)
             if isinstance(event, events.Result):
-                self._farewell()
+                self._let_engine_end()
                 return event
             if isinstance(event, events.Error):
                 raise by_name(event.kind, event.message) from EngineDetails(event.details)
@@ -156,12 +156,12 @@ class _Conversation:
             return "" if self._process.poll() is None else self._last_line()
 
     def _last_line(self) -> str | None:
-        self._until(lambda: not self._lines.empty(), FAREWELL_S)
+        self._until(lambda: not self._lines.empty(), END_GRACE_S)
         with contextlib.suppress(queue.Empty):
             return self._lines.get_nowait()
         return None
 
-    def _understood(self, line: str) -> events.Event | None:
+    def _decoded(self, line: str) -> events.Event | None:
         """Return the event of a line, or None where there is none."""
         if not line:
             return None
@@ -195,7 +195,7 @@ class _Conversation:
             self._process.stdin.write(f"{jobs.STOP}\n".encode())
             self._process.stdin.flush()
 
-    def _farewell(self) -> None:
+    def _let_engine_end(self) -> None:
         """Let an engine that is done end by itself: the end of its input tells it to."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
@@ -203,22 +203,22 @@ class _Conversation:
         self._wait()
 
     def _wait(self) -> int | None:
-        self._until(lambda: self._process.poll() is not None, FAREWELL_S)
+        self._until(lambda: self._process.poll() is not None, END_GRACE_S)
         return self._process.poll()
 
     def _until(self, done: Callable[[], bool], at_most_s: float) -> None:
         wait_until(done, at_most_s, self._observer.meanwhile)
 
     def _remember(self, line: str) -> None:
-        self._last_words.append(line[:LONGEST_KEPT])
+        self._stderr_tail.append(line[:LONGEST_KEPT])
 
     def _died(self) -> EngineDied:
         code = self._wait()
         self._until(self._stderr_read.is_set, 1.0)
-        words = [line.strip() for line in self._last_words if line.strip()]
+        words = [line.strip() for line in self._stderr_tail if line.strip()]
         last = f" Its last words: {words[-1][:300]}" if words else ""
         error = EngineDied(cause_of_exit(code, self._greeted, self._program.python) + last)
-        error.__cause__ = EngineDetails("\n".join(self._last_words))
+        error.__cause__ = EngineDetails("\n".join(self._stderr_tail))
         return error
 
 

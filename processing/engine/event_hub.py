@@ -70,12 +70,22 @@ class EventHub(QObject):
         self._listeners.remove(listener)
 
     @contextlib.contextmanager
-    def following(self, run: Run) -> Iterator[Callable[[Event], None]]:
-        """Tell that a run starts, and at the end that it finished; yield what takes its events."""
+    def following(
+        self, run: Run, at_once: Callable[[Event], None]
+    ) -> Iterator[Callable[[Event], None]]:
+        """Tell that a run starts, and at the end that it finished; yield what takes its events.
+
+        ``at_once`` hears them first, in the run's own thread; should it fail, so does the run.
+        """
+
+        def on_event(event: Event) -> None:
+            at_once(event)
+            self._tell("event_received", run, event)
+
         self._tell("run_started", run)
         error: Exception | None = None
         try:
-            yield lambda event: self._tell("event_received", run, event)
+            yield on_event
         except Exception as raised:
             error = raised
             raise

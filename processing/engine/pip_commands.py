@@ -68,7 +68,7 @@ class PipProgress:
         return 0.05 + 0.5 * (1.0 - math.exp(-self._collected / self.COLLECTED_AFTER))
 
 
-def failure(purpose: str, code: int, lines: Sequence[str]) -> DeepSegError:
+def program_error(purpose: str, code: int, lines: Sequence[str]) -> DeepSegError:
     """Return the error that says in plain words why a program failed."""
     text = "\n".join(lines)
     last = next((line for line in reversed(lines) if line), "no message")

@@ -32,7 +32,7 @@ class PrivateFolder:
 
     def __init__(self, parent: str) -> None:
         os.makedirs(parent, mode=0o700, exist_ok=True)
-        sweep(parent)
+        remove_abandoned(parent)
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         self._owner: int | None = None
         with contextlib.suppress(OSError):  # then it is never taken for a dead one's
@@ -46,7 +46,7 @@ class PrivateFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def sweep(parent: str) -> None:
+def remove_abandoned(parent: str) -> None:
     """Remove the folders of killed runs of this computer."""
     for entry in os.scandir(parent):
         if entry.name.startswith(PREFIX):
@@ -63,12 +63,12 @@ def parent_folder(
     That is the ``temporary`` folder if the user chose it, or if it lies on a disk; else a folder in
     the user's cache.
     """
-    if is_chosen or variables.get("TMPDIR") or not is_memory(temporary):
+    if is_chosen or variables.get("TMPDIR") or not is_in_memory(temporary):
         return temporary
     return os.path.join(cache_home(variables), "deepseg", "temporary")
 
 
-def is_memory(folder: str, mounts: str = MOUNTS) -> bool:
+def is_in_memory(folder: str, mounts: str = MOUNTS) -> bool:
     """Return whether what is written into a folder takes memory; False where that is unknown."""
     if sys.platform != "linux":
         return False

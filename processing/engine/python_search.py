@@ -19,9 +19,9 @@ ON_PATH = ("python3.13", "python3.12", "python3.11", "python3.10", "python3", "p
 MACOS_FOLDERS = ("/opt/homebrew/bin", "/usr/local/bin")
 """Programs that the desktop of macOS starts do not have them on their PATH."""
 
-ANSWER_S = 30.0
+PROBE_TIMEOUT_S = 30.0
 
-QUESTION = """
+PROBE = """
 import json, sys
 try:
     import ensurepip, venv
@@ -38,7 +38,7 @@ class Interpreter:
 
     path: str
     version: tuple[int, ...]
-    wide: bool
+    is_64_bit: bool
     has_venv: bool
 
     @property
@@ -46,7 +46,7 @@ class Interpreter:
         """What is wrong with it, or ''."""
         if self.version < OLDEST:
             return f"it is Python {self.label}, which is too old"
-        if not self.wide:
+        if not self.is_64_bit:
             return "it is a 32-bit Python, for which torch does not exist"
         if not self.has_venv:
             return (
@@ -68,7 +68,7 @@ def find_interpreter(given: str | None, variables: Mapping[str, str]) -> Interpr
     """
     problems = []
     for path in [given] if given else candidates(variables):
-        found = examined(path, variables)
+        found = inspect_python(path, variables)
         problem = found.problem if found else "it does not run as a Python"
         if found and not problem:
             return found
@@ -91,37 +91,37 @@ def candidates(variables: Mapping[str, str]) -> Iterator[str]:
         folders = os.pathsep.join([folders, *MACOS_FOLDERS])
     found = [shutil.which(name, path=folders) for name in ON_PATH]
     found += ["/usr/bin/python3"] if os.name == "posix" else []
-    found += _of_qgis()
+    found += _qgis_pythons()
     yield from dict.fromkeys(path for path in found if path and os.path.isfile(path))
 
 
-def _of_qgis() -> list[str]:
+def _qgis_pythons() -> list[str]:
     """Return where the Python that came with QGIS may be (`sys.executable` is QGIS itself)."""
     if os.name == "nt":
         return [os.path.join(sys.exec_prefix, name) for name in ("python.exe", "python3.exe")]
     return [os.path.join(sys.exec_prefix, "bin", "python3")]
 
 
-def examined(path: str, variables: Mapping[str, str]) -> Interpreter | None:
+def inspect_python(path: str, variables: Mapping[str, str]) -> Interpreter | None:
     """Return what a program says about itself, or None if it is no Python."""
     try:
         answer = subprocess.run(
-            [path, "-I", "-c", QUESTION],
+            [path, "-I", "-c", PROBE],
             capture_output=True,
             env=dict(variables),
-            timeout=ANSWER_S,
+            timeout=PROBE_TIMEOUT_S,
             check=True,
             stdin=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         printed = answer.stdout.decode("utf-8", "replace").splitlines()
-        version, wide, has_venv = answer_among(printed, list)
-        return Interpreter(os.path.abspath(path), tuple(version), bool(wide), bool(has_venv))
+        version, is_64_bit, has_venv = first_json(printed, list)
+        return Interpreter(os.path.abspath(path), tuple(version), bool(is_64_bit), bool(has_venv))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
 
 
-def answer_among(lines: Iterable[str], kind: type) -> Any:
+def first_json(lines: Iterable[str], kind: type) -> Any:
     """Return the first line that is JSON of this kind (a Python may print other lines), or None."""
     for line in lines:
         with contextlib.suppress(ValueError):

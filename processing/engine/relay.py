@@ -46,7 +46,7 @@ class Relay:
             self._feedback.pushInfo("Stopping. What can be kept is finished and written now.")
         return wanted
 
-    def take(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Tell the user about an event."""
         if isinstance(event, Progress):
             self._progress(event)
@@ -125,7 +125,7 @@ def _kept(epoch: Epoch, best_before: float) -> str:
     return f" - kept: close to the best score ({best_before:.3f}), and trained for longer"
 
 
-def tell_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:
+def log_details(error: DeepSegError, feedback: QgsProcessingFeedback) -> None:
     """Keep what the engine said beside an error: in the log, and in the dialog if it is a riddle.
 
     Errors of the user's world are explained by their message; a traceback would only frighten.

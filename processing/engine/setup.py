@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from deepseg_qgis.processing.engine.engine_home import EngineHome
 from deepseg_qgis.processing.engine.pip_commands import PipProgress, pip_commands
-from deepseg_qgis.processing.engine.python_search import Interpreter, answer_among, find_interpreter
+from deepseg_qgis.processing.engine.python_search import Interpreter, find_interpreter, first_json
 from deepseg_qgis.processing.engine.setup_programs import SetupObserver, SetupPrograms
 
 from deepseg_qgis.errors import DeepSegError, EngineError, Stopped
@@ -151,7 +151,7 @@ class EngineSetup:
             [python, "-I", "-c", self._trial], "load the engine's libraries"
         )
         # that it ended well says that it works; the versions are for the report alone
-        versions = answer_among(printed, dict) or {}
+        versions = first_json(printed, dict) or {}
         return InstalledEngine(python, {str(name): str(value) for name, value in versions.items()})
 
     def _recipe(self, request: SetupRequest) -> str:

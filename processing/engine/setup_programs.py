@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepseg_qgis.processing.engine.pip_commands import failure
+from deepseg_qgis.processing.engine.pip_commands import program_error
 from deepseg_qgis.processing.engine.process_tree import ProcessTree, do_nothing, read_lines
 
 from deepseg_qgis.errors import EngineError, Stopped
@@ -66,7 +66,7 @@ class SetupPrograms:
                         self._observer.progress(done, "Installing libraries")
             code = tree.process.wait()
         if code != 0:
-            raise failure(purpose, code, list(lines))
+            raise program_error(purpose, code, list(lines))
         return printed
 
     def _started(self, command: Sequence[str], purpose: str) -> ProcessTree:

@@ -29,7 +29,7 @@ class WindowEvents:
         self.application_ends = False
         """Whether QGIS was told to end: it can do so only when the work has ended."""
 
-    def let_through(self) -> None:
+    def process_events(self) -> None:
         """Handle what has happened in the window; cheap to call often."""
         now = time.monotonic()
         if not self._needed or now < self._next:

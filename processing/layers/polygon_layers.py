@@ -91,7 +91,7 @@ class PolygonLayer:
         for feature in self._source.getFeatures(
             QgsFeatureRequest(), QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
         ):
-            window.let_through()
+            window.process_events()
             if feedback.isCanceled() or window.application_ends:
                 raise Stopped("Stopped. Nothing was written.")
             self._write(feature, writer, tally)

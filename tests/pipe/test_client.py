@@ -145,7 +145,7 @@ def test_an_error_keeps_its_kind_and_its_details(ask: Ask, heard: Heard) -> None
 def test_a_death_without_a_word_becomes_one_message(
     code: str, message: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "FAREWELL_S", 0.5)
+    monkeypatch.setattr(client, "END_GRACE_S", 0.5)
     with pytest.raises(errors.EngineDied, match=message) as caught:
         ask(code)
     assert "\n" not in str(caught.value)
@@ -283,6 +283,6 @@ def test_nothing_is_left_when_the_listener_fails(
 def test_an_engine_that_lingers_after_its_result_is_ended(
     ask: Ask, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "FAREWELL_S", 0.3)
+    monkeypatch.setattr(client, "END_GRACE_S", 0.3)
     ask("say('log', text=str(os.getpid())); result(); time.sleep(600)")
     assert is_gone(int(heard.texts[0]))

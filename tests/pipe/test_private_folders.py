@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from deepseg_qgis.processing.engine.private_folders import PrivateFolder, is_memory, parent_folder
+from deepseg_qgis.processing.engine.private_folders import (
+    PrivateFolder,
+    is_in_memory,
+    parent_folder,
+)
 
 MOUNTS = """\
 /dev/vda1 / ext4 rw,relatime 0 0
@@ -44,14 +48,14 @@ def test_a_folder_is_private_and_goes(tmp_path: Path) -> None:
 def test_what_takes_memory_is_known(tmp_path: Path, folder: str, memory: bool) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(MOUNTS)
-    assert is_memory(folder, str(mounts)) is memory
-    assert not is_memory(folder, str(tmp_path / "no list"))
+    assert is_in_memory(folder, str(mounts)) is memory
+    assert not is_in_memory(folder, str(tmp_path / "no list"))
 
 
 @linux
 def test_where_the_temporary_folder_is_memory_the_cache_is_taken() -> None:
     in_memory = "/dev/shm"
-    if not is_memory(in_memory):
+    if not is_in_memory(in_memory):
         pytest.skip("nothing is in memory here")
     home = {"XDG_CACHE_HOME": "/home/mapper/cache"}
     assert parent_folder(in_memory, False, home) == "/home/mapper/cache/deepseg/temporary"
@@ -60,7 +64,7 @@ def test_where_the_temporary_folder_is_memory_the_cache_is_taken() -> None:
 
 
 def test_a_disk_is_taken_as_it_is(tmp_path: Path) -> None:
-    if not is_memory(str(tmp_path)):
+    if not is_in_memory(str(tmp_path)):
         assert parent_folder(str(tmp_path), False, {}) == str(tmp_path)
 
 

@@ -188,7 +188,7 @@ def test_a_python_may_print_more_than_its_answer(room: Room) -> None:
     chatty = room.bin / "chatty"
     chatty.write_text("#!/bin/sh\necho hello\necho '[[3, 12, 1], true, true]'\necho bye\n")
     chatty.chmod(0o755)
-    found = python_search.examined(str(chatty), {})
+    found = python_search.inspect_python(str(chatty), {})
     assert found is not None
     assert found.label == "3.12.1"
 

@@ -33,7 +33,7 @@ def texts_of_a_run(seconds: int, clock: Clock, feedback: Any) -> list[float]:
     told, times = Relay(feedback), []
     for step in range(4 * seconds):
         clock.now += 0.25
-        told.take(Progress(step / (4 * seconds), f"tile {step} of {4 * seconds}"))
+        told.on_event(Progress(step / (4 * seconds), f"tile {step} of {4 * seconds}"))
         times += [clock.now] * (len(feedback.all("progress")) - len(times))
     return times
 
@@ -53,10 +53,10 @@ def test_a_long_run_does_not_flood_the_log(clock: Clock, feedback: Any) -> None:
 def test_a_new_stage_is_told_soon_in_a_long_run_too(clock: Clock, feedback: Any) -> None:
     told = Relay(feedback)
     clock.now += 36_000
-    told.take(Progress(0.5, "tile 5 of 10"))
+    told.on_event(Progress(0.5, "tile 5 of 10"))
     clock.now += 2
-    told.take(Progress(0.6, "tile 6 of 10"))
-    told.take(Progress(0.9, "Writing"))
+    told.on_event(Progress(0.6, "tile 6 of 10"))
+    told.on_event(Progress(0.9, "Writing"))
     assert feedback.all("progress") == ["tile 5 of 10", "Writing"]
 
 
@@ -90,7 +90,7 @@ def test_what_is_kept_after_a_lower_score_says_why(feedback: Any) -> None:
         epoch(3, 0.69, kept=True),
         epoch(4, 0.71, kept=True),
     ):
-        told.take(each)
+        told.on_event(each)
     endings = [line.partition("12 s")[2] for line in feedback.all("info")]
     assert endings == [
         " - kept so far",
