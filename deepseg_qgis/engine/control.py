@@ -22,7 +22,7 @@ class Control:
     """
 
     def __init__(self, emit: Callable[[Event], None] | None = None) -> None:
-        self._emit = emit or _nobody
+        self._emit = emit or _ignore
         self._stop = threading.Event()
         self._clock = _TimeLeft()
         self._last_progress = -PROGRESS_EVERY_S
@@ -160,5 +160,5 @@ class _Budget:
         return self._taken <= self._per_second
 
 
-def _nobody(_event: Event) -> None:
-    """Take an event that nobody wants to hear."""
+def _ignore(_event: Event) -> None:
+    """Take an event that nobody listens for."""

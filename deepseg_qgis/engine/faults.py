@@ -16,7 +16,7 @@ MEMORY = re.compile(
 """How torch, CUDA, OpenVINO, oneDNN and C++ say it."""
 
 
-def is_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that the memory was not enough."""
     if isinstance(error, MemoryError):
         return True
@@ -25,9 +25,9 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and MEMORY.search(str(error)) is not None
 
 
-def is_systems(error: BaseException) -> bool:
+def is_system_error(error: BaseException) -> bool:
     """Return whether the operating system refused something, other than memory."""
-    return isinstance(error, OSError) and error.errno is not None and not is_memory(error)
+    return isinstance(error, OSError) and error.errno is not None and not is_out_of_memory(error)
 
 
 def reason(error: Exception) -> str:

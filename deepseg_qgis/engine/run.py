@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from deepseg_qgis import __version__, events, jobs
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.faults import is_memory, is_systems
+from deepseg_qgis.engine.faults import is_out_of_memory, is_system_error
 from deepseg_qgis.errors import NO_ROOM, TOO_MANY, DeepSegError, os_message
 from deepseg_qgis.jobs import STOP
 
@@ -47,7 +47,7 @@ def run(job_file: str, stream: TextIO) -> int:
         emit(events.Result(values, partial=control.stopped))
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where every error is caught
-        emit(_explained(error))
+        emit(_error_event(error))
         return 1
 
 
@@ -83,7 +83,7 @@ def _listen(control: Control, job_file: str) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _explained(error: Exception) -> events.Error:
+def _error_event(error: Exception) -> events.Error:
     """Return the event that tells a mapper what happened, with the traceback as a detail."""
     details = traceback.format_exc()
     if isinstance(error, DeepSegError):
@@ -95,14 +95,14 @@ def _explained(error: Exception) -> events.Error:
             "(deepseg:setupengine) with 'Make it anew' switched on.",
             details,
         )
-    if is_memory(error):
+    if is_out_of_memory(error):
         return events.Error(
             "ResourceError",
             "The memory was not enough. Use a smaller batch or tile size, or a smaller AOI, or "
             "close other programs, and run it again.",
             details,
         )
-    if isinstance(error, OSError) and is_systems(error):
+    if isinstance(error, OSError) and is_system_error(error):
         scarce = error.errno in NO_ROOM + TOO_MANY
         kind = "ResourceError" if scarce else "DeepSegError"
         return events.Error(kind, os_message(error), details)

@@ -1,133 +1,78 @@
-"""What is compared: annotations as they can be seen, where there is data."""
+"""Two sides are compared, whoever made them."""
 
-import weakref
-from types import SimpleNamespace
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import shapely
 
-from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.evaluating import model_evaluation
-from deepseg_qgis.engine.evaluating.reference import annotated_objects
-from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box
+from deepseg_qgis.engine.evaluating.comparison import Comparison, Segmentation, objects_inside
+from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.inference.class_maps import ClassMap
 from deepseg_qgis.engine.legend.legend import Category
-from deepseg_qgis.engine.models import networks, weights
-from deepseg_qgis.engine.models.model_card import ModelCard
-from deepseg_qgis.engine.verbs import evaluate
-from deepseg_qgis.errors import ParameterError
-from deepseg_qgis.jobs import EvaluateJob
 
-WHOLE, NOTHING = Window(0, 0, 60, 60), Window(0, 0, 0, 0)
+CATEGORIES = (Category("house", "#d55e00"), Category("pond", "#0072b2"))
+WHOLE = Window(0, 0, 40, 40)
+EVERYWHERE = np.ones((40, 40), dtype=bool)
 
 
-def reference(some, no_data=NOTHING, area=WHOLE):
-    """Return the reference objects of annotations on ground, part of which is no data."""
-    shapes = np.array([box(each) for each in some], dtype=object)
-    known = np.ones((60, 60), dtype=bool)
-    known[no_data.slices] = False
-    annotated = AnnotatedArea(shapes, np.ones(len(shapes), dtype=np.uint8))
-    return annotated_objects(annotated, Area(box(area)), WHOLE, known)
-
-
-def test_annotations_on_no_data_are_not_missed():
-    found = reference(
-        [Window(0, 0, 10, 10), Window(0, 17, 10, 10), Window(0, 40, 10, 10)], Window(0, 0, 60, 20)
-    )
-    ignored = dict(zip(shapely.bounds(found.geometries)[:, 0], found.ignored, strict=True))
-    assert ignored == {0.0: True, 17.0: False, 40.0: False}
-
-
-def test_what_lies_on_top_is_no_part_of_what_is_below():
-    large, small = Window(0, 0, 20, 20), Window(5, 5, 10, 10)
-    found = reference([small, large])
-    assert sorted(shapely.area(found.geometries)) == [100.0, 300.0]
-    assert not found.ignored.any()
-
-
-def test_what_was_drawn_twice_is_one_object():
-    found = reference([Window(0, 0, 20, 20), Window(0, 0, 20, 20), Window(30, 30, 5, 5)])
-    assert sorted(shapely.area(found.geometries)) == [25.0, 400.0]
-
-
-def test_less_than_half_inside_of_the_area_is_ignored():
-    found = reference([Window(0, 0, 10, 10), Window(20, 0, 10, 10)], area=Window(0, 0, 24, 60))
-    assert sorted(shapely.area(found.geometries)) == [40.0, 100.0]
-    assert found.ignored[shapely.area(found.geometries) == 40.0].all()
-    assert not found.ignored[shapely.area(found.geometries) == 100.0].any()
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = str(tmp_path / "m.safetensors")
-    card = ModelCard(
-        architecture="linknet",
-        encoder="mobilenet_v2",
-        task="semantic",
-        categories=tuple(Category(name, "#aa0000") for name in ("house", "x", "y")),
-        band_names=("band 1",),
-        dtype="uint8",
-        resolution_m=0.5,
-        mean=(100.0,),
-        std=(20.0,),
-        tile_size_px=64,
-        thresholds=(0.5, 0.5, 0.5),
-    )
-    weights.save(path, networks.build("linknet", "mobilenet_v2", 1, 3).state_dict(), card)
-    return path
-
-
-@pytest.fixture
-def two_rasters(make_raster):
-    values = np.full((1, 40, 40), 9, np.uint8)
-    return tuple(make_raster(values + i, name=f"{i}.tif") for i in range(2))
-
-
-@pytest.fixture
-def ready(monkeypatch):
-    """No network is made ready: what it would say is made up."""
-    made = []
-    monkeypatch.setattr(
-        evaluate,
-        "model_predictor",
-        lambda model, *_: made.append(1) or SimpleNamespace(legend=model.card.legend),
-    )
-    return made
-
-
-def job(rasters, model, layer, folder):
-    return EvaluateJob(
-        rasters, model, layer, None, None, 0.5, "cpu", None, str(folder / "report.html")
+def side(*drawn):
+    """Return what somebody drew: (window, class) each."""
+    classes = np.zeros((40, 40), dtype=np.uint8)
+    for window, number in drawn:
+        classes[window.slices] = number
+    shapes = np.array([box(window) for window, _ in drawn], dtype=object)
+    numbers = np.array([number for _, number in drawn], dtype=np.uint8)
+    return Segmentation(
+        classes, objects_inside(Area(box(WHOLE)), shapes, numbers, np.ones(len(drawn)))
     )
 
 
-def test_one_class_map_is_there_at_a_time(
-    two_rasters, model, make_layer, tmp_path, ready, monkeypatch
-):
-    maps = []
-
-    def made_up(_predictor, raster, area, _control):
-        assert all(each() is None for each in maps)
-        region = area.window(raster.grid.window)
-        blank = np.zeros((region.height, region.width), dtype=np.uint8)
-        maps.append(weakref.ref(blank))
-        return ClassMap(region, blank, np.zeros_like(blank), np.ones_like(blank, dtype=bool))
-
-    monkeypatch.setattr(model_evaluation, "class_map", made_up)
-    layer = make_layer([shapely.box(500_002, 5_499_985, 500_009, 5_499_995)], ["house"])
-    evaluate.run(job(two_rasters, model, layer, tmp_path), Control())
-    assert len(maps) == 2
-    assert (tmp_path / "report.html").read_text("utf-8").count("data:image") == 2
+def test_two_drawings_are_compared_without_a_model():
+    one = side((Window(0, 0, 10, 10), 1), (Window(20, 0, 10, 10), 1))
+    other = side((Window(0, 0, 10, 10), 1), (Window(0, 20, 10, 10), 2))
+    comparison = Comparison(CATEGORIES, (True, False), 0.5)
+    comparison.add(one, other, EVERYWHERE)
+    scores = comparison.scores((0.5,))
+    house, pond = scores["categories"]
+    assert (house["tp"], house["fp"], house["fn"]) == (1, 1, 0)
+    assert (house["iou"], pond["iou"]) == (0.5, 0.0)
+    assert (house["threshold"], pond["threshold"]) == (0.5, None)
 
 
-def test_too_many_categories_are_noticed_before_any_prediction(
-    two_rasters, model, make_layer, tmp_path, ready
-):
-    # as many as annotations may have; with two more of the model's there is one too many
-    shapes = [shapely.box(500_000 + i, 5_499_985, 500_001 + i, 5_499_995) for i in range(20)] * 13
-    layer = make_layer(shapes[:254], ["house", *(f"c{i}" for i in range(253))])
-    with pytest.raises(ParameterError, match="up to 255 categories"):
-        evaluate.run(job(two_rasters, model, layer, tmp_path), Control())
-    assert not ready
+def test_rasters_add_up():
+    house = side((Window(0, 0, 10, 10), 1))
+    comparison = Comparison(CATEGORIES, (True, False), 0.5)
+    comparison.add(house, house, EVERYWHERE)
+    comparison.add(house, side(), EVERYWHERE)
+    scores = comparison.scores(())
+    assert (scores["tp"], scores["fp"], scores["fn"]) == (1, 1, 0)
+    assert scores["categories"][0]["predicted_px"] == 200
+
+
+def test_where_nothing_counts_no_pixel_is_compared():
+    comparison = Comparison(CATEGORIES, (True, True), 0.5)
+    comparison.add(side((Window(0, 0, 10, 10), 1)), side(), ~EVERYWHERE)
+    assert not np.any(comparison.scores(())["confusion"]["matrix"])
+
+
+def test_objects_are_cut_at_the_area_and_ignored_if_most_is_outside():
+    shapes = np.array([shapely.box(0, 0, 10, 10), shapely.box(18, 0, 28, 10)], dtype=object)
+    area = Area(shapely.box(4, 0, 20, 20))
+    found = objects_inside(area, shapes, np.array([1, 2], np.uint8), np.array([0.5, 0.75]))
+    assert shapely.area(found.geometries).tolist() == [60.0, 20.0]
+    assert found.ignored.tolist() == [False, True]
+    assert (found.categories.tolist(), found.scores.tolist()) == ([0, 1], [0.5, 0.75])
+
+
+@pytest.mark.parametrize("module", ["evaluating.comparison", "scoring.scores"])
+def test_a_comparison_needs_no_model_raster_or_annotation(module):
+    script = (
+        f"import sys, deepseg_qgis.engine.{module}\n"
+        "print(*(name for name in sys.modules if name.startswith('deepseg_qgis.engine.')))"
+    )
+    shown = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+    rooms = {name.split(".")[2] for name in shown.stdout.split()}
+    assert module.split(".")[0] in rooms
+    assert not rooms & {"annotations", "backends", "files", "inference", "learning", "models"}

@@ -17,7 +17,7 @@ from deepseg_qgis.events import decode
 
 
 def explained(error):
-    return run._explained(error)
+    return run._error_event(error)
 
 
 def caught(call):
@@ -46,8 +46,8 @@ def test_want_of_memory_is_told_as_that(use):
     ["CUDA out of memory. Tried to allocate 2 GiB", "std::bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"],
 )
 def test_other_words_for_want_of_memory(text):
-    assert faults.is_memory(RuntimeError(text))
-    assert not faults.is_memory(ValueError(text))
+    assert faults.is_out_of_memory(RuntimeError(text))
+    assert not faults.is_out_of_memory(ValueError(text))
 
 
 @pytest.mark.parametrize(

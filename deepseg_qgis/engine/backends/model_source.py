@@ -16,7 +16,7 @@ from deepseg_qgis.engine.backends.backend import Backend, CompilationError
 from deepseg_qgis.engine.backends.devices import choose_device
 from deepseg_qgis.engine.backends.network_cache import CachedNetwork
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.faults import is_memory, is_systems, reason
+from deepseg_qgis.engine.faults import is_out_of_memory, is_system_error, reason
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.models.model_file import ModelFile
@@ -89,7 +89,7 @@ class ModelSource:
         except DeepSegError:
             raise
         except Exception as error:
-            if is_memory(error):
+            if is_out_of_memory(error):
                 raise
             return self._fall_back(error)  # whatever a converter says, torch can run it
 
@@ -97,7 +97,7 @@ class ModelSource:
         """Return torch's backend, saying in the log why."""
         why = (
             f"The network cannot be prepared for OpenVINO. {os_message(error)} Until then torch"
-            if isinstance(error, OSError) and is_systems(error)
+            if isinstance(error, OSError) and is_system_error(error)
             else f"This network cannot be run with OpenVINO ({reason(error)}), so torch"
         )
         self._control.warn(f"{why} runs it: slower, with the same result.")
@@ -160,9 +160,9 @@ class ModelSource:
         except DeepSegError:
             raise
         except Exception as error:
-            if is_memory(error):
+            if is_out_of_memory(error):
                 raise
-            if isinstance(error, OSError) and is_systems(error):
+            if isinstance(error, OSError) and is_system_error(error):
                 self._control.warn(f"int8 cannot be prepared. {os_message(error)}")
             else:
                 self._control.warn(f"int8 does not work for this network ({reason(error)}).")

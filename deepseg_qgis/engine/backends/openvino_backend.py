@@ -11,7 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.backends.backend import CompilationError, Result
-from deepseg_qgis.engine.faults import is_memory, reason
+from deepseg_qgis.engine.faults import is_out_of_memory, reason
 from deepseg_qgis.engine.files.rasters import Pixels
 from deepseg_qgis.errors import counted
 
@@ -77,7 +77,7 @@ class OpenVinoBackend:
             try:
                 self._last = self._compiled(height, width)
             except RuntimeError as error:
-                if is_memory(error):
+                if is_out_of_memory(error):
                     raise
                 raise CompilationError(reason(error)) from error
         return self._last

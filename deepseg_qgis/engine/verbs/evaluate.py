@@ -10,15 +10,11 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.evaluating.model_evaluation import ComparedRaster, ModelEvaluation, notes
 from deepseg_qgis.engine.evaluating.reference import read_reference
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.raster_sets import (
-    at_model_resolution,
-    open_rasters,
-    with_expected_bands,
-)
+from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
+from deepseg_qgis.engine.inference.model_rasters import read_model
 from deepseg_qgis.engine.inference.predictor import Predictor
-from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.reports import evaluation_report
 from deepseg_qgis.engine.reports.markup import Cell
 from deepseg_qgis.engine.reports.page import Rgb
@@ -44,10 +40,7 @@ def run(job: EvaluateJob, control: Control) -> dict[str, Any]:
     with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as given:
         json_path = outputs.optional(job.output_json)
         html_path = outputs.optional(job.output_html)
-        control.log(f"Reading the model {job.model}")
-        model = model_file.read(job.model)
-        fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
-        rasters = at_model_resolution(fitted, model.card.resolution_m, False, control)
+        model, rasters = read_model(job.model, given, control)
         categories = model.card.categories
         reference = read_reference(job.annotations, job.aoi, categories, rasters, control)
         evaluation = ModelEvaluation(model, rasters, reference, job.iou_threshold)

@@ -8,14 +8,10 @@ from typing import Any
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.engine.files.raster_sets import (
-    at_model_resolution,
-    open_rasters,
-    with_expected_bands,
-)
+from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
+from deepseg_qgis.engine.inference.model_rasters import read_model
 from deepseg_qgis.engine.legend.legend import Legend, task_of
-from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.prediction.polygon_output import PolygonOutput
 from deepseg_qgis.engine.prediction.polygon_stream import check_shaping
 from deepseg_qgis.engine.prediction.predicted_polygons import PredictedPolygons
@@ -44,10 +40,7 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         open_rasters(job.rasters, control) as given,
     ):
         polygons = PolygonOutput(outputs, job.output, job.output_statistics)
-        control.log(f"Reading the model {job.model}")
-        model = model_file.read(job.model)
-        fitted = with_expected_bands(given, model.card.kind, model_file.MODEL, control)
-        rasters = at_model_resolution(fitted, model.card.resolution_m, job.mosaic, control)
+        model, rasters = read_model(job.model, given, control, mosaic=job.mosaic)
         crs = output_crs(polygons.path, [(each.name, each.grid) for each in rasters], control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
         predictor = model_predictor(model, _settings(job), control)
