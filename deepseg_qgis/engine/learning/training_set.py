@@ -16,8 +16,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
-from deepseg_qgis.engine.legend.legend import Category, task_of
-from deepseg_qgis.engine.models.model_card import LONGEST_NAME
+from deepseg_qgis.engine.legend.legend import LONGEST_NAME, Category, task_of
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
 from deepseg_qgis.jobs import TrainJob
 

@@ -14,6 +14,8 @@ from deepseg_qgis.errors import ParameterError
 
 MOST_CATEGORIES = 254
 """Classes are stored in a byte, and 0 is background."""
+LONGEST_NAME = 1000
+"""Of a category, in characters."""
 PLAIN_COLOUR = "#808080"
 OBJECT_PLANES = ("height", "certainty")
 """What is said of each pixel where objects are told apart, behind the probabilities."""
