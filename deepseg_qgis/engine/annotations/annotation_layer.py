@@ -113,17 +113,8 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
     skipped, unnamed = int((~usable).sum()), int((usable & ~named).sum())
     _tell(source, control, {REPAIRED: repaired, UNUSABLE: skipped, _unnamed(source): unnamed})
     keep = usable & named
-    if not len(keep) and not may_be_empty:
-        raise VectorError(
-            f"The annotation layer '{source.name}' is empty. Draw polygons, or choose another "
-            "layer."
-        )
-    if len(keep) and not keep.any():
-        raise VectorError(
-            f"The annotation layer '{source.name}' has {counted(len(geometries), 'feature')}, but "
-            "none of them is a polygon with a category. Draw polygons, fill in their category, "
-            "or choose another category field."
-        )
+    if len(keep) or not may_be_empty:
+        _check_some_usable(source, keep)
     count = len(set(names[keep]))
     if count > MOST_CATEGORIES:
         raise VectorError(
@@ -135,6 +126,21 @@ def load(source: VectorSource, control: Control, *, may_be_empty: bool = False) 
     found = Annotations(source, geometries[keep], names[keep], layers.crs_of(source), unknown)
     _warn_of_case(found.categories, control)
     return found
+
+
+def _check_some_usable(source: VectorSource, usable: NDArray[np.bool_]) -> None:
+    """Check that a layer has annotations that are of use."""
+    if not len(usable):
+        raise VectorError(
+            f"The annotation layer '{source.name}' is empty. Draw polygons, or choose another "
+            "layer."
+        )
+    if not usable.any():
+        raise VectorError(
+            f"The annotation layer '{source.name}' has {counted(len(usable), 'feature')}, but "
+            "none of them is a polygon with a category. Draw polygons, fill in their category, "
+            "or choose another category field."
+        )
 
 
 def load_area(source: VectorSource, raster: Raster, control: Control) -> Area:

@@ -47,7 +47,7 @@ def split_by_area(
     *,
     drawn: bool = False,
 ) -> list[LabelledRaster]:
-    """Return the ground truth with the areas of a layer kept for validation.
+    """Return the labelled rasters with the areas of a layer kept for validation.
 
     Where the labelled area was ``drawn``, a validation area that reaches beyond it is worth a word.
 
@@ -60,17 +60,9 @@ def split_by_area(
         if labelled.unknown.size_px:
             area = area.without(labelled.unknown)
         result.append(replace(labelled, training=labelled.training.without(area), validation=area))
-    kept = sum(labelled.validation.size_px for labelled in result)
-    inside = sum(
-        new.validation.within(old.training).size_px
-        for new, old in zip(result, labelled_rasters, strict=True)
-    )
-    if drawn and 0.0 < inside < 0.99 * kept:
-        control.warn(
-            f"{1 - inside / kept:.0%} of the validation area '{source.name}' lie outside of the "
-            "area of interest. What is not annotated there counts as background, too."
-        )
-    if not kept:
+    if drawn:
+        _warn_of_ground_outside(labelled_rasters, result, source, control)
+    if not any(labelled.validation.size_px for labelled in result):
         raise VectorError(
             f"The validation area '{source.name}' does not touch any raster. Draw it on annotated "
             "ground, or leave it empty to have one chosen."
@@ -82,6 +74,25 @@ def split_by_area(
     return result
 
 
+def _warn_of_ground_outside(
+    labelled_rasters: Sequence[LabelledRaster],
+    split: Sequence[LabelledRaster],
+    source: VectorSource,
+    control: Control,
+) -> None:
+    """Warn of a validation area that reaches beyond the labelled area."""
+    kept = sum(labelled.validation.size_px for labelled in split)
+    inside = sum(
+        new.validation.within(old.training).size_px
+        for new, old in zip(split, labelled_rasters, strict=True)
+    )
+    if 0.0 < inside < 0.99 * kept:
+        control.warn(
+            f"{1 - inside / kept:.0%} of the validation area '{source.name}' lie outside of the "
+            "area of interest. What is not annotated there counts as background, too."
+        )
+
+
 def split_by_cells(
     labelled_rasters: Sequence[LabelledRaster],
     fraction: float,
@@ -89,7 +100,7 @@ def split_by_cells(
     categories: tuple[Category, ...],
     rng: np.random.Generator,
 ) -> list[LabelledRaster]:
-    """Return the ground truth with about ``fraction`` of its area kept for validation.
+    """Return the labelled rasters with about ``fraction`` of their area kept for validation.
 
     Square cells are chosen so that each category has about the same share in them; never random
     pixels or overlapping tiles, which would flatter the score.

@@ -57,7 +57,7 @@ def _entry(raster: Raster, pixels: shapely.Geometry, name: str | None = None) ->
 
 
 def _by_crs(labelled_rasters: Sequence[LabelledRaster]) -> list[list[LabelledRaster]]:
-    """Return the ground truth by CRS; pixels without a CRS mean something in one raster alone."""
+    """Return the rasters by CRS; pixels without a CRS mean something in one raster alone."""
     groups: dict[object, list[LabelledRaster]] = {}
     for labelled in labelled_rasters:
         crs = labelled.raster.grid.crs

@@ -27,9 +27,11 @@ def segmentation_loss(
     weight, known = weight.float(), (weight > 0).float()
     count = known.sum().clamp(min=1.0)
     if logits.shape[1] == 1:
-        truth = (classes == 1).float()
-        entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
-        share, wanted = logits.sigmoid(), truth[:, None]
+        reference = (classes == 1).float()
+        entropy = functional.binary_cross_entropy_with_logits(
+            logits[:, 0], reference, reduction="none"
+        )
+        share, wanted = logits.sigmoid(), reference[:, None]
     else:
         entropy = functional.cross_entropy(logits, classes, reduction="none")
         share = logits.softmax(dim=1)[:, 1:]

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from deepseg_qgis.engine.annotations import annotation_layer as annotated
-from deepseg_qgis.engine.annotations import countability, labelled_raster, validation_split
+from deepseg_qgis.engine.annotations import (
+    annotation_layer,
+    countability,
+    labelled_raster,
+    validation_split,
+)
 from deepseg_qgis.engine.annotations.annotation_layer import Annotations
 from deepseg_qgis.engine.annotations.countability import AnnotationStatistics
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
@@ -45,7 +49,7 @@ def load_training_set(
     Raises:
         DeepSegError: layers or names of categories cannot be used.
     """
-    layer = annotated.load(job.annotations, control)
+    layer = annotation_layer.load(job.annotations, control)
     _check_names([each.name for each in layer.categories], job.annotations.name)
     stuff = countability.stuff_categories(
         job.stuff_categories, [each.name for each in layer.categories]
@@ -74,7 +78,7 @@ def _labelled(
     rng: np.random.Generator,
 ) -> tuple[tuple[Category, ...], list[LabelledRaster]]:
     """Return the categories, and each raster with its annotations, training and validation area."""
-    annotated.require_touching(layer, list(rasters))
+    annotation_layer.require_touching(layer, list(rasters))
     areas = [labelled_raster.labelled_area(layer, job.aoi, raster, control) for raster in rasters]
     if not any(area.size_px for area in areas):
         raise VectorError(
