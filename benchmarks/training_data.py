@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,8 @@ def main() -> None:
             collate([dataset[BATCH * index + n] for n in range(BATCH)], normalisation)
         read = (time.process_time() - started) / given.batches
         network = networks.build("unet", "resnet18", 3, 1, objects=True)
-        trainer = Trainer(network, dataset, normalisation, SETTINGS)
+        windows = replace(dataset, windows=given.batches * BATCH)
+        trainer = Trainer(network, windows, normalisation, SETTINGS)
         started = time.process_time()
         trainer.train_epoch(0, lambda *_: True)
         step = (time.process_time() - started) / trainer.steps
