@@ -116,14 +116,14 @@ def test_coco_polygons_masks_and_boxes_lie_on_the_raster(imported, scene, tmp_pa
     for geometry, shape in zip(frame.geometry, expected, strict=True):
         assert geometry.symmetric_difference(on_ground(shape)).area < 1e-6
     assert found.result["count"] == 3
-    for told in (
+    for remark in (
         "left out, that are no JSON objects: 1 (number 1)",
         "left out, without a shape: 1 (id 5)",
         "left out, of images that lie on no raster: 1 (id 4)",
         "that are boxes only: 1.",
         "of crowds (one outline for many objects), with 1 in the field 'iscrowd': 1.",
     ):
-        assert f"Annotations {told}" in found.log
+        assert f"Annotations {remark}" in found.log
 
 
 @pytest.mark.parametrize(

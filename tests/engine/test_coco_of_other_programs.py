@@ -321,7 +321,7 @@ def test_masks_counted_along_the_rows_lie_in_their_box(coco: Any) -> None:
     assert "box do not fit, of which the outline is taken: 1 (id 1)" in run.warnings
 
 
-def test_an_outline_far_from_its_box_is_told(coco: Any) -> None:
+def test_the_log_names_an_outline_far_from_its_box(coco: Any) -> None:
     near = {"segmentation": [RING], "bbox": [8, 11, 22, 21]}
     run = coco([near, {"segmentation": [RING]}, {"segmentation": [RING], "bbox": [0, 0, 0, 0]}])
     assert not run.warnings
@@ -351,8 +351,8 @@ def test_boxes_of_every_kind(coco: Any) -> None:
     assert run.frame["shape"][3].contains(right_end), "counter-clockwise to the eye"
     lower_right = shapely.Point(120 + 19 * np.cos(np.radians(30)), 60 + 19 * np.sin(np.radians(30)))
     assert run.frame["shape"][6].contains(lower_right), "clockwise to the eye"
-    for told in ("five numbers", "rotation", "negative size"):
-        assert told in run.warnings
+    for warning in ("five numbers", "rotation", "negative size"):
+        assert warning in run.warnings
 
 
 def test_small_angles_of_a_file_are_radians(coco: Any) -> None:
@@ -486,7 +486,7 @@ def test_a_file_of_one_image_as_segment_anything_writes_it(
 
 
 @pytest.mark.parametrize(
-    ("encode", "told"),
+    ("encode", "warning"),
     [
         (lambda text: text.encode("utf-8-sig"), ""),
         (lambda text: text.encode("utf-16"), ""),
@@ -496,15 +496,15 @@ def test_a_file_of_one_image_as_segment_anything_writes_it(
         (lambda text: gzip.compress(text.encode()), ""),
     ],
 )
-def test_encodings(coco: Any, encode: Callable[[str], bytes], told: str) -> None:
+def test_encodings(coco: Any, encode: Callable[[str], bytes], warning: str) -> None:
     images = [{"id": 1, "file_name": "Straße.png"}, {"id": 2, "file_name": "b.png"}]
     categories = [{"id": 1, "name": "Gebäude – alt"}]
     run = coco(
         [{"segmentation": [RING]}], images, categories, rasters=["Straße.tif"], encode=encode
     )
     assert run.frame["category"].tolist() == ["Gebäude – alt"]
-    assert told in run.warnings
-    assert bool(told) == bool(run.warnings)
+    assert warning in run.warnings
+    assert bool(warning) == bool(run.warnings)
 
 
 def test_damaged_utf_8_is_said(coco: Any) -> None:
