@@ -79,9 +79,6 @@ def match_images(
         {i: entry.other_names for i, entry in enumerate(entries) if entry.other_names},
     )
     raster_of = {i: number for i, number in matches.raster_of.items() if fit_of(i, number)}
-    other_size = Examples()
-    for i in sorted(matches.raster_of.keys() - raster_of.keys()):
-        other_size.add(entries[i].title)
     if not raster_of and _is_only_match(entries, targets):
         raster_of = dict.fromkeys(range(len(entries)), 0)
         control.warn(
@@ -90,15 +87,23 @@ def match_images(
         )
     else:
         matches.log(control, "image", "of the file")
-        if other_size.count:
-            control.warn(
-                f"Images left out, since their raster has another size: {other_size.count:,} "
-                f"({other_size}). Choose the rasters that were annotated."
-            )
+        other_size = sorted(matches.raster_of.keys() - raster_of.keys())
+        _log_other_size([entries[i].title for i in other_size], control)
     images = _by_id(entries, raster_of, targets, control)
     if not images.usable:
         raise _none_fits(entries, targets, images)
     return images
+
+
+def _log_other_size(titles: Sequence[str], control: Control) -> None:
+    examples = Examples()
+    for title in titles:
+        examples.add(title)
+    if titles:
+        control.warn(
+            f"Images left out, since their raster has another size: {examples.count:,} "
+            f"({examples}). Choose the rasters that were annotated."
+        )
 
 
 def _is_only_match(entries: Entries, targets: Sequence[TargetRaster]) -> bool:
