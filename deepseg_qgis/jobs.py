@@ -27,6 +27,11 @@ OutputFolder = Annotated[str, "output folder"]
 """What a path of a job is for; see `paths`."""
 
 
+CATEGORY_FIELD, SOURCE_FIELD = "category", "source"
+"""What a polygon is, and the raster that DeepSeg found it on: fields of the layers that DeepSeg
+writes, and of those that it streams to the engine."""
+
+
 @dataclass(frozen=True)
 class RasterSource:
     """A raster by path, with the CRS of its layer in QGIS as WKT ('' where it has none).

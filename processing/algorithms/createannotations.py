@@ -32,6 +32,7 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, counted
+from deepseg_qgis.jobs import CATEGORY_FIELD
 from deepseg_qgis.overwriting import OWN_STYLE, check_replaceable, layer_name
 from deepseg_qgis.sidecars import sidecars
 
@@ -167,7 +168,9 @@ def _write_empty(path: str, crs: QgsCoordinateReferenceSystem) -> None:
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = _driver(path)
     options.layerName = layer_name(path)
-    columns = QgsVectorLayer(f"NoGeometry?field=category:string({LONGEST_NAME},0)", "", "memory")
+    columns = QgsVectorLayer(
+        f"NoGeometry?field={CATEGORY_FIELD}:string({LONGEST_NAME},0)", "", "memory"
+    )
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError as error:

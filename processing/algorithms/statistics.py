@@ -17,10 +17,9 @@ from deepseg_qgis.processing.algorithms.parameters import (
 )
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
-from deepseg_qgis.processing.layers.styles import CATEGORY_FIELD
 from qgis.core import QgsVectorLayer
 
-from deepseg_qgis.jobs import StatisticsJob
+from deepseg_qgis.jobs import CATEGORY_FIELD, StatisticsJob
 
 
 class Statistics(EngineAlgorithm):

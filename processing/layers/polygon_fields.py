@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from deepseg_qgis.processing.layers.attribute_texts import category_text, nfc
 from deepseg_qgis.processing.layers.raster_names import could_name_raster
-from deepseg_qgis.processing.layers.styles import CATEGORY_FIELD
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsFields,
@@ -12,13 +11,13 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
+from deepseg_qgis.jobs import CATEGORY_FIELD, SOURCE_FIELD
+
 USUAL_NAMES = (CATEGORY_FIELD, "class", "class_name", "label", "species", "land_cover", "landcover")
 """What the field is called by DeepSeg and by most others, the likeliest first."""
 
-SOURCE_FIELD = "source"
-"""The field of DeepSeg's own layers that names the raster of a polygon."""
-OWN_FIELDS = ({"category", "score", "area_px"}, {"category", "iscrowd"})
-"""What stands beside it in the layers of predicted and of imported polygons."""
+OWN_FIELDS = ({CATEGORY_FIELD, "score", "area_px"}, {CATEGORY_FIELD, "iscrowd"})
+"""What stands beside `SOURCE_FIELD` in the layers of predicted and of imported polygons."""
 
 
 def likely_category_field(fields: QgsFields, layer: QgsVectorLayer | None) -> str | None:

@@ -30,7 +30,7 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import OutputError, Stopped, VectorError, counted
-from deepseg_qgis.jobs import VectorSource
+from deepseg_qgis.jobs import CATEGORY_FIELD, SOURCE_FIELD, VectorSource
 
 TABLE = "polygons"
 MOST_COLOURS = 256
@@ -192,7 +192,7 @@ def _new_writer(path: str, crs: QgsCoordinateReferenceSystem) -> QgsVectorFileWr
 
 def _columns() -> QgsFields:
     # taken from a layer, since the constructor of a field differs between Qt 5 and Qt 6
-    table = "NoGeometry?field=category:string(0,0)&field=source:string(0,0)"
+    table = f"NoGeometry?field={CATEGORY_FIELD}:string(0,0)&field={SOURCE_FIELD}:string(0,0)"
     return QgsVectorLayer(table, "columns", "memory").fields()
 
 

@@ -22,6 +22,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor
 
+from deepseg_qgis.jobs import CATEGORY_FIELD
+
 FILL_OPACITY = 90
 """Of 255: the raster below stays visible."""
 
@@ -29,9 +31,6 @@ OUTLINE_MM = "0.4"
 
 TRAINING_COLOUR, VALIDATION_COLOUR, TEST_COLOUR = "#56b4e9", "#f0e442", "#cc79a7"
 GRID_COLOUR = "#e69f00"
-
-CATEGORY_FIELD = "category"
-"""The field that holds the categories in every layer that DeepSeg writes."""
 
 ROW_ID_FIELD = "fid"
 """A GeoPackage's own number of a row, which means nothing to whoever draws."""

@@ -20,7 +20,7 @@ from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.errors import VectorError
-from deepseg_qgis.jobs import VectorSource
+from deepseg_qgis.jobs import CATEGORY_FIELD, SOURCE_FIELD, VectorSource
 
 
 def read_features(source: VectorSource) -> Features:
@@ -33,7 +33,7 @@ def read_features(source: VectorSource) -> Features:
     Raises:
         VectorError: the layer cannot be read.
     """
-    names = ("category", "source")
+    names = (CATEGORY_FIELD, SOURCE_FIELD)
     meta, table = _read(source, names)
     columns = {
         name: _texts(table[name]) if name in table.column_names else [None] * len(table)
