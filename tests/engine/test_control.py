@@ -29,3 +29,13 @@ def test_no_forecast_reaches_far_beyond_what_was_seen(monkeypatch: pytest.Monkey
     for _ in range(200):
         left = after(10.0, min(0.05 + now[0] / 1e6, 1.0))
     assert left is None or left < 100 * now[0]
+
+
+def test_steps_share_the_progress_of_the_whole() -> None:
+    said: list[Event] = []
+    work = Control(said.append)
+    for number in range(2):
+        for fraction in (0.0, 0.5, 1.0):
+            work.step(number, 2).progress(fraction, f"{number}, {fraction}")
+    fractions = [event.fraction for event in said if isinstance(event, Progress)]
+    assert fractions == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]

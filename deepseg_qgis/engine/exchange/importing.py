@@ -87,7 +87,7 @@ def _default_category(job: ImportAnnotationsJob) -> str:
 def _surveys(labels: Sequence[MatchedLabel], control: Control) -> list[LabelSurvey]:
     surveys = []
     for number, label in enumerate(labels):
-        share = control.part(number / len(labels), (number + 1) / len(labels))
+        share = control.step(number, len(labels))
         with Raster(label.source, stored=True) as raster:
             surveys.append(survey(raster, share))
     return surveys
@@ -98,7 +98,7 @@ def _label_batches(
 ) -> Iterator[PolygonBatch]:
     first_ids = _first_ids(labels)
     for number, label in enumerate(labels):
-        share = control.part(number / len(labels), (number + 1) / len(labels))
+        share = control.step(number, len(labels))
         codes, meaning = meanings.codes[number], meanings.meanings[number]
         object_number = label.object_number if len(codes.codes) == 1 else None
         if object_number is not None:  # all that is set is one object

@@ -74,6 +74,7 @@ def evaluation(
             }
         )
     counts = [matches.counts(i) for i, counted in enumerate(countable) if counted]
+    names = [category.name for category in categories]
     return {
         **_means(entries),
         **_objects(sum(counts, Counts(0, 0, 0))),
@@ -81,10 +82,7 @@ def evaluation(
         "pixel_accuracy": pixels.pixel_accuracy,
         "iou_threshold": matches.iou_threshold,
         "categories": entries,
-        "confusion": {
-            "labels": [BACKGROUND, *(category.name for category in categories)],
-            "matrix": pixels.matrix.tolist(),
-        },
+        "confusion": {"labels": [BACKGROUND, *names], "matrix": pixels.matrix.tolist()},
     }
 
 

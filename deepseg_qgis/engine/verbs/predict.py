@@ -44,8 +44,8 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         crs = output_crs(polygons.path, [(each.name, each.grid) for each in rasters], control)
         mixed = any(raster.grid.crs != crs for raster in rasters)
         predictor = model_predictor(model, _settings(job), control)
-        kept = journals if job.resume else None
-        prediction = ResumablePrediction(predictor, given, kept, control)
+        resumed = journals if job.resume else None
+        prediction = ResumablePrediction(predictor, given, resumed, control)
         with PredictionOutputs(job, outputs, rasters, model.card.legend, control) as others:
             predicted = PredictedPolygons(job, model.card, prediction, rasters, crs, others)
             polygons.write(predicted.batches(control), given, crs, anywhere=mixed)
