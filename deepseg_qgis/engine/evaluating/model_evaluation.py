@@ -62,12 +62,13 @@ class ModelEvaluation:
         raster, area = self.rasters[number], self._reference.areas[number]
         if not area.size_px:
             return None
-        found = class_map(predictor, raster, _with_margin(area, raster), control)
-        counted = found.known & area.mask(found.region)
-        reference = self._reference.over(raster, area, found.region, found.known)
-        objects = _objects(found, area, self._model.card.legend.instance_rule)
-        self._comparison.add(Segmentation(found.classes, objects), reference, counted)
-        return ComparedRaster(found.region, found.classes, reference.classes, counted)
+        predicted = class_map(predictor, raster, _with_margin(area, raster), control)
+        region, known = predicted.region, predicted.known
+        counted = known & area.mask(region)
+        reference = self._reference.over(raster, area, region, known)
+        objects = _objects(predicted, area, self._model.card.legend.instance_rule)
+        self._comparison.add(Segmentation(predicted.classes, objects), reference, counted)
+        return ComparedRaster(region, predicted.classes, reference.classes, counted)
 
     def scores(self, threshold: float | None) -> Evaluation:
         """Return all scores, with what they were taken on; None is each category's threshold."""
@@ -89,15 +90,15 @@ class ModelEvaluation:
 
 def notes(scores: Evaluation) -> list[str]:
     """Return what the reader of the scores must know."""
-    found = []
+    texts = []
     if scores["trained_share"] > NO_SHARE:
-        found.append(
+        texts.append(
             f"The model was trained on {scores['trained_share']:.1%} of this area, so the scores "
             "flatter it. Evaluate on ground that it has never seen."
         )
     if not any(map(any, scores["confusion"]["matrix"])):
-        found.append("The area holds no data in the raster: there is nothing to compare.")
-    return found
+        texts.append("The area holds no data in the raster: there is nothing to compare.")
+    return texts
 
 
 def _countable(legend: Legend, categories: int) -> tuple[bool, ...]:
@@ -111,7 +112,7 @@ def _with_margin(area: Area, raster: Raster) -> Area:
     return around.within(Area(box(raster.grid.window)))
 
 
-def _objects(found: ClassMap, area: Area, instance_rule: InstanceRule | None) -> Objects:
-    maps = found.classes, found.probabilities, found.heights
-    objects = objects_at_once(maps, found.region, instance_rule)
+def _objects(predicted: ClassMap, area: Area, instance_rule: InstanceRule | None) -> Objects:
+    maps = predicted.classes, predicted.probabilities, predicted.heights
+    objects = objects_at_once(maps, predicted.region, instance_rule)
     return objects_inside(area, objects.geometries, objects.classes, objects.scores)

@@ -92,7 +92,7 @@ class LabelOverlaps:
 
 def _categories(numbers: Labels, classes: Classes) -> Classes:
     """Return the category of each number; 0 for those that do not occur, and for number 0."""
-    found = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.uint8)
-    found[numbers.ravel()] = classes.ravel()
-    found[0] = 0
-    return found
+    categories = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.uint8)
+    categories[numbers.ravel()] = classes.ravel()
+    categories[0] = 0
+    return categories

@@ -43,11 +43,11 @@ def overlapping(predicted: Objects, reference: Objects, lowest: float) -> Overla
 
     Time and memory grow with the pairs whose boxes overlap, not with all pairs.
     """
-    found = list(_overlaps(predicted, reference, lowest))
-    if not found:
+    batches = list(_overlaps(predicted, reference, lowest))
+    if not batches:
         nothing = np.empty(0, dtype=np.int64)
         return OverlapPairs(nothing, nothing, np.empty(0))
-    i, j, iou = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    i, j, iou = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return OverlapPairs(i, j, iou)
 
 
@@ -57,13 +57,13 @@ def _overlaps(
     """Yield predictions, references and their IoU, batch by batch."""
     ious = _Ious(predicted.geometries, reference.geometries, lowest)
     for category in np.intersect1d(predicted.categories, reference.categories):
-        ours = np.flatnonzero(predicted.categories == category)
-        theirs = np.flatnonzero(reference.categories == category)
-        tree = shapely.STRtree(reference.geometries[theirs])
-        for start in range(0, len(ours), BATCH):
-            batch = ours[start : start + BATCH]
+        predictions = np.flatnonzero(predicted.categories == category)
+        references = np.flatnonzero(reference.categories == category)
+        tree = shapely.STRtree(reference.geometries[references])
+        for start in range(0, len(predictions), BATCH):
+            batch = predictions[start : start + BATCH]
             i, j = tree.query(predicted.geometries[batch])
-            yield ious.of(batch[i], theirs[j])
+            yield ious.of(batch[i], references[j])
 
 
 class _Ious:
@@ -89,8 +89,8 @@ class _Ious:
 
     def _most_shared(self, i: Indices, j: Indices) -> Floats:
         """Return an upper bound of the shared area: that of the boxes, and of each object."""
-        ours, theirs = self._bounds[0][i], self._bounds[1][j]
-        sides = np.minimum(ours[:, 2:], theirs[:, 2:]) - np.maximum(ours[:, :2], theirs[:, :2])
+        one, other = self._bounds[0][i], self._bounds[1][j]
+        sides = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
         most: Floats = np.prod(np.maximum(sides, 0.0), axis=1)
         np.minimum(most, self._areas[0][i], out=most)
         np.minimum(most, self._areas[1][j], out=most)

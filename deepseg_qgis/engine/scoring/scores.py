@@ -114,15 +114,15 @@ def _mean(name: str, entries: Sequence[dict[str, Any]]) -> float | None:
 
 def _precisions(matches: Matches, category: int) -> dict[str, float | None]:
     """Return the APs; AP50 is None where the objects were not matched at an IoU of 0.50."""
-    found: dict[str, float | None] = {"ap": None, "ap50": None}
+    scores: dict[str, float | None] = {"ap": None, "ap50": None}
     precision = matches.average_precision(category)
     if precision is not None:
         at = dict(zip(matches.thresholds, precision.tolist(), strict=True))
-        found = {"ap": float(precision.mean()), "ap50": at.get(COCO_THRESHOLDS[0])}
+        scores = {"ap": float(precision.mean()), "ap50": at.get(COCO_THRESHOLDS[0])}
     for size in (SMALL, MEDIUM, LARGE):
         precision = matches.average_precision(category, size)
-        found[f"ap_{size.name}"] = None if precision is None else float(precision.mean())
-    return found
+        scores[f"ap_{size.name}"] = None if precision is None else float(precision.mean())
+    return scores
 
 
 def _objects(counts: Counts) -> dict[str, float | int | None]:

@@ -46,11 +46,11 @@ def run(job: PredictJob, control: Control) -> dict[str, Any]:
         predictor = model_predictor(model, _settings(job), control)
         resumed = journals if job.resume else None
         prediction = ResumablePrediction(predictor, given, resumed, control)
-        with PredictionOutputs(job, outputs, rasters, model.card.legend, control) as others:
-            predicted = PredictedPolygons(job, model.card, prediction, rasters, crs, others)
+        with PredictionOutputs(job, outputs, rasters, model.card.legend, control) as extra_outputs:
+            predicted = PredictedPolygons(job, model.card, prediction, rasters, crs, extra_outputs)
             polygons.write(predicted.batches(control), given, crs, anywhere=mixed)
             polygons.write_statistics(predicted.aoi_m2)
-            others.finish(predicted.aoi_m2, control)
+            extra_outputs.finish(predicted.aoi_m2, control)
         if prediction.complete:
             journals.finished()
     _log_result(polygons, model.card.legend, control)
