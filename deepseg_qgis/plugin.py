@@ -30,9 +30,12 @@ class DeepSegPlugin:
     def initGui(self) -> None:  # noqa: N802 - QGIS's name
         """Start in QGIS's desktop."""
         self.initProcessing()
+        assert self._provider is not None
         if self._iface is not None:
             from deepseg_qgis.gui.desktop import Desktop
+            from deepseg_qgis.gui.filled_dialog import filled_dialog
 
+            self._provider.make_dialog = filled_dialog
             self._desktop = Desktop(self._iface)
             self._desktop.start()
 

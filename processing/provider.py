@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotations
@@ -21,12 +22,14 @@ from deepseg_qgis.processing.engine.discovery import ENGINE_SETTING
 from deepseg_qgis.processing.engine.event_hub import EventHub
 from deepseg_qgis.processing.layers.destinations import file_of
 from qgis.core import (
+    QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingDestinationParameter,
     QgsProcessingParameterVectorDestination,
     QgsProcessingProvider,
 )
 from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtWidgets import QWidget
 
 import deepseg_qgis
 from deepseg_qgis.formats import POLYGONS, RASTERS, TABLES
@@ -52,11 +55,15 @@ POST_PROCESSORS_KEPT = 200
 
 
 class DeepSegProvider(QgsProcessingProvider):
-    """The provider ``deepseg``; ``event_hub`` is where its runs can be listened to."""
+    """The provider ``deepseg``; ``event_hub`` is where its runs can be listened to.
+
+    ``make_dialog`` makes the dialogs of algorithms; the desktop sets it, None means QGIS's own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.event_hub = EventHub()
+        self.make_dialog: Callable[[QgsProcessingAlgorithm, QWidget | None], QWidget] | None = None
         self._post_processors: deque[Any] = deque(maxlen=POST_PROCESSORS_KEPT)
 
     def keep_alive(self, post_processor: Any) -> Any:

@@ -98,11 +98,11 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
             return False, problem
         return super().checkParameterValues(parameters, context)
 
-    def createCustomParametersWidget(self, parent: QWidget | None = None) -> QWidget:
-        """Return the dialog, with the project's layers chosen; only the desktop asks for it."""
-        from deepseg_qgis.gui.filled_dialog import filled_dialog
-
-        return filled_dialog(self, parent)
+    def createCustomParametersWidget(self, parent: QWidget | None = None) -> Any:
+        """Return the desktop's dialog, or None for QGIS's own (which its types leave out)."""
+        provider: Any = self.provider()
+        make_dialog = provider and provider.make_dialog
+        return make_dialog(self, parent) if make_dialog else None
 
     def prepareAlgorithm(
         self,

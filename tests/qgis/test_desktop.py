@@ -15,6 +15,7 @@ from qgis.gui import QgsMessageBar
 from qgis.PyQt.QtWidgets import QMainWindow, QMenu, QPushButton, QToolBar
 
 from deepseg_qgis import classFactory
+from deepseg_qgis.gui.filled_dialog import filled_dialog
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -203,10 +204,22 @@ def load(project: QgsProject, tmp_path: Path) -> Callable[..., Any]:
     return add
 
 
+def test_the_desktop_brings_its_dialogs(plugin: Any) -> None:
+    shown = algorithm("train").createCustomParametersWidget(None)
+    assert shown.windowTitle() == dialog("train").windowTitle()
+
+
+def test_without_a_desktop_dialogs_are_those_of_qgis(application: Any) -> None:
+    assert algorithm("predict").createCustomParametersWidget(None) is None
+
+
+def algorithm(name: str) -> Any:
+    return QgsApplication.processingRegistry().createAlgorithmById(f"deepseg:{name}")
+
+
 def dialog(name: str) -> Any:
-    """Return the dialog that the toolbox opens."""
-    algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"deepseg:{name}")
-    return algorithm.createCustomParametersWidget(None)
+    """Return the dialog that the toolbox opens in the desktop."""
+    return filled_dialog(algorithm(name), None)
 
 
 def chosen(name: str, parameter: str) -> Any:
