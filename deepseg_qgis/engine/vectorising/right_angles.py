@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from deepseg_qgis.engine.kernels import Flags, Floats, Ints, kernel
-from deepseg_qgis.engine.vectorising.arcs import Path, edges_nearby, meets_itself, reduced
+from deepseg_qgis.engine.vectorising.arcs import edges_nearby, meets_itself, reduced
 from deepseg_qgis.engine.vectorising.divisions import (
     AS_IS,
     LEAST_ANGLE,
     MOST_DIRECTIONS,
     SLANTED,
     Division,
+    Ends,
     Line,
     crossing,
     divided,
@@ -36,18 +37,20 @@ _SAFE = 0.98
 
 
 @kernel
-def right_angled(path: Path) -> tuple[Floats, Floats]:
-    """Return columns and rows of an arc's right-angled line; nothing where there is none."""
-    xs, ys, free, ring = path
+def right_angled(xs: Floats, ys: Floats, free: Floats, ring: bool) -> tuple[Floats, Floats]:
+    """Return columns and rows of an arc's right-angled line; nothing where there is none.
+
+    ``free`` is how far each of the arc's vertices may move; a ``ring`` has no node.
+    """
     nothing = np.empty(0, dtype=np.float64)
     last = len(xs) - 1
     if last < 2:
         return nothing, nothing
     if ring and last == 4:  # a rectangle of pixels
         return xs, ys
-    local = Path(xs - xs[0], ys - ys[0], _SAFE * free, ring)
-    at = np.flatnonzero(reduced(local.xs, local.ys, np.minimum(local.free, _LIGHTLY_PX)))
-    angles, division = _directions(local, at)
+    us, vs, room = xs - xs[0], ys - ys[0], _SAFE * free
+    at = np.flatnonzero(reduced(us, vs, np.minimum(room, _LIGHTLY_PX)))
+    angles, division = _directions(us, vs, room, at, ring)
     if len(division.kinds) == 0:
         return nothing, nothing
     after = before = -1
@@ -57,12 +60,12 @@ def right_angled(path: Path) -> tuple[Floats, Floats]:
             return nothing, nothing
         first = division.stops[chosen]
         before, after = division.kinds[chosen - 1], division.kinds[chosen]
-        local = Path(_from(local.xs, first), _from(local.ys, first), _from(local.free, first), ring)
+        us, vs, room = _from(us, first), _from(vs, first), _from(room, first)
         at = np.append(np.sort((at[:-1] - first) % last), last)
-    division = divided(local, at, angles, after, before)
+    division = divided(us, vs, room, at, angles, Ends(ring, after, before))
     if len(division.kinds) == 0:
         return nothing, nothing
-    ps, qs, where = _drawn(local, division)
+    ps, qs, where = _drawn(us, vs, room, ring, division)
     if len(ps) == 0 or not _suits(ps, qs, ring, _RIGHT):
         return nothing, nothing
     if meets_itself(ps, qs, where, edges_nearby(BOUND_PX)):
@@ -71,20 +74,21 @@ def right_angled(path: Path) -> tuple[Floats, Floats]:
 
 
 @kernel
-def _directions(path: Path, at: Ints) -> tuple[Floats, Division]:
+def _directions(
+    us: Floats, vs: Floats, room: Floats, at: Ints, ring: bool
+) -> tuple[Floats, Division]:
     """Return the arc's directions, and its division by them; an empty one where it looks natural.
 
     Directions are fitted to the division that they lead to, until there is no more of them.
     """
-    xs, ys = path.xs, path.ys
-    angles = np.array([_direction(xs, ys, at, np.zeros(len(at), np.bool_))])
+    angles = np.array([_direction(us, vs, at, np.zeros(len(at), np.bool_))])
     while True:
-        division = divided(path, at, angles, -1, -1)
+        division = divided(us, vs, room, at, angles, Ends(ring, -1, -1))
         stops, kinds, lines = division
-        if len(kinds) == 0 or not _suits(xs[stops], ys[stops], path.ring, _ROUGHLY):
+        if len(kinds) == 0 or not _suits(us[stops], vs[stops], ring, _ROUGHLY):
             return angles, Division(stops[:0], kinds[:0], lines[:0])
-        _refine(path, division, angles)
-        more = _with_another(path, division, angles)
+        _refine(us, vs, division, angles)
+        more = _with_another(us, vs, division, angles)
         if len(more) == len(angles):
             return angles, division
         angles = more
@@ -107,9 +111,9 @@ def _direction(us: Floats, vs: Floats, at: Ints, without: Flags) -> float:
 
 
 @kernel
-def _with_another(path: Path, division: Division, angles: Floats) -> Floats:
+def _with_another(us: Floats, vs: Floats, division: Division, angles: Floats) -> Floats:
     """Return the directions, and one more where much is slanted."""
-    us, vs, (stops, kinds, _) = path.xs, path.ys, division
+    stops, kinds, _ = division
     if len(angles) == MOST_DIRECTIONS:
         return angles
     slanted = total = 0.0
@@ -146,10 +150,10 @@ def _best_start(stops: Ints) -> int:
 
 
 @kernel
-def _refine(path: Path, division: Division, angles: Floats) -> None:
+def _refine(us: Floats, vs: Floats, division: Division, angles: Floats) -> None:
     """Turn each direction to fit its edges best."""
     stops, kinds, _ = division
-    sums = moment_sums(path.xs, path.ys)
+    sums = moment_sums(us, vs)
     for which in range(len(angles)):
         along = both = 0.0  # the edges' variances along u less along v, and the covariance
         for i in range(len(kinds)):
@@ -170,58 +174,53 @@ def _refine(path: Path, division: Division, angles: Floats) -> None:
 
 
 @kernel
-def _drawn(path: Path, division: Division) -> tuple[Floats, Floats, Ints]:
+def _drawn(
+    us: Floats, vs: Floats, room: Floats, ring: bool, division: Division
+) -> tuple[Floats, Floats, Ints]:
     """Return the points of the divided arc, and at which vertices they are; nothing if it strays.
 
     Where a stretch that stays as it is does not meet its neighbour's line, a short step joins them.
     """
-    stops, count = division.stops, len(division.kinds)
+    stops, kinds, lines = division
+    count = len(kinds)
     ps = np.empty(3 * count + 3, dtype=np.float64)
     qs = np.empty(3 * count + 3, dtype=np.float64)
     where = np.empty(3 * count + 3, dtype=np.int64)
     n = surplus = 0
     for i in range(count + 1):
-        first = n
-        n = _add_corner(path, division, i, ps, qs, n)
-        if n == first:
+        first, k = n, stops[i]
+        u, v = us[k], vs[k]
+        p, q, meet = u, v, not ring and (i == 0 or i == count)
+        before, after = (i - 1) % count, i % count
+        one, other = line_of(lines, before), line_of(lines, after)
+        if not meet:
+            p, q, meet = crossing(one, other, u, v, room[k])
+        if meet:
+            ps[n], qs[n], where[n] = p, q, k
+            n += 1
+        elif kinds[before] == AS_IS or kinds[after] == AS_IS:
+            if kinds[before] != AS_IS:
+                ps[n], qs[n] = _foot(one, u, v)
+                where[n] = k
+                n += 1
+            ps[n], qs[n], where[n] = u, v, k
+            n += 1
+            if kinds[after] != AS_IS:
+                ps[n], qs[n] = _foot(other, u, v)
+                where[n] = k
+                n += 1
+        else:
             return ps[:0], qs[:0], where[:0]
-        where[first:n] = stops[i]
         if i == 0:
             surplus = n - 1  # of a ring: the corner's points are at both ends
-        # the edge of a stretch runs from the last point of a corner to the first of the next
-        elif not _near_edge(
-            path, stops[i - 1], stops[i], (ps[first - 1], qs[first - 1]), (ps[first], qs[first])
-        ):
-            return ps[:0], qs[:0], where[:0]
-    if path.ring:
+        else:
+            # the edge of a stretch runs from the last point of a corner to the first of the next
+            start, end = (ps[first - 1], qs[first - 1]), (ps[first], qs[first])
+            if not _near_edge(us, vs, room, (stops[i - 1], k), start, end):
+                return ps[:0], qs[:0], where[:0]
+    if ring:
         n -= surplus
     return ps[:n].copy(), qs[:n].copy(), where[:n].copy()
-
-
-@kernel
-def _add_corner(path: Path, division: Division, i: int, ps: Floats, qs: Floats, n: int) -> int:
-    """Add the points between two stretches; return the number of all, as before where none fit."""
-    stops, kinds, lines = division
-    count, k = len(kinds), stops[i]
-    before, after = (i - 1) % count, i % count
-    p, q = path.xs[k], path.ys[k]
-    meet = not path.ring and (i == 0 or i == count)
-    if not meet:
-        p, q, meet = crossing(path, k, line_of(lines, before), line_of(lines, after))
-    if meet:
-        ps[n], qs[n] = p, q
-        return n + 1
-    if kinds[before] != AS_IS and kinds[after] != AS_IS:
-        return n
-    if kinds[before] != AS_IS:
-        ps[n], qs[n] = _foot(line_of(lines, before), path.xs[k], path.ys[k])
-        n += 1
-    ps[n], qs[n] = path.xs[k], path.ys[k]
-    n += 1
-    if kinds[after] != AS_IS:
-        ps[n], qs[n] = _foot(line_of(lines, after), path.xs[k], path.ys[k])
-        n += 1
-    return n
 
 
 @kernel
@@ -233,11 +232,15 @@ def _foot(line: Line, u: float, v: float) -> tuple[float, float]:
 
 @kernel
 def _near_edge(
-    path: Path, low: int, high: int, start: tuple[float, float], end: tuple[float, float]
+    us: Floats,
+    vs: Floats,
+    room: Floats,
+    stretch: tuple[int, int],
+    start: tuple[float, float],
+    end: tuple[float, float],
 ) -> bool:
     """Return whether the vertices within a stretch are no farther from its edge than they may."""
-    us, vs, room = path.xs, path.ys, path.free
-    (pa, qa), (pb, qb) = start, end
+    (low, high), (pa, qa), (pb, qb) = stretch, start, end
     dp, dq = pb - pa, qb - qa
     square = dp * dp + dq * dq
     if dp * (us[high] - us[low]) + dq * (vs[high] - vs[low]) <= 0.0:

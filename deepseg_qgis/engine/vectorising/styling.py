@@ -113,7 +113,7 @@ def _line(loop: Ints, arc: Arc, style: _Style) -> tuple[Floats, Floats]:
     if style.smooth:
         us, vs = smoothed(path, style.tolerance_px)
     else:
-        us, vs = right_angled(path)
+        us, vs = right_angled(path.xs, path.ys, path.free, path.ring)
     if len(us) > 0:
         return us, vs
     if style.tolerance_px <= 0.0:
