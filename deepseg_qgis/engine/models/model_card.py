@@ -142,6 +142,11 @@ def from_json(text: str) -> ModelCard:
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise bad_card(f"its format is version {version!r}, this DeepSeg reads {FORMAT_VERSION}")
+    return _card(content)
+
+
+def _card(content: Mapping[str, Any]) -> ModelCard:
+    """Return the card with these fields, each of them checked."""
     categories = _categories(content.get("categories"))
     bands = read_texts(content.get("band_names"), 1, MOST_BANDS, "band names")
     low, high = TILE_SIZE_PX.least, TILE_SIZE_PX.most
