@@ -137,9 +137,9 @@ class PhotometricTransform:
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return normalised values (bands, rows, columns) in this light."""
         rows, columns = (np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in values.shape[1:])
-        slope = self.slope_down * rows[:, None] + self.slope_right * columns
-        added = (np.float32(self.offset) + slope).astype(np.float32)
-        result: NDArray[np.float32] = values * np.float32(self.gain) + added
+        down, right = self.slope_down * rows[:, None], self.slope_right * columns
+        added = np.float32(self.offset) + down + right
+        result: NDArray[np.float32] = values * np.float32(self.gain) + added.astype(np.float32)
         return result
 
 
