@@ -1,1 +1,1 @@
-"""Running a model over rasters: windows, backends (OpenVINO, torch), and decided cores."""
+"""What a model says of each pixel of an area: windows, a pipeline, and predicted cores."""

@@ -1,1 +1,1 @@
-"""Training a network on what is known."""
+"""Training a network on annotated rasters."""

@@ -1,1 +1,1 @@
-"""From decided cores to polygons and rasters."""
+"""From predicted cores to polygons and rasters."""

@@ -145,9 +145,8 @@ def _check(job: TrainJob) -> None:
         "The number of epochs must be at least 1": job.epochs in bounds.EPOCHS,
         "The batch size must be at least 2 (batch normalisation needs two tiles)": job.batch_size
         in bounds.TRAINING_BATCH_SIZE,
-        "The learning rate must be above 0 and at most 1": job.learning_rate
-        in bounds.LEARNING_RATE,
-        "The validation fraction must be above 0 and below 0.9": job.validation_aoi is not None
+        "The learning rate must be from 0.00000001 to 1": job.learning_rate in bounds.LEARNING_RATE,
+        "The validation fraction must be from 0.01 to 0.89": job.validation_aoi is not None
         or job.validation_fraction in bounds.VALIDATION_FRACTION,
         f"The task must be one of {', '.join(TASKS)}": job.task in TASKS,
     }
