@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.engine.geometry.tiling import Window
-from deepseg_qgis.engine.kernels import Flags, Floats, Ints, kernel
+from deepseg_qgis.engine.kernels import Flags, Floats, Ints, inlined, kernel
 
 CHUNK_EDGES = 64
 """So many edges that follow each other have common bounds, by which they are passed over."""
@@ -127,7 +127,7 @@ def _burn(
                     out[i, j] = values[k]
 
 
-@kernel
+@inlined
 def _toggle(
     chunks: _Chunks,
     polygon: int,
