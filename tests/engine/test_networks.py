@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepseg_qgis.engine.backends.openvino_conversion import converted
+from deepseg_qgis.engine.backends.openvino_conversion import convert
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -130,7 +130,7 @@ def test_openvino_says_what_torch_says_of_objects(categories, smoothing_px, dtyp
     network = networks.build("linknet", "mobilenet_v2", 2, categories, objects=True).eval()
     with torch.no_grad():
         network.segmentation_head[0].weight *= 30  # so that answers differ from place to place
-    graph, known = converted(Model(network, about, "0"))
+    graph, known = convert(Model(network, about, "0"))
     rng = np.random.default_rng(0)
     values = rng.normal(95, 45, (1, 2, 64, 96)).clip(0, 255).astype(dtype)
     valid = (rng.random((1, 1, 64, 96)) < 0.9).astype(np.uint8)
