@@ -39,10 +39,12 @@ class DeepSegAlgorithm(QgsProcessingAlgorithm):
     ID: ClassVar[str]
     TITLE: ClassVar[str]
     GROUP: ClassVar[str]
+    """One of `GROUPS`: in which step of the work the toolbox shows it."""
     SUMMARY: ClassVar[str]
     TAGS: ClassVar[str]
     """Words to find it by, besides those of its title; separated by commas."""
     HELP: ClassVar[str]
+    """Plain text: a paragraph on what it does, some on what it needs and gives, a last 'Tip: '."""
 
     def parameters(self) -> Parameters:
         """Return the parameters, in the order of the dialog."""

@@ -39,7 +39,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
     """An algorithm that the engine runs; subclasses turn the dialog's values into a job."""
 
     NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {}
-    """Outputs that are numbers, and their labels."""
+    """Outputs that are numbers, and their labels; COUNT is the engine's result ``count``."""
 
     HIDDEN_OUTPUTS: ClassVar[tuple[str, ...]] = ()
     """Outputs that QGIS adds to the list of layers, but not yet to the map."""

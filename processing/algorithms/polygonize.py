@@ -59,15 +59,13 @@ class Polygonize(EngineAlgorithm):
 
     def job(self, inputs: Inputs, destinations: Destinations) -> PolygonizeJob:
         """Return what the engine is asked to do."""
-        # a GeoJSON would claim that pixel coordinates are degrees
-        without_place = None if inputs.georeferenced else "gpkg"
         return PolygonizeJob(
             probabilities=inputs.raster("PROBABILITIES"),
             threshold=inputs.optional_number("THRESHOLD"),
             min_area=inputs.number("MIN_AREA"),
             simplify_px=inputs.number("SIMPLIFY"),
             outlines=inputs.choice("OUTLINES"),
-            output=destinations.path("OUTPUT", without_place),
+            output=destinations.path("OUTPUT", inputs.polygon_extension),
             output_statistics=destinations.optional_path("OUTPUT_STATISTICS"),
         )
 

@@ -109,8 +109,6 @@ class Predict(EngineAlgorithm):
 
     def job(self, inputs: Inputs, destinations: Destinations) -> PredictJob:
         """Return what the engine is asked to do."""
-        # a GeoJSON would claim that pixel coordinates are degrees
-        without_place = None if inputs.georeferenced else "gpkg"
         return PredictJob(
             rasters=inputs.rasters(),
             model=inputs.file("MODEL"),
@@ -127,7 +125,7 @@ class Predict(EngineAlgorithm):
             precision=inputs.choice("PRECISION"),
             device=inputs.choice("DEVICE"),
             resume=inputs.flag("RESUME"),
-            output=destinations.path("OUTPUT", without_place),
+            output=destinations.path("OUTPUT", inputs.polygon_extension),
             output_classes=destinations.optional_path("OUTPUT_CLASSES"),
             output_probabilities=destinations.optional_path("OUTPUT_PROBABILITIES"),
             output_coco=destinations.optional_path("OUTPUT_COCO"),

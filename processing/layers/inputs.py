@@ -36,9 +36,13 @@ class Inputs:
         self._parameters, self._context = parameters, context
 
     @property
-    def georeferenced(self) -> bool:
-        """Whether all rasters lie somewhere on the ground."""
-        return self._layers.georeferenced
+    def polygon_extension(self) -> str | None:
+        """The ending for polygons found on the rasters, None for the output's usual one.
+
+        Of rasters without a place on the ground it is that of GeoPackages: a GeoJSON would claim
+        that pixel coordinates are degrees.
+        """
+        return None if self._layers.georeferenced else "gpkg"
 
     def raster(self, name: str = "INPUT") -> RasterSource:
         """Return the one raster of a parameter."""

@@ -33,6 +33,14 @@ def test_modules_that_are_named_are_there(page: Path) -> None:
     assert [name for name in named if not any(f.endswith(f"/{name}") for f in FILES)] == []
 
 
+def test_the_readme_lists_every_algorithm() -> None:
+    modules = sorted((ROOT / "processing" / "algorithms").glob("*.py"))
+    source = "".join(each.read_text(encoding="utf-8") for each in modules)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\| `deepseg:(\w+)` \|", readme, re.MULTILINE)
+    assert sorted(rows) == sorted(re.findall(r'^    ID = "(\w+)"', source, re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = LINK.findall(page.read_text(encoding="utf-8"))

@@ -142,6 +142,7 @@ GROUPS = {
 
 
 def test_groups_stand_in_working_order_and_their_ids_stay() -> None:
+    assert set(" ".join(GROUPS.values()).split()) == set(PARAMETERS)
     for title, names in GROUPS.items():
         for name in names.split():
             assert algorithm(name).group() == title
@@ -228,6 +229,7 @@ def test_choices_are_the_words_of_the_contract(name: str) -> None:
 def test_numbers_have_the_bounds_of_the_contract(name: str) -> None:
     for each in algorithm(name).parameterDefinitions():
         if each.type() == "number":
+            assert each.name() in BOUNDS.get(name, {}), "BOUNDS says nothing of it"
             expected = BOUNDS[name][each.name()]
             assert each.minimum() == expected.least, each.name()
             unbounded = each.maximum() >= QGIS_UNBOUNDED

@@ -54,6 +54,8 @@ class Backend(Protocol):
 class PlaneSource(Protocol):
     """Whatever makes planes of rasters: a model's network, or a method that needs none.
 
+    A method without a network can be source, backend and session in one.
+
     ``fingerprint`` tells it from all others, so that no other continues its interrupted
     predictions; ``tile_size_px`` is the side of the windows that a backend likes best which sees
     the whole window: those of its training.

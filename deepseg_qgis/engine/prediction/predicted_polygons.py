@@ -52,9 +52,11 @@ class PredictedPolygons:
         Raises:
             DeepSegError: a raster cannot be read, or the user stopped before anything was found.
         """
+        job = self._job
         for number, raster in enumerate(self._rasters):
             part = control.step(number, len(self._rasters))
-            area = prediction_area(self._job, raster, part)
+            alone = job.mosaic or len(job.rasters) == 1
+            area = prediction_area(job.aoi, job.extent, raster, part, alone=alone)
             with contextlib.closing(self._of_raster(number, area, part)) as batches:
                 yield from batches
             self._aoi_m2 += size_m2(self._prediction.coverages[-1].covered, raster)
