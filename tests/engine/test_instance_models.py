@@ -14,9 +14,9 @@ from example_jobs import KilledError, Watched, evaluate_job, kill, predict_job, 
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.raster_output import NAMESPACE
 from deepseg_qgis.engine.instances.watershed import instances_of
 from deepseg_qgis.engine.models import model_file, weights
-from deepseg_qgis.engine.prediction.prediction_tags import NAMESPACE
 from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import evaluate, polygonize, predict, train
 from deepseg_qgis.errors import ParameterError, RasterError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 import torch
-from random_model import CARD, LogTexts, image, whole, write_model
+from random_model import CARD, LogTexts, holed_image, image, whole, write_model
 
 from deepseg_qgis.engine.backends import converted_networks, devices, openvino_conversion
 from deepseg_qgis.engine.backends.backend import CompilationError, probabilities
@@ -29,9 +29,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def raster(make_raster):
-    values = image(300, 420)
-    values[:, 100:220, 250:] = 0
-    with Raster(make_raster(values, nodata=0)) as raster:
+    with Raster(make_raster(holed_image(), nodata=0)) as raster:
         yield raster
 
 

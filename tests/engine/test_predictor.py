@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import shapely
-from random_model import image, whole, write_model
+from random_model import holed_image, image, whole, write_model
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
@@ -25,9 +25,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def raster(make_raster):
-    values = image(300, 420)
-    values[:, 100:220, 250:] = 0
-    with Raster(make_raster(values, nodata=0)) as raster:
+    with Raster(make_raster(holed_image(), nodata=0)) as raster:
         yield raster
 
 

@@ -38,6 +38,13 @@ def image(rows, columns, seed=0):
     return (noise * [[[300]], [[200]]] + [[[10_000]], [[9000]]]).clip(0).astype(np.uint16)
 
 
+def holed_image():
+    """Return an image of 300 × 420 px with a hole of zeros."""
+    values = image(300, 420)
+    values[:, 100:220, 250:] = 0
+    return values
+
+
 def whole(raster):
     """Return the area of all of a raster."""
     return Area(box(raster.grid.window))

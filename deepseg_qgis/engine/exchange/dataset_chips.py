@@ -17,9 +17,9 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.annotated_raster import AnnotatedRaster
 from deepseg_qgis.engine.exchange.coco.chips import CocoChips
 from deepseg_qgis.engine.exchange.dataset_split import PARTS, DatasetSplit
-from deepseg_qgis.engine.exchange.label_rasters.value_names import NAMESPACE, category_tags
+from deepseg_qgis.engine.exchange.label_rasters.value_names import category_tags
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
-from deepseg_qgis.engine.files.raster_output import RasterOutput
+from deepseg_qgis.engine.files.raster_output import NAMESPACE, RasterOutput
 from deepseg_qgis.engine.geometry.areas import burnt
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Tile, Window

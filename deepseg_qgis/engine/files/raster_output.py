@@ -27,6 +27,8 @@ from deepseg_qgis.engine.geometry.georeference import UNREFERENCED, Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import OutputError
 
+NAMESPACE = "DEEPSEG"
+"""Of the metadata that DeepSeg writes into predicted classes and masks."""
 TILE_PX = 512
 CACHE_BYTES = 64 * 2**20
 """In bytes, for the reason that rasters.py tells."""

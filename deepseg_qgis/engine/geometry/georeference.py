@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.geometry.densification import project_densified, reprojected
 from deepseg_qgis.engine.geometry.local_crs import are_comparable, are_one_plane
-from deepseg_qgis.engine.geometry.measures import Ruler, Sizes, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.measures import (
+    STRAIGHT_WITHIN_M,
+    Ruler,
+    Sizes,
+    area_and_perimeter_m,
+)
 from deepseg_qgis.engine.geometry.poles import Enclosed, Poles, projected_with_poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries, PolygonArrays
 from deepseg_qgis.engine.geometry.projections import (
@@ -35,7 +40,6 @@ from deepseg_qgis.engine.geometry.world import World
 UNREFERENCED = Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 """x = column, y = -row: how QGIS draws a raster without georeference."""
 
-STRAIGHT_WITHIN_M = 1e-4
 STRAIGHT_WITHIN_PX = 1e-2
 """How far a reprojected edge may leave its true course: on the ground, and on a pixel grid."""
 

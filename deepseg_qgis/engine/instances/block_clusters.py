@@ -13,11 +13,11 @@ from deepseg_qgis.engine.instances.saddles import (
     Numbers,
     Saddles,
     merged,
-    root_of,
     saddles,
 )
 from deepseg_qgis.engine.kernels import Ints, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.engine.vectorising.labelling import root_of
 
 
 class BlockClusters(NamedTuple):

@@ -16,10 +16,11 @@ from deepseg_qgis.engine.instances.ordering import (
     pixel_rank,
     saddle_rank,
 )
-from deepseg_qgis.engine.instances.saddles import Clusters, Numbers, merged, root_of
+from deepseg_qgis.engine.instances.saddles import Clusters, Numbers, merged
 from deepseg_qgis.engine.instances.slots import Slots
 from deepseg_qgis.engine.kernels import Ints, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.engine.vectorising.labelling import root_of
 
 
 class OpenClusters:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.instances.ordering import Side, height_of
 from deepseg_qgis.engine.kernels import Ints, inlined, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.engine.vectorising.labelling import root_of
 
 LEVELS = 256
 
@@ -107,15 +108,6 @@ def _put(found: Saddles, ends: Ints, height: int, one: int, other: int, place: i
     found.others[k] = other
     found.heights[k] = height
     found.places[k] = place
-
-
-@inlined
-def root_of(parents: Numbers, k: int) -> int:
-    """Return what stands for the cluster of ``k``, and shorten the way there."""
-    while parents[k] != k:
-        parents[k] = parents[parents[k]]
-        k = parents[k]
-    return k
 
 
 @kernel

@@ -9,9 +9,10 @@ import numpy as np
 
 from deepseg_qgis.engine.instances.basins import basins
 from deepseg_qgis.engine.instances.ordering import height_of
-from deepseg_qgis.engine.instances.saddles import Clusters, Numbers, merged, root_of, saddles
+from deepseg_qgis.engine.instances.saddles import Clusters, Numbers, merged, saddles
 from deepseg_qgis.engine.kernels import Ints, kernel
 from deepseg_qgis.engine.vectorising.blocks import Pixels
+from deepseg_qgis.engine.vectorising.labelling import root_of
 
 
 class Instances(NamedTuple):

@@ -6,6 +6,7 @@ lowest floor of the engine: it imports the standard library and the contract alo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ MOST_CATEGORIES = 254
 """Classes are stored in a byte, and 0 is background."""
 LONGEST_NAME = 1000
 """Of a category, in characters."""
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+"""Of a category."""
 PLAIN_COLOUR = "#808080"
 OBJECT_PLANES = ("height", "certainty")
 """What is said of each pixel where objects are told apart, behind the probabilities."""

@@ -7,7 +7,6 @@ checked.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.choices import MODEL_TASKS
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, RasterKind, named
 from deepseg_qgis.engine.legend.legend import (
+    COLOUR,
     LONGEST_NAME,
     MOST_CATEGORIES,
     Category,
@@ -42,7 +42,6 @@ from deepseg_qgis.errors import counted
 FORMAT_VERSION = 1
 MOST_BANDS = 1024
 BAND_FIELDS = ("colour", "wavelength_um", "scale", "offset", "stored")
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DTYPES = frozenset(f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_output import (
+    NAMESPACE,
     RasterOutput,
     Totals,
     totals,
@@ -25,7 +26,7 @@ from deepseg_qgis.engine.files.raster_output import (
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
-from deepseg_qgis.engine.prediction.prediction_tags import NAMESPACE, PredictionTags, to_tags
+from deepseg_qgis.engine.prediction.prediction_tags import PredictionTags, to_tags
 from deepseg_qgis.errors import OutputError
 
 NOT_KNOWN = 255

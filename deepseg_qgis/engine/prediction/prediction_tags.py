@@ -15,7 +15,6 @@ from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.errors import ModelError, RasterError, counted
 
-NAMESPACE = "DEEPSEG"
 LONGEST_NAME = 1000
 
 

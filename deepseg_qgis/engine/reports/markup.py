@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import html
 import math
-import re
 
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-NO_COLOUR = "#808080"
+from deepseg_qgis.engine.legend.legend import COLOUR, PLAIN_COLOUR
+
 NO_VALUE = "–"
 
 Cell = str | int | float | None
@@ -42,7 +41,7 @@ def shown(value: Cell) -> Markup:
 
 def swatch(colour: str) -> Markup:
     """Return a little square of a colour; grey where it is no ``#rrggbb``."""
-    safe = colour if COLOUR.fullmatch(colour) else NO_COLOUR
+    safe = colour if COLOUR.fullmatch(colour) else PLAIN_COLOUR
     return Markup(f'<span class="swatch" style="background:{safe}"></span>')
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.kernels import kernel
+from deepseg_qgis.engine.kernels import inlined, kernel
 
 
 class Runs(NamedTuple):
@@ -86,8 +86,9 @@ def _runs(classes: NDArray[np.uint8]) -> Runs:
     return Runs(rows, starts, ends, np.arange(k, dtype=np.int32))
 
 
-@kernel
-def _root(parents: NDArray[np.int32], k: int) -> int:
+@inlined
+def root_of(parents: NDArray[np.int32], k: int) -> int:
+    """Return what stands for all that was united with ``k``, and shorten the way there."""
     while parents[k] != k:
         parents[k] = parents[parents[k]]
         k = parents[k]
@@ -103,7 +104,7 @@ def _unite(classes: NDArray[np.uint8], runs: Runs) -> None:
         while above < rows[i] and here < rows[i + 1]:
             shared = starts[above] < ends[here] and starts[here] < ends[above]
             if shared and classes[i - 1, starts[above]] == classes[i, starts[here]]:
-                one, other = _root(parents, above), _root(parents, here)
+                one, other = root_of(parents, above), root_of(parents, here)
                 if one < other:
                     parents[other] = one
                 else:

@@ -10,11 +10,8 @@ from deepseg_qgis.engine.exchange.coco.annotations import ELSEWHERE
 from deepseg_qgis.engine.exchange.import_summary import ImportSummary
 from deepseg_qgis.engine.exchange.imported_polygons import TargetRaster
 from deepseg_qgis.engine.files.outputs import Outputs
-from deepseg_qgis.errors import VectorError, counted
+from deepseg_qgis.errors import MOST_LISTED, VectorError, counted
 from deepseg_qgis.jobs import ImportAnnotationsJob
-
-MOST_LISTED = 20
-"""So many categories are listed in the log."""
 
 
 def run(job: ImportAnnotationsJob, control: Control) -> dict[str, Any]:

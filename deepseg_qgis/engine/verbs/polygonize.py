@@ -12,12 +12,12 @@ from typing import Any
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
+from deepseg_qgis.engine.files.raster_output import NAMESPACE
 from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.legend.legend import check_threshold
 from deepseg_qgis.engine.prediction.polygon_output import PolygonOutput
 from deepseg_qgis.engine.prediction.polygon_stream import PolygonRequest, check_shaping, polygons
 from deepseg_qgis.engine.prediction.prediction_tags import (
-    NAMESPACE,
     check_probabilities,
     from_tags,
 )

@@ -9,11 +9,11 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.label_rasters.category_lists import category_list_near
 from deepseg_qgis.engine.exchange.label_rasters.codes import CodeCounts, count_codes, is_lossy
 from deepseg_qgis.engine.exchange.label_rasters.value_names import (
-    NAMESPACE,
     ValueNames,
     names_beside,
     names_in_tags,
 )
+from deepseg_qgis.engine.files.raster_output import NAMESPACE
 from deepseg_qgis.engine.files.rasters import Raster
 
 

@@ -17,8 +17,6 @@ from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.errors import ModelError
 
-NAMESPACE = "DEEPSEG"
-"""Of the metadata that DeepSeg writes into predicted classes and masks."""
 CATEGORIES = "CATEGORIES"
 MOST_BYTES = 16 * 2**20
 NAME, MINIMUM = (2,), (3, 5)

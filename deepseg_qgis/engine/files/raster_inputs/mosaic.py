@@ -9,6 +9,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.files.raster_inputs.pixels import Pixels, PixelSource, thumbnail_through
+from deepseg_qgis.engine.files.raster_inputs.safety import MOST_PIXELS
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.errors import RasterError, counted
@@ -16,7 +17,6 @@ from deepseg_qgis.errors import RasterError, counted
 MOST_DRIFT_PX = 0.5
 """Grids are alike if no pixel of one lies further from its place on the other's lattice, beyond a
 shift of the whole raster by less than that."""
-MOST_PIXELS = 10**12
 
 
 class Mosaic:

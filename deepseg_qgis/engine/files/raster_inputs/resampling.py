@@ -22,6 +22,7 @@ from deepseg_qgis.engine.files.raster_inputs.pixels import (
     padded,
     thumbnail_through,
 )
+from deepseg_qgis.engine.files.raster_inputs.safety import MOST_PIXELS
 from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.geometry.projections import affine, period_of
 from deepseg_qgis.engine.geometry.tiling import Window
@@ -37,7 +38,6 @@ MARGIN_PX = 2
 """What bilinear interpolation sees around a block, in pixels of the source."""
 KEPT_BYTES = 128 * 2**20
 """Blocks are kept for the windows that overlap, as long as they take no more."""
-MOST_PIXELS = 10**12
 COARSEST = 32.0
 """Pixels that many times as long as the model's show nothing of what it knows: a house of 8 m is
 one of them, if it was learned in 25 cm."""
