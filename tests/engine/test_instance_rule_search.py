@@ -117,6 +117,16 @@ def test_small_objects_are_not_taken_for_specks():
     assert rule.qualities == (1.0,)
 
 
+def test_objects_of_a_wide_range_of_sizes_all_stay():
+    """Three of fifteen are a ninth of the others: too few to tell against the default rule."""
+    objects = houses(between=6)
+    for number, column in enumerate((4, 22, 40), start=20):
+        objects[SIDE + 3 :, column:][:4, :4] = number
+    rule = best_instance_rule([perfect(objects)], HALF, ONE)
+    assert 0 < rule.least_px[0] < 16
+    assert rule.qualities == (1.0,)
+
+
 def test_all_grounds_count_together():
     right, missed = perfect(houses(2, 3)), perfect(houses(1, 4))
     missed.planes[0] = 0

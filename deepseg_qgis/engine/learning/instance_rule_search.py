@@ -19,9 +19,11 @@ from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
 from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
 
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
-LEAST_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
-"""Smallest sizes that are tried, as shares of the category's median object."""
-DEFAULT_DEPTH, DEFAULT_SHARE = 58, 0.15
+SMALL_QUANTILE = 0.1
+"""A category's *small* object: one in ten is smaller."""
+LEAST_SHARES = (0.0, 0.2, 0.4, 0.6)
+"""Least sizes that are tried, as shares of the category's small object."""
+DEFAULT_DEPTH, DEFAULT_SHARE = 58, 0.4
 """What is taken unless another rule is better by more than chance (docs/instances.md)."""
 CONNECTED = 256
 """A depth that no peak reaches: objects are connected areas."""
@@ -192,10 +194,10 @@ def _least_sizes(
         for region, reference in zip(regions, references, strict=True)
     ]
     categories, sizes = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
-    medians = np.full(count, np.median(sizes) if len(sizes) else 0.0)
+    small = np.full(count, np.quantile(sizes, SMALL_QUANTILE) if len(sizes) else 0.0)
     for category in np.unique(categories):
-        medians[category - 1] = np.median(sizes[categories == category])
-    return np.round(np.outer(LEAST_SHARES, medians)).astype(np.int64)
+        small[category - 1] = np.quantile(sizes[categories == category], SMALL_QUANTILE)
+    return np.round(np.outer(LEAST_SHARES, small)).astype(np.int64)
 
 
 def _sizes(reference: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
