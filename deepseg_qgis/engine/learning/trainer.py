@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from deepseg_qgis.engine.backends.devices import choose_device
+from deepseg_qgis.engine.learning.depthwise_gradients import DepthwiseGradients
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
@@ -144,7 +145,8 @@ class Trainer:
     def _loss(self, batch: TrainingBatch) -> torch.Tensor:
         """Return the loss of a batch, a scalar."""
         images = self._to_device(batch.values).contiguous(memory_format=torch.channels_last)
-        logits = self._network(images).float()  # (N, channels, H, W)
+        with DepthwiseGradients():
+            logits = self._network(images).float()  # (N, channels, H, W)
         classes, weight = self._to_device(batch.classes), self._to_device(batch.weight)
         if batch.heights is None or batch.edges is None:
             return segmentation_loss(logits, classes, weight)

@@ -6,6 +6,7 @@ Nothing is ever fetched from the network: weights come from training or from a m
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,14 +55,16 @@ def build(
             f"{encoder!r}. Choose both from the lists of the Train dialog."
         )
     try:
-        network: nn.Module = smp.create_model(
-            architecture,
-            encoder_name=encoder,
-            encoder_weights=None,
-            in_channels=bands,
-            classes=channels_for(categories, objects),
-            **OPTIONS.get(architecture, {}),
-        )
+        with warnings.catch_warnings():  # that some names will change one day is for us to know
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network: nn.Module = smp.create_model(
+                architecture,
+                encoder_name=encoder,
+                encoder_weights=None,
+                in_channels=bands,
+                classes=channels_for(categories, objects),
+                **OPTIONS.get(architecture, {}),
+            )
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
         raise ModelError(
             f"The architecture {architecture} cannot be used with the encoder {encoder} ({error}). "
