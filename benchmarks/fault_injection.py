@@ -90,6 +90,7 @@ def made(root: Path) -> Place:
     from deepseg_qgis.engine.legend.legend import Category
     from deepseg_qgis.engine.models import networks, weights
     from deepseg_qgis.engine.models.model_card import ModelCard
+    from deepseg_qgis.engine.models.network_design import NetworkDesign
 
     for name in ("out", "tmp", "cache"):
         (root / name).mkdir()
@@ -122,7 +123,7 @@ def made(root: Path) -> Place:
         thresholds=(0.34, 0.34),
     )
     model = str(root / "m.safetensors")
-    weights.save(model, networks.build("unet", "resnet18", 1, 2).state_dict(), card)
+    weights.save(model, networks.build(NetworkDesign("unet", "resnet18"), 1, 2).state_dict(), card)
     values = dict.fromkeys(field.name for field in fields(jobs.PredictJob))
     values |= {
         "rasters": (jobs.RasterSource(str(root / "scene.tif"), "", "scene.tif"),),

@@ -85,7 +85,7 @@ def models(folder: Path) -> Callable[[random.Random, Path], None]:
     from deepseg_qgis.engine.models import networks, weights
 
     card = from_json(json.dumps(CARD))
-    network = networks.build(card.architecture, card.encoder, 3, 2, objects=card.legend.has_objects)
+    network = networks.build(card.design, 3, 2, objects=card.legend.has_objects)
     good = folder / "good.safetensors"
     weights.save(str(good), network.state_dict(), card)
     content = good.read_bytes()

@@ -35,6 +35,7 @@ from deepseg_qgis.engine.learning.training_dataset import (  # noqa: E402
 )
 from deepseg_qgis.engine.learning.training_sample import TrainingBatch, collate  # noqa: E402
 from deepseg_qgis.engine.models import networks  # noqa: E402
+from deepseg_qgis.engine.models.network_design import NetworkDesign  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 SIDE_PX, TILE_PX, BATCH = 1024, 256, 8
@@ -112,7 +113,7 @@ def main() -> None:
         for index in range(given.batches):
             collate([dataset[BATCH * index + n] for n in range(BATCH)], normalisation)
         read = (time.process_time() - started) / given.batches
-        network = networks.build("unet", "resnet18", 3, 1, objects=True)
+        network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1, objects=True)
         windows = replace(dataset, windows=given.batches * BATCH)
         trainer = Trainer(network, windows, normalisation, SETTINGS)
         started = time.process_time()

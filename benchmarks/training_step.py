@@ -25,10 +25,11 @@ def step_seconds(keep: bool) -> float:
     from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
     from deepseg_qgis.engine.learning.trainer import MAX_GRADIENT_NORM
     from deepseg_qgis.engine.models import networks
+    from deepseg_qgis.engine.models.network_design import NetworkDesign
 
     if keep:
         keep_freed_memory()
-    network = networks.build("unet", "resnet18", 3, 1, objects=True)
+    network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1, objects=True)
     optimiser = torch.optim.AdamW(network.parameters(), fused=True)
     images = torch.randn(BATCH, 3, SIDE_PX, SIDE_PX).contiguous(memory_format=torch.channels_last)
     heights = torch.rand(BATCH, SIDE_PX, SIDE_PX)

@@ -8,6 +8,7 @@ from torch import nn
 
 from deepseg_qgis.engine.learning.depthwise_gradients import DepthwiseGradients
 from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 
 
 def gradients(
@@ -66,7 +67,7 @@ def test_a_network_of_depthwise_convolutions_takes_them(monkeypatch: pytest.Monk
         return convolution(context, values, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(depthwise_gradients._Depthwise, "forward", staticmethod(forward))
-    network = networks.build("linknet", "timm-tf_efficientnet_lite0", 3, 1)
+    network = networks.build(NetworkDesign("linknet", "timm-tf_efficientnet_lite0"), 3, 1)
     with torch.autocast("cpu", torch.bfloat16), DepthwiseGradients():
         network(torch.randn(1, 3, 64, 64))
     assert len(seen) == 16

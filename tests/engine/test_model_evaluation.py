@@ -13,6 +13,7 @@ from deepseg_qgis.engine.inference.class_maps import ClassMap
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.verbs import evaluate
 from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import EvaluateJob
@@ -34,7 +35,9 @@ def model(tmp_path):
         tile_size_px=64,
         thresholds=(0.5, 0.5, 0.5),
     )
-    weights.save(path, networks.build("linknet", "mobilenet_v2", 1, 3).state_dict(), card)
+    weights.save(
+        path, networks.build(NetworkDesign("linknet", "mobilenet_v2"), 1, 3).state_dict(), card
+    )
     return path
 
 

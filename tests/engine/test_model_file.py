@@ -19,6 +19,7 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard, from_json, to_json
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.errors import ModelError, RasterError
 
 CARD = ModelCard(
@@ -53,7 +54,7 @@ INSTANCE = replace(
 def model_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
     torch.manual_seed(0)
-    network = networks.build("unet", "resnet18", 2, 2)
+    network = networks.build(NetworkDesign("unet", "resnet18"), 2, 2)
     weights.save(str(path), network.state_dict(), CARD)
     return path
 
@@ -74,7 +75,7 @@ def test_what_goes_in_comes_out(model_path):
     model = weights.load(str(model_path))
     assert model.card == CARD
     torch.manual_seed(0)
-    same = networks.build("unet", "resnet18", 2, 2).eval()
+    same = networks.build(NetworkDesign("unet", "resnet18"), 2, 2).eval()
     x = torch.randn(1, 2, 64, 64)
     with torch.inference_mode():
         assert torch.equal(model.network(x), same(x))
@@ -86,7 +87,7 @@ def test_what_goes_in_comes_out(model_path):
 )
 def test_other_networks_come_out_too(tmp_path, architecture, encoder):
     card = replace(CARD, architecture=architecture, encoder=encoder)
-    network = networks.build(architecture, encoder, 2, 2).eval()
+    network = networks.build(NetworkDesign(architecture, encoder), 2, 2).eval()
     path = str(tmp_path / "m.safetensors")
     weights.save(path, network.state_dict(), card)
     x = torch.randn(1, 2, 96, 96)
@@ -114,12 +115,44 @@ def test_other_networks_come_out_too(tmp_path, architecture, encoder):
         ("footprint", "everywhere", "footprint"),
         ("training", {"loss": float("nan")}, "no JSON"),
         ("history", [{"loss": float("inf")}], "no JSON"),
+        ("decoder_channels", [8] * 4, "decoder widths"),
+        ("decoder_channels", [8, 8, 8, 8, 10**9], "decoder widths"),
+        ("decoder_channels", [8, 8, 8, 8, 0], "decoder widths"),
+        ("decoder_channels", [8, 8, 8, 8, 2.5], "whole numbers"),
+        ("decoder_channels", [8, 8, 8, 8, True], "decoder widths"),
+        ("decoder_channels", "8", "decoder widths"),
+        ("decoder_channels", None, "decoder widths"),
     ],
 )
 def test_a_card_out_of_bounds_is_refused(field, value, word):
     content = asdict(CARD) | {field: value}
     with pytest.raises(ModelError, match=word):
         from_json(json.dumps(content))
+
+
+def test_a_thinner_decoder_comes_out_too(tmp_path):
+    card = replace(CARD, decoder_channels=(32, 16, 8, 8, 4))
+    network = networks.build(card.design, 2, 2).eval()
+    path = str(tmp_path / "m.safetensors")
+    weights.save(path, network.state_dict(), card)
+    x = torch.randn(1, 2, 96, 96)
+    with torch.inference_mode():
+        assert torch.allclose(weights.load(path).network(x), network(x), atol=1e-5)
+    weights.save(path, network.state_dict(), CARD)  # says nothing of it
+    with pytest.raises(ModelError, match="another shape"):
+        weights.load(path)
+
+
+def test_cards_from_before_decoders_had_widths_have_the_librarys():
+    content = asdict(CARD)
+    del content["decoder_channels"]
+    assert from_json(json.dumps(content)) == CARD
+
+
+def test_widths_that_a_decoder_does_not_have_are_refused():
+    for architecture, widths in (("linknet", (8,) * 5), ("unet", (8,) * 4)):
+        with pytest.raises(ModelError, match="decoder widths"):
+            networks.build(NetworkDesign(architecture, "mobilenet_v2", widths), 2, 2)
 
 
 @pytest.mark.parametrize("card", [INSTANCE, PANOPTIC], ids=lambda card: card.task)
@@ -241,7 +274,7 @@ def test_tensors_that_are_not_the_networks_are_refused_unread(model_path, tmp_pa
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
-    state = networks.build("unet", "resnet18", 2, 2).state_dict()
+    state = networks.build(NetworkDesign("unet", "resnet18"), 2, 2).state_dict()
     first = next(iter(state))
     state[first] = torch.full_like(state[first], float("nan"))
     path = str(tmp_path / "m.safetensors")

@@ -19,6 +19,7 @@ from deepseg_qgis.engine.geometry.areas import Area
 from deepseg_qgis.engine.inference.class_maps import class_map
 from deepseg_qgis.engine.inference.model_predictor import PredictionSettings, model_predictor
 from deepseg_qgis.engine.models import model_file, networks, weights
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.errors import ParameterError, ResourceError
 
 
@@ -64,7 +65,9 @@ def test_every_type_of_raster_goes_in(tmp_path, dtype):
     card = replace(CARD, dtype=dtype, mean=(100.0, 90.0), std=(20.0, 30.0))
     card = replace(card, categories=card.categories[:1], thresholds=(0.5,))
     card = replace(card, architecture="linknet", encoder="mobilenet_v2")
-    weights.save(path, networks.build("linknet", "mobilenet_v2", 2, 1).state_dict(), card)
+    weights.save(
+        path, networks.build(NetworkDesign("linknet", "mobilenet_v2"), 2, 1).state_dict(), card
+    )
     values = np.random.default_rng(0).integers(0, 120, (2, 64, 64)).astype(dtype)
     valid = np.ones((64, 64), dtype=bool)
     if np.dtype(dtype).kind == "f":
@@ -143,7 +146,7 @@ def test_a_broken_cache_entry_is_made_again(model, tmp_path, monkeypatch):
 )
 def test_networks_that_see_the_whole_window_are_found(architecture, encoder, whole_window):
     torch.manual_seed(0)
-    network = networks.build(architecture, encoder, 3, 1).eval()
+    network = networks.build(NetworkDesign(architecture, encoder), 3, 1).eval()
     assert openvino_conversion.sees_whole_window(network, 3) == whole_window
 
 

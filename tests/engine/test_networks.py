@@ -10,6 +10,7 @@ from deepseg_qgis.engine.backends.openvino_conversion import convert
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.models.networks import (
     OBJECT_HEADS,
     RawNetwork,
@@ -51,7 +52,9 @@ def card(count, smoothing_px, dtype="uint8"):
 def test_heads_come_behind_the_categories(categories, channels):
     assert channels_for(categories, objects=False) == channels
     assert channels_for(categories, objects=True) == channels + OBJECT_HEADS
-    network = networks.build("linknet", "mobilenet_v2", 2, categories, objects=True).eval()
+    network = networks.build(
+        NetworkDesign("linknet", "mobilenet_v2"), 2, categories, objects=True
+    ).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 2, 64, 64)).shape == (1, channels + OBJECT_HEADS, 64, 64)
 
@@ -127,7 +130,9 @@ def test_object_planes_come_behind_and_leave_the_others_as_they_are(categories):
 def test_openvino_says_what_torch_says_of_objects(categories, smoothing_px, dtype):
     torch.manual_seed(2)
     about = card(categories, smoothing_px, dtype)
-    network = networks.build("linknet", "mobilenet_v2", 2, categories, objects=True).eval()
+    network = networks.build(
+        NetworkDesign("linknet", "mobilenet_v2"), 2, categories, objects=True
+    ).eval()
     with torch.no_grad():
         network.segmentation_head[0].weight *= 30  # so that answers differ from place to place
     graph, known = convert(Model(network, about, "0"))

@@ -36,6 +36,7 @@ from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_card, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.verbs import polygonize, predict, tile, train
 from deepseg_qgis.errors import RasterError, VectorError
 from deepseg_qgis.jobs import RasterSource
@@ -93,7 +94,7 @@ def model(tmp_path_factory):
     """Return a factory: what a card says of its bands → a model that says a bit of everything."""
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(4)
-    state = networks.build("unet", "resnet18", 3, 2).state_dict()
+    state = networks.build(NetworkDesign("unet", "resnet18"), 3, 2).state_dict()
 
     @functools.cache  # each is converted once, which takes seconds
     def made(kind: RasterKind, mean=128.0, std=60.0) -> str:

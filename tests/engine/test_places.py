@@ -26,6 +26,7 @@ from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.verbs import predict, statistics, tile
 from deepseg_qgis.errors import RasterError
 from deepseg_qgis.jobs import RasterSource
@@ -67,7 +68,9 @@ def model(tmp_path):
         thresholds=(0.5,),
     )
     path = str(tmp_path / "model.safetensors")
-    weights.save(path, networks.build("linknet", "mobilenet_v2", 1, 1).state_dict(), card)
+    weights.save(
+        path, networks.build(NetworkDesign("linknet", "mobilenet_v2"), 1, 1).state_dict(), card
+    )
     return path
 
 

@@ -28,6 +28,7 @@ from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.prediction import probability_raster
 from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
@@ -66,7 +67,7 @@ def model_of(tmp_path_factory):
         path = folder / f"{count}.safetensors"
         if not path.exists():
             torch.manual_seed(1 if count == 4 else 3)  # these say a bit of everything
-            state = networks.build("unet", "resnet18", 2, count).state_dict()
+            state = networks.build(NetworkDesign("unet", "resnet18"), 2, count).state_dict()
             weights.save(str(path), state, card_of(count))
         return str(path)
 
@@ -169,7 +170,7 @@ def test_of_a_mosaic_at_another_resolution_too(predict_job, make_raster, tmp_pat
     )
     model = str(tmp_path / "coarse.safetensors")
     torch.manual_seed(3)
-    state = networks.build("unet", "resnet18", 2, 2).state_dict()
+    state = networks.build(NetworkDesign("unet", "resnet18"), 2, 2).state_dict()
     weights.save(model, state, replace(card_of(2), resolution_m=0.6))
     given = replace(predict_job, rasters=sources, mosaic=True, model=model, simplify_px=1.0)
     assert predict.run(given, Control())["count"] > 3

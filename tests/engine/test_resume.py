@@ -23,6 +23,7 @@ from deepseg_qgis.engine.inference.predicted_cores import PredictedCore
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.resuming.journal import Journal
 from deepseg_qgis.engine.resuming.journal_folder import JournalFolder, prune
@@ -48,7 +49,9 @@ CARD = ModelCard(
 def model(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("model") / "m.safetensors")
     torch.manual_seed(3)
-    weights.save(path, networks.build("linknet", "mobilenet_v2", 1, 2).state_dict(), CARD)
+    weights.save(
+        path, networks.build(NetworkDesign("linknet", "mobilenet_v2"), 1, 2).state_dict(), CARD
+    )
     return path
 
 

@@ -25,6 +25,7 @@ from deepseg_qgis.engine.geometry.georeference import Grid
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.verbs import demoscene
 from deepseg_qgis.jobs import DemoSceneJob
 
@@ -53,7 +54,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [str(folder / f"{name}.gpkg") for name in ("annotations", "training", "test")]
     demoscene.run(DemoSceneJob(256, 1, True, str(folder / "scene.tif"), *paths), Control())
     torch.manual_seed(1)  # of many polygons
-    network = networks.build("unet", "resnet18", 3, 1)
+    network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1)
     weights.save(str(folder / "model.safetensors"), network.state_dict(), CARD)
     (folder / "text.safetensors").write_text("this is a shopping list, not a model")
     absurd = struct.pack("<Q", 2**62) + b'{"__metadata__":{}}'

@@ -15,6 +15,7 @@ from qgis.core import QgsRasterLayer
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 
 Run = Callable[..., dict[str, Any]]
 CARD = ModelCard(
@@ -88,7 +89,7 @@ def test_predict_and_polygonize_with_the_real_engine(
 ) -> None:
     model = str(tmp_path / "m.safetensors")
     torch.manual_seed(3)
-    weights.save(model, networks.build("unet", "resnet18", 3, 2).state_dict(), CARD)
+    weights.save(model, networks.build(NetworkDesign("unet", "resnet18"), 3, 2).state_dict(), CARD)
     found = run(
         "predict",
         INPUT=[scene],

@@ -8,6 +8,7 @@ from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 
 CARD = ModelCard(
     architecture="unet",
@@ -28,7 +29,7 @@ def write_model(folder):
     """Return the file of a model with random weights, always the same ones."""
     path = str(folder / "m.safetensors")
     torch.manual_seed(1)
-    weights.save(path, networks.build("unet", "resnet18", 2, 2).state_dict(), CARD)
+    weights.save(path, networks.build(NetworkDesign("unet", "resnet18"), 2, 2).state_dict(), CARD)
     return model_file.read(path)
 
 

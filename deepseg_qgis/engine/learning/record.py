@@ -20,6 +20,7 @@ from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.legend.legend import task_of
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard, json_bytes
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 
@@ -65,11 +66,13 @@ class Record:
     def card(self, trained: TrainedNetwork) -> ModelCard:
         """Return the card of a network; it fits into a model file whatever its history."""
         job, training_set = self.job, self.training_set
+        design = NetworkDesign.of(job)
         raster = training_set.labelled_rasters[0].raster
         rule, normalisation = trained.validation.instance_rule, trained.normalisation
         card = ModelCard(
-            architecture=job.architecture,
-            encoder=job.encoder,
+            architecture=design.architecture,
+            encoder=design.encoder,
+            decoder_channels=design.decoder_channels,
             task=task_of(training_set.countable),
             categories=training_set.categories,
             countable=training_set.countable,

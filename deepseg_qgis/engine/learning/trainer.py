@@ -24,6 +24,7 @@ from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_sample import TrainingBatch, TrainingSample, collate
 from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.streams import ahead
 
 BATCHES_WAITING = 1
@@ -39,8 +40,7 @@ MAX_GRADIENT_NORM = 1.0
 class TrainingSettings:
     """How to train; ``learning_rate`` is the highest of the one-cycle schedule."""
 
-    architecture: str
-    encoder: str
+    design: NetworkDesign
     epochs: int
     tile_size_px: int
     batch_size: int

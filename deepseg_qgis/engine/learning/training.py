@@ -86,7 +86,7 @@ class Training:
     def _log_start(self) -> None:
         settings, trainer = self._settings, self._trainer
         self._control.log(
-            f"Training {settings.architecture}/{settings.encoder} on "
+            f"Training {settings.design} on "
             f"{networks.describe_device(trainer.device)} in "
             f"{'bfloat16' if trainer.bfloat16 else 'float32'}: "
             f"{counted(settings.epochs, 'epoch')} of {trainer.steps * settings.batch_size} windows "
@@ -174,8 +174,7 @@ def _network(settings: TrainingSettings, training_set: TrainingSet) -> nn.Module
     """
     bands = training_set.labelled_rasters[0].raster.bands
     network = networks.build(
-        settings.architecture,
-        settings.encoder,
+        settings.design,
         bands,
         len(training_set.categories),
         objects=any(training_set.countable),

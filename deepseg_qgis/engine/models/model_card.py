@@ -37,6 +37,11 @@ from deepseg_qgis.engine.models.card_fields import (
     read_text,
     read_texts,
 )
+from deepseg_qgis.engine.models.network_design import (
+    DECODER_CHANNELS,
+    DECODER_STEPS,
+    NetworkDesign,
+)
 from deepseg_qgis.errors import counted
 
 FORMAT_VERSION = 1
@@ -56,6 +61,7 @@ class ModelCard:
     are empty if no category is countable. ``smoothing_px`` is how far heights are smoothed (the
     Gaussian's standard deviation); ``resolution_m`` the ground sample distance in metres or None;
     ``band_info`` has the fields of `Band` that tell each band apart, if they are known;
+    ``decoder_channels`` are those of `NetworkDesign`;
     ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
     GeoJSON geometry in that CRS.
     """
@@ -83,12 +89,18 @@ class ModelCard:
     history: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     band_info: tuple[Mapping[str, Any], ...] = ()
+    decoder_channels: tuple[int, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
     def bands(self) -> int:
         """The number of bands that the network takes."""
         return len(self.band_names)
+
+    @property
+    def design(self) -> NetworkDesign:
+        """What the network is made of."""
+        return NetworkDesign(self.architecture, self.encoder, self.decoder_channels)
 
     @property
     def kind(self) -> RasterKind:
@@ -151,8 +163,9 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
     low, high = TILE_SIZE_PX.least, TILE_SIZE_PX.most
     task = read_choice(content.get("task"), MODEL_TASKS, "task")
     countable = _countable(content.get("countable", []), len(categories), task)
+    architecture = read_choice(content.get("architecture"), ARCHITECTURES, "architecture")
     return ModelCard(
-        architecture=read_choice(content.get("architecture"), ARCHITECTURES, "architecture"),
+        architecture=architecture,
         encoder=read_choice(content.get("encoder"), ENCODERS, "encoder"),
         task=task,
         categories=categories,
@@ -180,6 +193,7 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
         history=read_objects(content.get("history", []), "history"),
         versions=read_objects([content.get("versions", {})], "versions")[0],
         band_info=_band_info(content.get("band_info", []), len(bands)),
+        decoder_channels=_decoder_channels(content.get("decoder_channels", []), architecture),
     )
 
 
@@ -227,6 +241,18 @@ def _least_px(value: object, countable: Sequence[bool]) -> tuple[int, ...]:
         return ()
     sizes = read_numbers(value, len(countable), 0, 2**31, "smallest sizes")
     return tuple(int(size) for size in sizes)
+
+
+def _decoder_channels(value: object, architecture: str) -> tuple[int, ...]:
+    """Return the decoder's widths; old cards do not have any."""
+    if value == []:
+        return ()
+    widths = read_numbers(
+        value, DECODER_STEPS.get(architecture, 0), *DECODER_CHANNELS, "decoder widths"
+    )
+    if not all(width.is_integer() for width in widths):
+        raise bad_card("its decoder widths are no whole numbers")
+    return tuple(int(width) for width in widths)
 
 
 def _band_info(value: object, count: int) -> tuple[Mapping[str, Any], ...]:

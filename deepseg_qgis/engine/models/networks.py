@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.models.network_design import DECODER_STEPS, NetworkDesign
 from deepseg_qgis.errors import ModelError, ParameterError, counted
 
 if TYPE_CHECKING:
@@ -40,15 +41,16 @@ def channels_for(categories: int, objects: bool) -> int:
 
 
 def build(
-    architecture: str, encoder: str, bands: int, categories: int, *, objects: bool = False
+    design: NetworkDesign, bands: int, categories: int, *, objects: bool = False
 ) -> nn.Module:
     """Return a network (N, bands, H, W) → (N, channels, H, W) with random weights.
 
     With ``objects`` it has the heads that tell objects of one category apart.
 
     Raises:
-        ModelError: a name is not on our list, or the two do not go together.
+        ModelError: a name is not on our list, or the parts do not go together.
     """
+    architecture, encoder = design.architecture, design.encoder
     if architecture not in ARCHITECTURES or encoder not in ENCODERS:
         raise ModelError(
             f"Expected an architecture and an encoder of DeepSeg's list, got {architecture!r} with "
@@ -63,7 +65,7 @@ def build(
                 encoder_weights=None,
                 in_channels=bands,
                 classes=channels_for(categories, objects),
-                **OPTIONS.get(architecture, {}),
+                **_options(design),
             )
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
         raise ModelError(
@@ -71,6 +73,24 @@ def build(
             "Choose another encoder; resnet18 goes with nearly all of them."
         ) from error
     return network.to(memory_format=torch.channels_last)
+
+
+def _options(design: NetworkDesign) -> dict[str, Any]:
+    """Return what the library is told beside names and numbers of channels.
+
+    Raises:
+        ModelError: the decoder has other steps.
+    """
+    options: dict[str, Any] = dict(OPTIONS.get(design.architecture, {}))
+    if design.decoder_channels:
+        steps = DECODER_STEPS.get(design.architecture, 0)
+        if len(design.decoder_channels) != steps:
+            raise ModelError(
+                f"Expected {steps} decoder widths for the architecture {design.architecture}, got "
+                f"{len(design.decoder_channels)}. Train the model again."
+            )
+        options["decoder_channels"] = design.decoder_channels
+    return options
 
 
 def check_takes(network: nn.Module, bands: int, tile_size_px: int) -> None:

@@ -86,9 +86,7 @@ def _outlined(card: ModelCard) -> nn.Module:
 
 def _built(card: ModelCard) -> nn.Module:
     categories = len(card.categories)
-    return networks.build(
-        card.architecture, card.encoder, card.bands, categories, objects=card.legend.has_objects
-    )
+    return networks.build(card.design, card.bands, categories, objects=card.legend.has_objects)
 
 
 def _check_tensors(path: str, header: Mapping[str, Any], expected: dict[str, torch.Tensor]) -> None:

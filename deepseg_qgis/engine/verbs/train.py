@@ -39,6 +39,7 @@ from deepseg_qgis.engine.learning.training_dataset import training_dataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
+from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.reports import training_report
 from deepseg_qgis.errors import ParameterError, RasterError
 from deepseg_qgis.jobs import TrainJob
@@ -157,8 +158,7 @@ def _check(job: TrainJob) -> None:
 
 def _settings(job: TrainJob) -> TrainingSettings:
     return TrainingSettings(
-        architecture=job.architecture,
-        encoder=job.encoder,
+        design=NetworkDesign.of(job),
         epochs=job.epochs,
         tile_size_px=job.tile_size_px,
         batch_size=job.batch_size,

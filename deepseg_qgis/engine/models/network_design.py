@@ -1,0 +1,35 @@
+"""What a network is made of, by name. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepseg_qgis.jobs import TrainJob
+
+DECODER_STEPS = {"unet": 5, "unetplusplus": 5, "manet": 5}
+"""How many widths the decoders have that can be made thinner."""
+DECODER_CHANNELS = (1, 1024)
+"""The least and the most channels of a step of a decoder."""
+
+
+@dataclass(frozen=True)
+class NetworkDesign:
+    """What a network is made of: names of the catalogue, and the decoder's widths.
+
+    ``decoder_channels`` are those of the decoder's steps, from the deepest to the finest; empty =
+    the library's own.
+    """
+
+    architecture: str
+    encoder: str
+    decoder_channels: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, job: TrainJob) -> NetworkDesign:
+        """Return the design that a training asks for."""
+        return cls(job.architecture, job.encoder)
+
+    def __str__(self) -> str:
+        """Return the design in words for the log."""
+        widths = "-".join(map(str, self.decoder_channels))
+        return f"{self.architecture}/{self.encoder}" + (f" (decoder {widths})" if widths else "")
