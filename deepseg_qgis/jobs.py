@@ -20,6 +20,7 @@ STOP = "stop"
 """The line on the engine's standard input that asks it to finish with what it has."""
 
 InputPath = Annotated[str, "input"]
+InputFolder = Annotated[str, "input folder"]
 OutputFile = Annotated[str, "output file"]
 OutputLayer = Annotated[str, "output layer"]
 OutputTable = Annotated[str, "output table"]
@@ -181,6 +182,16 @@ class EvaluateJob(_Job):
 
 
 @dataclass(frozen=True)
+class CompareRunsJob(_Job):
+    """Compare the trainings whose models lie in a folder and its subfolders."""
+
+    verb: ClassVar[str] = "compareruns"
+    folder: InputFolder
+    output: OutputTable
+    output_html: Optional[OutputFile]
+
+
+@dataclass(frozen=True)
 class PredictJob(_Job):
     """Predict polygons over rasters; with ``mosaic`` they are one picture, the first on top.
 
@@ -242,6 +253,7 @@ Job = Union[
     TileJob,
     TrainJob,
     EvaluateJob,
+    CompareRunsJob,
     PredictJob,
     PolygonizeJob,
     StatisticsJob,

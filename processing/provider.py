@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from deepseg_qgis.processing.algorithms.compareruns import CompareRuns
 from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotations
 from deepseg_qgis.processing.algorithms.demoscene import DemoScene
 from deepseg_qgis.processing.algorithms.evaluate import Evaluate
@@ -41,6 +42,7 @@ ALGORITHMS = (
     Tile,
     Train,
     Evaluate,
+    CompareRuns,
     Predict,
     Polygonize,
     Statistics,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from html_reader import HOSTILE, Reader
 from matplotlib.image import imread
 
 from deepseg_qgis.engine.geometry.areas import Area
@@ -25,41 +25,6 @@ from deepseg_qgis.engine.scoring.matching import match
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import evaluation
 from deepseg_qgis.errors import OutputError
-
-HOSTILE = "</td><script>alert(1)</script><img src=http://x/ onerror='a' \"&\ud800\u202e$_{"
-VOID = {"meta", "img", "br"}
-
-
-class Reader(HTMLParser):
-    """Collects tags, attributes and text, and checks that every tag that opens also closes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict]] = []
-        self.words: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def of(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def nothing() -> Objects:

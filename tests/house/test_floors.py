@@ -14,7 +14,7 @@ ENGINE = (
     {"geometry", "legend"},
     {"files", "scoring", "vectorising"},
     {"instances", "models"},
-    {"annotations", "backends"},
+    {"annotations", "backends", "experiments"},
     {"inference"},
     {"exchange", "resuming"},
     {"reports", "evaluating", "learning", "prediction"},

@@ -29,6 +29,7 @@ PARAMETERS = {
         SEED DEVICE OUTPUT OUTPUT_VALIDATION* OUTPUT_HTML* OUTPUT_LOG*""",
     "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
         OUTPUT_JSON* OUTPUT_HTML*""",
+    "compareruns": "FOLDER OUTPUT OUTPUT_HTML*",
     "predict": """INPUT MODEL AOI* EXTENT* MOSAIC THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
         OUTLINES BATCH_SIZE* PRECISION DEVICE RESUME
         OUTPUT OUTPUT_CLASSES* OUTPUT_PROBABILITIES* OUTPUT_COCO* OUTPUT_STATISTICS*""",
@@ -45,6 +46,7 @@ NUMBERS = {
     "tile": "TILES",
     "train": "VALIDATION_SCORE EPOCHS_RUN",
     "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU PQ COUNT_ERROR",
+    "compareruns": "COUNT",
     "predict": "COUNT AREA_M2",
     "polygonize": "COUNT AREA_M2",
     "statistics": "COUNT AREA_M2",
@@ -133,7 +135,7 @@ def test_these_are_folded_away(name: str) -> None:
 GROUPS = {
     "1 Prepare": "demoscene createannotations importannotations tile",
     "2 Train": "train",
-    "3 Evaluate": "evaluate",
+    "3 Evaluate": "evaluate compareruns",
     "4 Predict": "predict polygonize",
     "5 Analyse": "statistics",
     "6 Models": "setupengine",
@@ -160,7 +162,7 @@ def test_groups_stand_in_working_order_and_their_ids_stay() -> None:
         ("detect", ("train", "predict")),
         ("classify", ("train", "predict")),
         ("model", ("train", "predict", "evaluate")),
-        ("accuracy", ("evaluate",)),
+        ("accuracy", ("evaluate", "compareruns")),
         ("digitize", ("createannotations",)),
         ("install", ("setupengine",)),
         ("count", ("predict", "statistics")),
@@ -260,6 +262,7 @@ def test_each_helps_in_plain_words(name: str) -> None:
         ("predict", "OUTPUT_COCO", "json"),
         ("polygonize", "OUTPUT", "geojson"),
         ("statistics", "OUTPUT", "csv"),
+        ("compareruns", "OUTPUT", "csv"),
         ("train", "OUTPUT", "safetensors"),
         ("train", "OUTPUT_HTML", "html"),
         ("train", "OUTPUT_LOG", "csv"),

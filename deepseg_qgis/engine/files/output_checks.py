@@ -25,6 +25,9 @@ FORMATS: dict[object, tuple[str, ...]] = {
 }
 """The endings that an output of each kind may have; () stands for all but containers."""
 
+READ_IN_FOLDERS = (".safetensors", ".json")
+"""Of a folder that is given as such, the files with these endings are read."""
+
 
 def check_outputs(job: Job) -> None:
     """Check all outputs of a job against its inputs, each other, and what is on the disk.
@@ -98,6 +101,12 @@ def _read_by(job: Job) -> Iterator[tuple[str, str]]:
     """Yield what a job reads: what it is to the user, and the path of each file."""
     for name, path in jobs.paths(job, jobs.InputPath).items():
         yield f"the {name}", path
+    for folder in jobs.paths(job, jobs.InputFolder).values():
+        yield from (
+            (f"the folder {folder}", each)
+            for each in _inside(folder)
+            if each.lower().endswith(READ_IN_FOLDERS)
+        )
     for field in fields(job):
         value = getattr(job, field.name)
         for source in value if isinstance(value, tuple) else (value,):

@@ -45,10 +45,25 @@ def read(path: str) -> ModelFile:
         ModelError: the file is no model of DeepSeg's.
     """
     header = _header(path)
+    card = _card(path, header)
+    return ModelFile(path, card, _fingerprint(path), header)
+
+
+def read_card(path: str) -> ModelCard:
+    """Return the card alone: of the file no more than its header is read.
+
+    Raises:
+        ModelError: the file is no model of DeepSeg's.
+    """
+    return _card(path, _header(path))
+
+
+def _card(path: str, header: dict[str, Any]) -> ModelCard:
+    """Take the card out of a header."""
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(CARD_KEY), str):
         raise no_model(path, "it has no DeepSeg card")
-    return ModelFile(path, from_json(metadata[CARD_KEY]), _fingerprint(path), header)
+    return from_json(metadata[CARD_KEY])
 
 
 def _header(path: str) -> dict[str, Any]:

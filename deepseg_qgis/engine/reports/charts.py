@@ -15,6 +15,9 @@ from matplotlib.ticker import MaxNLocator
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """M. Okabe and K. Ito, Color Universal Design (2008): told apart by the colour-blind."""
 
+Curve = tuple[Sequence[float], Sequence[float | None]]
+"""The x and y of a line; None leaves a gap."""
+
 
 def line_chart(
     x: Sequence[float],
@@ -28,17 +31,27 @@ def line_chart(
     ``labels`` name the axes (x, y); ``limits`` bound the y axis; ``mark`` is a place on the x axis
     and what it is called, drawn as a dashed line (the epoch that was kept).
     """
+    return curve_chart({name: (x, values) for name, values in lines.items()}, labels, limits, mark)
+
+
+def curve_chart(
+    curves: Mapping[str, Curve],
+    labels: tuple[str, str],
+    limits: tuple[float, float] | None = None,
+    mark: tuple[float, str] | None = None,
+) -> bytes:
+    """Return the same of lines that each have an x of their own."""
     figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    drawn = [_line(axes, x, values, number) for number, values in enumerate(lines.values())]
-    names = list(lines)
+    drawn = [_line(axes, x, y, number) for number, (x, y) in enumerate(curves.values())]
+    names = list(curves)
     if mark is not None:
         drawn.append(axes.axvline(mark[0], color="#777777", linestyle="--", linewidth=1))
         names.append(mark[1])
     axes.set(xlabel=labels[0], ylabel=labels[1])
     if limits is not None:
         axes.set_ylim(*limits)
-    if all(float(value).is_integer() for value in x):
+    if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

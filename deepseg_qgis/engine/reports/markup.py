@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import html
 import math
+import os
+import urllib.parse
+from collections.abc import Iterable
 
 from deepseg_qgis.engine.legend.legend import COLOUR, PLAIN_COLOUR
 
@@ -63,6 +66,22 @@ def change(share: float | None) -> Markup:
     text = f"{100.0 * share:+,.1f}"
     text = "0.0" if text[1:] == "0.0" else text.replace("-", "−")
     return Markup(f'<span class="change">{text} %</span>')
+
+
+def highlighted(value: Cell) -> Markup:
+    """Return a value on a tinted ground: it differs from the others."""
+    return Markup(f'<span class="differs">{shown(value)}</span>')
+
+
+def link(path: str, text: str) -> Markup:
+    """Return a link to a file, whose path is relative to the page's folder."""
+    address = urllib.parse.quote(path.replace(os.sep, "/"), errors="surrogateescape")
+    return Markup(f'<a href="./{address}">{escaped(text)}</a>')
+
+
+def joined(parts: Iterable[Markup]) -> Markup:
+    """Return parts one after another, on lines of their own."""
+    return Markup("<br>".join(parts))
 
 
 def category_label(name: str, colour: str) -> Markup:

@@ -47,13 +47,14 @@ td.shade { min-width: 36px; }
 .legend span.entry { margin-right: 20px; white-space: nowrap; }
 .bar { width: 56px; height: 6px; background: #e4e4e4; margin: 3px 0 0 auto; }
 .bar div { height: 6px; background: #0072b2; }
+.differs { background: #fff0c2; padding: 1px 4px; }
 .notes { border-left: 5px solid #d55e00; background: #fdf3ea; padding: 8px 16px; margin: 14px 0; }
 .notes ul { margin: 0; padding-left: 18px; }
 .picture { margin: 14px 0 20px; }
 .picture img { max-width: 100%; border: 1px solid #bbb; display: block; }
 dt { font-weight: bold; margin-top: 8px; }
 dd { margin: 0 0 0 22px; }
-body, .bar, .bar div, .swatch, .notes, .shade { -webkit-print-color-adjust: exact;
+body, .bar, .bar div, .swatch, .notes, .shade, .differs { -webkit-print-color-adjust: exact;
   print-color-adjust: exact; }
 tr, .picture, .notes, dd { page-break-inside: avoid; }
 h2, thead, .quiet, .legend { page-break-after: avoid; }

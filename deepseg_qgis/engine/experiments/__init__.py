@@ -1,0 +1,1 @@
+"""Trainings beside each other: what became of each, and with which settings."""
