@@ -37,6 +37,7 @@ from deepseg_qgis.engine.learning.training_dataset import training_dataset  # no
 from deepseg_qgis.engine.learning.training_set import TrainingSet  # noqa: E402
 from deepseg_qgis.engine.learning.training_window import WindowSampler  # noqa: E402
 from deepseg_qgis.engine.legend.legend import Category  # noqa: E402
+from deepseg_qgis.engine.models import networks  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 CATEGORIES = (Category("a", "#00aa11"),)
@@ -69,7 +70,8 @@ def training(raster: Raster, area: Area, side: int, windows: int) -> Training:
     training_set = TrainingSet(CATEGORIES, (False,), tuple(labelled_rasters))
     dataset = training_dataset(labelled_rasters, (False,), 256, settings.batch_size, seed=0)
     dataset = replace(dataset, windows=windows)
-    return Training(settings, training_set, dataset, SimpleNamespace(), Control())
+    network = networks.build(settings.design, raster.bands, 1)
+    return Training(network, settings, training_set, dataset, SimpleNamespace(), Control())
 
 
 def epoch_seconds(one: Training, number: int) -> tuple[float, float]:

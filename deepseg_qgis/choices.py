@@ -7,6 +7,11 @@ CONTRACT: standard library only; runs on Python 3.9.
 
 from __future__ import annotations
 
+AUTO = "auto"
+
+NO_WEIGHTS = "none"
+"""What ``encoder_weights`` says, beside ``auto`` and names: the encoder starts from random ones."""
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """What to compute on: ``auto`` takes a GPU where there is one."""
 

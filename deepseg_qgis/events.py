@@ -16,7 +16,7 @@ from typing import Any, Optional, Union
 
 from deepseg_qgis.errors import ContractError
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 """Raised whenever a job or an event changes its meaning."""
 
 

@@ -139,7 +139,8 @@ class TrainJob(_Job):
     """Train a model from annotations.
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
-    whose objects are not told apart.
+    whose objects are not told apart. ``encoder_weights`` is what the encoder starts from: ``auto``,
+    ``none``, or the name of weights.
     """
 
     verb: ClassVar[str] = "train"
@@ -152,6 +153,7 @@ class TrainJob(_Job):
     stuff_categories: tuple[str, ...]
     architecture: str
     encoder: str
+    encoder_weights: str
     epochs: int
     tile_size_px: int
     batch_size: int

@@ -99,9 +99,9 @@ def folder(name: str, label: str, *, optional: bool = False) -> Definition:
     )
 
 
-def text(name: str, label: str) -> Definition:
+def text(name: str, label: str, default: str | None = None) -> Definition:
     """Return a line of text that may stay empty."""
-    return QgsProcessingParameterString(name, label, None, False, True)
+    return QgsProcessingParameterString(name, label, default, False, True)
 
 
 def device() -> Definition:

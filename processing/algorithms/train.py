@@ -31,7 +31,7 @@ from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_sty
 
 from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
-from deepseg_qgis.choices import TASKS
+from deepseg_qgis.choices import AUTO, TASKS
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -108,6 +108,13 @@ class Train(EngineAlgorithm):
             text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
             choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
             choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
+            advanced(
+                text(
+                    "ENCODER_WEIGHTS",
+                    "Pretrained encoder weights: auto, none or a name",
+                    AUTO,
+                )
+            ),
             *_optimisation(),
             file_output("OUTPUT", "Model", MODEL_FILES, optional=False),
             GeoPackageOutput("OUTPUT_VALIDATION", "Areas kept from training", optional=True),
@@ -127,6 +134,7 @@ class Train(EngineAlgorithm):
             stuff_categories=inputs.texts("STUFF_CATEGORIES"),
             architecture=inputs.choice("ARCHITECTURE"),
             encoder=inputs.choice("ENCODER"),
+            encoder_weights=inputs.optional_text("ENCODER_WEIGHTS") or AUTO,
             epochs=inputs.whole("EPOCHS"),
             tile_size_px=inputs.whole("TILE_SIZE"),
             batch_size=inputs.whole("BATCH_SIZE"),

@@ -14,7 +14,7 @@ ENGINE = (
     {"geometry", "legend"},
     {"files", "scoring", "vectorising"},
     {"instances", "models"},
-    {"annotations", "backends", "experiments"},
+    {"annotations", "backends", "experiments", "pretrained"},
     {"inference"},
     {"exchange", "resuming"},
     {"reports", "evaluating", "learning", "prediction"},

@@ -18,6 +18,7 @@ def train_job(raster, layer, folder, **changes):
         stuff_categories=(),
         architecture="linknet",
         encoder="mobilenet_v2",
+        encoder_weights="none",
         epochs=3,
         tile_size_px=64,
         batch_size=8,

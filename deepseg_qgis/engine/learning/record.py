@@ -37,18 +37,25 @@ MOST_CARD_BYTES = 700_000
 class Record:
     """What is known of a training before its first epoch.
 
-    ``resolution_m`` is the metres a pixel that all rasters are learned from at.
+    ``resolution_m`` is the metres a pixel that all rasters are learned from at; ``start`` what the
+    card keeps of the network that training starts from.
     """
 
     job: TrainJob
     training_set: TrainingSet
     resolution_m: float | None
+    start: Mapping[str, str]
     footprint: tuple[Mapping[str, Any], ...]
     data: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(
-        cls, job: TrainJob, training_set: TrainingSet, resolution_m: float | None, control: Control
+        cls,
+        job: TrainJob,
+        training_set: TrainingSet,
+        resolution_m: float | None,
+        start: Mapping[str, str],
+        control: Control,
     ) -> Record:
         """Return the record of a training; an overview of every raster is read for it.
 
@@ -59,6 +66,7 @@ class Record:
             job,
             training_set,
             resolution_m,
+            start,
             footprint(training_set.labelled_rasters),
             _data([labelled.raster for labelled in training_set.labelled_rasters], control),
         )
@@ -97,6 +105,7 @@ class Record:
                 "patience": job.patience,
                 "seed": job.seed,
                 "validation_fraction": job.validation_fraction,
+                **self.start,
             },
             versions={"deepseg": __version__} | _versions(),
             band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),

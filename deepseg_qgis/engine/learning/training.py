@@ -31,6 +31,7 @@ class Training:
 
     def __init__(
         self,
+        network: nn.Module,
         settings: TrainingSettings,
         training_set: TrainingSet,
         dataset: TrainingDataset,
@@ -42,7 +43,6 @@ class Training:
         self._countable = np.array(training_set.countable, dtype=bool)
         self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
         self._normalisation = dataset.normalisation()
-        network = _network(settings, training_set)
         self._trainer = Trainer(network, dataset, self._normalisation, settings)
 
     def run(self) -> TrainedNetwork:
@@ -164,20 +164,3 @@ class Training:
             epochs = counted(self._settings.patience or 0, "epoch")
             self._control.log(f"No better score for {epochs}: training ends here.")
         return selection.is_out_of_patience
-
-
-def _network(settings: TrainingSettings, training_set: TrainingSet) -> nn.Module:
-    """Return the untrained network.
-
-    Raises:
-        ParameterError: it does not take tiles of that size.
-    """
-    bands = training_set.labelled_rasters[0].raster.bands
-    network = networks.build(
-        settings.design,
-        bands,
-        len(training_set.categories),
-        objects=any(training_set.countable),
-    )
-    networks.check_takes(network, bands, settings.tile_size_px)
-    return network

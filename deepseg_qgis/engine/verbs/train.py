@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyproj
 import shapely
-import torch
+from torch import nn
 
 from deepseg_qgis import bounds
 from deepseg_qgis.choices import TASKS
@@ -32,6 +32,7 @@ from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.record import Record
+from deepseg_qgis.engine.learning.starting_network import starting_network
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
@@ -65,9 +66,10 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             validation_crs = output_crs(reports.validation, grids, control)
         rng = np.random.default_rng(job.seed)
         training_set = load_training_set(job, rasters, control, rng)
-        model_record = Record.of(job, training_set, resolution_m, control)
+        start = starting_network(job, training_set, control)
+        model_record = Record.of(job, training_set, resolution_m, start.facts, control)
         checkpoint = Checkpoint(outputs, job.output, model_record, control)
-        trained = _train(job, training_set, checkpoint, control)
+        trained = _train(job, start.network, training_set, checkpoint, control)
         with outputs.saving(job.output_validation):
             if reports.validation:
                 _write_validation(reports.validation, validation_crs, training_set.labelled_rasters)
@@ -117,10 +119,13 @@ def _at_one_resolution(
 
 
 def _train(
-    job: TrainJob, training_set: TrainingSet, checkpoint: Checkpoint, control: Control
+    job: TrainJob,
+    network: nn.Module,
+    training_set: TrainingSet,
+    checkpoint: Checkpoint,
+    control: Control,
 ) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
-    torch.manual_seed(job.seed)
     dataset = training_dataset(
         training_set.labelled_rasters,
         training_set.countable,
@@ -129,7 +134,8 @@ def _train(
         job.seed,
     )
     try:
-        trained = Training(_settings(job), training_set, dataset, checkpoint, control).run()
+        training = Training(network, _settings(job), training_set, dataset, checkpoint, control)
+        trained = training.run()
     except Exception:
         checkpoint.warn_of_error()
         raise

@@ -1,0 +1,81 @@
+"""The network that training starts from: with random weights, or with a pretrained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from deepseg_qgis.choices import AUTO, NO_WEIGHTS
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.raster_inputs.bands import Band
+from deepseg_qgis.engine.learning.training_set import TrainingSet
+from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.models.network_design import NetworkDesign
+from deepseg_qgis.engine.pretrained.encoder_weights import EncoderWeights
+from deepseg_qgis.engine.pretrained.loading import load_encoder
+from deepseg_qgis.engine.pretrained.package_weights import package_weights
+from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.jobs import TrainJob
+
+
+@dataclass(frozen=True)
+class StartingNetwork:
+    """A network before its first step; ``facts`` are what a card keeps of where it comes from."""
+
+    network: nn.Module
+    facts: Mapping[str, str]
+
+
+def starting_network(job: TrainJob, training_set: TrainingSet, control: Control) -> StartingNetwork:
+    """Return the network that a training starts from; the job's seed draws its random weights.
+
+    Raises:
+        ParameterError: it does not take tiles of that size, or there are no such weights.
+        ModelError: the weights cannot be used.
+    """
+    bands = training_set.labelled_rasters[0].raster.kind.bands
+    torch.manual_seed(job.seed)
+    network = networks.build(
+        NetworkDesign.of(job),
+        len(bands),
+        len(training_set.categories),
+        objects=any(training_set.countable),
+    )
+    networks.check_takes(network, len(bands), job.tile_size_px)
+    weights = _encoder_weights(job, control)
+    if weights is None:
+        return StartingNetwork(network, {"encoder_weights": NO_WEIGHTS})
+    _load(network, job, weights, bands)
+    return StartingNetwork(network, weights.origin.facts)
+
+
+def _load(
+    network: nn.Module, job: TrainJob, weights: EncoderWeights, bands: Sequence[Band]
+) -> None:
+    """Put weights into the encoder, without drawing a random number."""
+    with torch.random.fork_rng(devices=[]):
+        load_encoder(network, NetworkDesign.of(job), weights, bands)
+
+
+def _encoder_weights(job: TrainJob, control: Control) -> EncoderWeights | None:
+    """Return the weights that a job asks for, None for random ones."""
+    if job.encoder_weights == NO_WEIGHTS:
+        return None
+    weights = package_weights(job.encoder)
+    if job.encoder_weights == AUTO and weights is None:
+        control.log(
+            f"No pretrained weights for {job.encoder} on this computer: training starts from "
+            "random ones and needs more polygons."
+        )
+        return None
+    if weights is None or job.encoder_weights not in (AUTO, weights.origin.name):
+        raise ParameterError(
+            f"There are no weights {job.encoder_weights!r} for the encoder {job.encoder} on this "
+            "computer. Choose 'auto' under 'Pretrained encoder weights'."
+        )
+    origin = weights.origin
+    control.log(f"The encoder starts from {origin.name} weights ({origin.source}).")
+    return weights
