@@ -39,7 +39,7 @@ from deepseg_qgis.engine.models.network_design import NetworkDesign  # noqa: E40
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 SIDE_PX, TILE_PX, BATCH = 1024, 256, 8
-SETTINGS = TrainingSettings("unet", "resnet18", 1, TILE_PX, BATCH, 1e-3, None, "cpu")
+SETTINGS = TrainingSettings(NetworkDesign("unet", "resnet18"), 1, TILE_PX, BATCH, 1e-3, None, "cpu")
 
 
 def written(folder: str) -> str:
