@@ -189,8 +189,8 @@ def jobs_on(raster: RasterSource, folder: Path, train: bool) -> Iterator[jobs.Jo
     layer = jobs.VectorSource(str(tiles), "tiles", "tiles", "", "row", {})
     model = str(folder / "model.safetensors")
     yield jobs.TrainJob(
-        (raster,), layer, None, None, 0.3, "semantic", (), "linknet", "mobilenet_v2", "none",
-        1, 64, 2, 1e-3, None, 1, "cpu", model, None, str(folder / "training.html"), None,
+        (raster,), layer, None, None, None, 0.3, "semantic", (), "linknet", "mobilenet_v2",
+        "none", 1, 64, 2, 1e-3, None, 1, "cpu", model, None, str(folder / "training.html"), None,
     )  # fmt: skip
     if not Path(model).exists():
         return

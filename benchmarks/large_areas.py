@@ -72,7 +72,8 @@ def training(raster: Raster, area: Area, side: int, windows: int) -> Training:
     dataset = training_dataset(labelled_rasters, (False,), 256, settings.batch_size, seed=0)
     dataset = replace(dataset, windows=windows)
     network = networks.build(settings.design, raster.bands, 1)
-    return Training(network, settings, training_set, dataset, SimpleNamespace(), Control())
+    start = StartingNetwork(network, settings.design, {})
+    return Training(start, settings, training_set, dataset, SimpleNamespace(), Control())
 
 
 def epoch_seconds(one: Training, number: int) -> tuple[float, float]:

@@ -140,12 +140,14 @@ class TrainJob(_Job):
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
     whose objects are not told apart. ``encoder_weights`` is what the encoder starts from: ``auto``,
-    ``none``, or the name of weights.
+    ``none``, or the name of weights. ``initial_model`` is a model to continue: its network, bands
+    and resolution stay.
     """
 
     verb: ClassVar[str] = "train"
     rasters: tuple[RasterSource, ...]
     annotations: VectorSource
+    initial_model: Optional[InputPath]
     aoi: Optional[VectorSource]
     validation_aoi: Optional[VectorSource]
     validation_fraction: float

@@ -75,13 +75,15 @@ def area_of_interest(what: str) -> Definition:
     return polygons("AOI", f"Area of interest: {what}", optional=True)
 
 
-def model() -> Definition:
-    """Return MODEL, a model file."""
+def model(name: str = "MODEL", label: str = "Model", *, optional: bool = False) -> Definition:
+    """Return a model file, in most algorithms MODEL."""
     return QgsProcessingParameterFile(
-        "MODEL",
-        "Model",
+        name,
+        label,
         QgsProcessingParameterFile.Behavior.File,
         "safetensors",
+        None,
+        optional,
     )
 
 

@@ -18,6 +18,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
     choice,
     device,
     file_output,
+    model,
     number,
     polygons,
     rasters,
@@ -95,6 +96,7 @@ class Train(EngineAlgorithm):
             polygons("ANNOTATIONS", "Annotations"),
             category_field("ANNOTATIONS"),
             area_of_interest("annotated completely (empty: around the annotations)"),
+            model("INITIAL_MODEL", "Model to continue from (empty = start anew)", optional=True),
             advanced(polygons("VALIDATION_AOI", "Validation area", optional=True)),
             advanced(
                 number(
@@ -127,6 +129,7 @@ class Train(EngineAlgorithm):
         return TrainJob(
             rasters=inputs.rasters(),
             annotations=inputs.polygons("ANNOTATIONS"),
+            initial_model=inputs.optional_file("INITIAL_MODEL"),
             aoi=inputs.optional_polygons("AOI"),
             validation_aoi=inputs.optional_polygons("VALIDATION_AOI"),
             validation_fraction=inputs.number("VALIDATION_FRACTION"),

@@ -11,6 +11,7 @@ def train_job(raster, layer, folder, **changes):
     job = jobs.TrainJob(
         rasters=(raster,),
         annotations=layer,
+        initial_model=None,
         aoi=None,
         validation_aoi=None,
         validation_fraction=0.25,

@@ -69,6 +69,21 @@ class Annotations:
         names = np.array([written[name] for name in self.names], dtype=object)
         return replace(self, names=names, _placed={})
 
+    def named_as(self, categories: Sequence[Category], control: Control) -> Annotations:
+        """Return the same in the names of a model's ``categories``, see `spelt_as`.
+
+        Annotations without a category field are of the one category there is, if there is one.
+        """
+        spelt = self.spelt_as(categories)
+        if self.layer.category_field is not None or len(categories) != 1:
+            return spelt
+        name = categories[0].name
+        if self.layer.name != name:
+            control.log(f"Without a category field, all annotations count as '{name}'.")
+        names = spelt.names.copy()
+        names[:] = name
+        return replace(spelt, names=names)
+
     def on(self, raster: Raster) -> tuple[Geometries, NDArray[np.object_]]:
         """Return polygons (pixel coordinates) and names of those that touch the raster.
 

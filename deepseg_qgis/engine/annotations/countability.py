@@ -36,7 +36,7 @@ class AnnotationStatistics:
     """The annotations of one category: how many objects, the share near another, the median size.
 
     ``in_parts`` is how many of the objects are in several parts, ``tiny`` how many are smaller than
-    a pixel.
+    a pixel; ``known`` whether the initial model tells them apart, None if it does not know them.
     """
 
     category: Category
@@ -45,13 +45,18 @@ class AnnotationStatistics:
     median_px: float
     in_parts: int = 0
     tiny: int = 0
+    known: bool | None = None
 
     def countable(self, tile_size_px: int) -> bool:
         """Whether its objects are to be told apart, unless the user says otherwise."""
+        if self.known is not None:
+            return self.known
         return self._touches and self._is_small(tile_size_px)
 
     def reason(self, tile_size_px: int) -> str:
         """Why they are or are not, and how to have it otherwise where that might be wanted."""
+        if self.known is not None:
+            return "as in the initial model"
         if not self._touches:
             few = f"fewer than {NEAR_SHARE:.0%} lie so near; {INSTANCE_TASK_HINT}"
             return few if self.objects > 1 else "there is just one"

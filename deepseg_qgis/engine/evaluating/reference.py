@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,21 +89,7 @@ def _annotations(
         )
         return annotations
     annotation_layer.require_touching(annotations, list(rasters))
-    return _named_alike(annotations.spelt_as(predictable), predictable, control)
-
-
-def _named_alike(
-    annotations: Annotations, predictable: Sequence[Category], control: Control
-) -> Annotations:
-    """Return annotations without category field as of the one category there is, if there is."""
-    if annotations.layer.category_field is not None or len(predictable) != 1:
-        return annotations
-    name = predictable[0].name
-    if annotations.layer.name != name:
-        control.log(f"Without a category field, all annotations count as '{name}'.")
-    names = annotations.names.copy()
-    names[:] = name
-    return replace(annotations, names=names)
+    return annotations.named_as(predictable, control)
 
 
 def _all_categories(

@@ -15,6 +15,7 @@ from deepseg_qgis import __version__
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.learning.footprint import footprint
+from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.legend.legend import task_of
@@ -37,14 +38,14 @@ MOST_CARD_BYTES = 700_000
 class Record:
     """What is known of a training before its first epoch.
 
-    ``resolution_m`` is the metres a pixel that all rasters are learned from at; ``start`` what the
-    card keeps of the network that training starts from.
+    ``resolution_m`` is the metres a pixel that all rasters are learned from at; ``start`` is
+    what training starts from.
     """
 
     job: TrainJob
     training_set: TrainingSet
     resolution_m: float | None
-    start: Mapping[str, str]
+    start: StartingNetwork
     footprint: tuple[Mapping[str, Any], ...]
     data: tuple[Mapping[str, Any], ...]
 
@@ -54,7 +55,7 @@ class Record:
         job: TrainJob,
         training_set: TrainingSet,
         resolution_m: float | None,
-        start: Mapping[str, str],
+        start: StartingNetwork,
         control: Control,
     ) -> Record:
         """Return the record of a training; an overview of every raster is read for it.
@@ -74,7 +75,7 @@ class Record:
     def card(self, trained: TrainedNetwork) -> ModelCard:
         """Return the card of a network; it fits into a model file whatever its history."""
         job, training_set = self.job, self.training_set
-        design = NetworkDesign.of(job)
+        design = self.start.design
         raster = training_set.labelled_rasters[0].raster
         rule, normalisation = trained.validation.instance_rule, trained.normalisation
         card = ModelCard(
@@ -105,7 +106,7 @@ class Record:
                 "patience": job.patience,
                 "seed": job.seed,
                 "validation_fraction": job.validation_fraction,
-                **self.start,
+                **self.start.facts,
             },
             versions={"deepseg": __version__} | _versions(),
             band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),

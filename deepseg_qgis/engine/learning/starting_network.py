@@ -1,4 +1,4 @@
-"""The network that training starts from: with random weights, or with a pretrained encoder."""
+"""The network that training starts from: random weights, a pretrained encoder, or a whole model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import nn
 from deepseg_qgis.choices import AUTO, NO_WEIGHTS
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
+from deepseg_qgis.engine.learning.initial_model import CONTINUED_RATE, InitialModel
+from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.network_design import NetworkDesign
@@ -23,14 +25,25 @@ from deepseg_qgis.jobs import TrainJob
 
 @dataclass(frozen=True)
 class StartingNetwork:
-    """A network before its first step; ``facts`` are what a card keeps of where it comes from."""
+    """A network before its first step; ``facts`` are what a card keeps of where it comes from.
+
+    ``rate_share`` is the share of the learning rate that it takes; ``normalisation`` what it has
+    to be shown, None for that of the training pixels.
+    """
 
     network: nn.Module
-    facts: Mapping[str, str]
+    design: NetworkDesign
+    facts: Mapping[str, str | int]
+    rate_share: float = 1.0
+    normalisation: Normalisation | None = None
 
 
-def starting_network(job: TrainJob, training_set: TrainingSet, control: Control) -> StartingNetwork:
+def starting_network(
+    job: TrainJob, training_set: TrainingSet, initial: InitialModel | None, control: Control
+) -> StartingNetwork:
     """Return the network that a training starts from; the job's seed draws its random weights.
+
+    With an ``initial`` model it is that one's, for the categories of the training set.
 
     Raises:
         ParameterError: it does not take tiles of that size, or there are no such weights.
@@ -38,8 +51,11 @@ def starting_network(job: TrainJob, training_set: TrainingSet, control: Control)
     """
     bands = training_set.labelled_rasters[0].raster.kind.bands
     torch.manual_seed(job.seed)
+    if initial is not None:
+        return _continued(job, training_set, initial)
+    design = NetworkDesign.of(job)
     network = networks.build(
-        NetworkDesign.of(job),
+        design,
         len(bands),
         len(training_set.categories),
         objects=any(training_set.countable),
@@ -47,9 +63,22 @@ def starting_network(job: TrainJob, training_set: TrainingSet, control: Control)
     networks.check_takes(network, len(bands), job.tile_size_px)
     weights = _encoder_weights(job, control)
     if weights is None:
-        return StartingNetwork(network, {"encoder_weights": NO_WEIGHTS})
+        return StartingNetwork(network, design, {"encoder_weights": NO_WEIGHTS})
     _load(network, job, weights, bands)
-    return StartingNetwork(network, weights.origin.facts)
+    return StartingNetwork(network, design, weights.origin.facts)
+
+
+def _continued(
+    job: TrainJob, training_set: TrainingSet, initial: InitialModel
+) -> StartingNetwork:
+    """Return the network of a model, which has learned already."""
+    names = [category.name for category in training_set.categories]
+    network = initial.network_for(names, any(training_set.countable))
+    card = initial.card
+    networks.check_takes(network, card.bands, job.tile_size_px)
+    return StartingNetwork(
+        network, card.design, initial.provenance, CONTINUED_RATE, initial.normalisation
+    )
 
 
 def _load(

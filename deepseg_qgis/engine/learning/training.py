@@ -15,6 +15,7 @@ from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.early_stopping import EpochSelection
+from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.targets import smoothing_for
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
@@ -31,7 +32,7 @@ class Training:
 
     def __init__(
         self,
-        network: nn.Module,
+        start: StartingNetwork,
         settings: TrainingSettings,
         training_set: TrainingSet,
         dataset: TrainingDataset,
@@ -42,8 +43,8 @@ class Training:
         self._checkpoint, self._control = checkpoint, control
         self._countable = np.array(training_set.countable, dtype=bool)
         self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
-        self._normalisation = dataset.normalisation()
-        self._trainer = Trainer(network, dataset, self._normalisation, settings)
+        self._normalisation = start.normalisation or dataset.normalisation()
+        self._trainer = Trainer(start.network, dataset, self._normalisation, settings)
 
     def run(self) -> TrainedNetwork:
         """Train until all epochs are done, patience is over, or the user stops; keep one epoch.

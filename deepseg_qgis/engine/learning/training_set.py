@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -20,6 +20,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.learning.known_categories import KnownCategories
 from deepseg_qgis.engine.legend.legend import LONGEST_NAME, Category, task_of
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
 from deepseg_qgis.jobs import TrainJob
@@ -42,20 +43,29 @@ class TrainingSet:
 
 
 def load_training_set(
-    job: TrainJob, rasters: Sequence[Raster], control: Control, rng: np.random.Generator
+    job: TrainJob,
+    rasters: Sequence[Raster],
+    control: Control,
+    rng: np.random.Generator,
+    known: KnownCategories | None = None,
 ) -> TrainingSet:
     """Return what the annotations of a job teach on its rasters; say what was found.
+
+    ``known`` are the categories of the initial model, if there is one.
 
     Raises:
         DeepSegError: layers or names of categories cannot be used.
     """
     layer = annotation_layer.load(job.annotations, control)
+    if known is not None:
+        layer = layer.named_as(known.categories, control)
     _check_names([each.name for each in layer.categories], job.annotations.name)
     stuff = countability.stuff_categories(
         job.stuff_categories, [each.name for each in layer.categories]
     )
-    categories, labelled_rasters = _labelled(job, layer, rasters, control, rng)
-    countable = _countable(job, stuff, labelled_rasters, categories, control)
+    known = known or KnownCategories()
+    categories, labelled_rasters = _labelled(job, layer, rasters, known, control, rng)
+    countable = _countable(job, stuff, labelled_rasters, categories, known, control)
     return TrainingSet(categories, countable, tuple(labelled_rasters))
 
 
@@ -74,6 +84,7 @@ def _labelled(
     job: TrainJob,
     layer: Annotations,
     rasters: Sequence[Raster],
+    known: KnownCategories,
     control: Control,
     rng: np.random.Generator,
 ) -> tuple[tuple[Category, ...], list[LabelledRaster]]:
@@ -85,7 +96,9 @@ def _labelled(
             "The area of interest does not touch any of the rasters. Draw it over the annotated "
             "ground, or leave it empty."
         )
-    categories = _categories_in(layer, rasters, areas)
+    categories = _categories_in(layer, rasters, areas, known)
+    if known.categories:
+        known.log([each.name for each in categories], control)
     whole = [
         LabelledRaster(
             raster,
@@ -104,7 +117,7 @@ def _labelled(
         )
     split = validation_split.withhold_overlaps(_split(job, whole, categories, control, rng))
     _log_areas(categories, split, control)
-    _warn_of_not_learned(categories, split, control)
+    _warn_of_not_learned(categories, split, known, control)
     return categories, split
 
 
@@ -126,9 +139,11 @@ def _split(
 
 
 def _categories_in(
-    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area]
+    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area], known: KnownCategories
 ) -> tuple[Category, ...]:
     """Return the categories that occur in at least one labelled area: others cannot be learned.
+
+    Of those that the initial model knows already, one polygon anywhere is enough.
 
     Raises:
         VectorError: there is none.
@@ -142,7 +157,8 @@ def _categories_in(
             f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
             "annotated ground, or leave it empty."
         )
-    return tuple(category for category in layer.categories if category.name in names)
+    names.update(each.name for each in layer.categories if each.name in known.names)
+    return tuple(known.coloured(each) for each in layer.categories if each.name in names)
 
 
 def _log_areas(
@@ -159,14 +175,23 @@ def _log_areas(
 
 
 def _warn_of_not_learned(
-    categories: tuple[Category, ...], labelled_rasters: Sequence[LabelledRaster], control: Control
+    categories: tuple[Category, ...],
+    labelled_rasters: Sequence[LabelledRaster],
+    known: KnownCategories,
+    control: Control,
 ) -> None:
-    """Warn of categories that lie in the validation area alone."""
+    """Warn of new categories that lie in the validation area alone."""
     learned: set[int] = set()
     for labelled in labelled_rasters:
         inside = shapely.area(clipped(labelled.annotated.geometries, labelled.training)) > 0.0
         learned.update(labelled.annotated.classes[inside].tolist())
     missing = [each.name for number, each in enumerate(categories, 1) if number not in learned]
+    kept = [name for name in missing if name in known.names]
+    if kept:
+        control.log(
+            f"No polygon of {listed(kept)} to train on: the model keeps what it knows of it."
+        )
+    missing = [name for name in missing if name not in kept]
     if missing:
         control.warn(
             f"All ground of {listed(missing)} lies in the validation area, so it cannot be "
@@ -179,10 +204,15 @@ def _countable(
     stuff: Sequence[str],
     labelled_rasters: Sequence[LabelledRaster],
     categories: tuple[Category, ...],
+    known: KnownCategories,
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
-    statistics = countability.annotation_statistics(labelled_rasters, categories)
+    names = [each.name for each in categories]
+    statistics = [
+        replace(each, known=known.is_countable(each.category.name, names))
+        for each in countability.annotation_statistics(labelled_rasters, categories)
+    ]
     _warn_of_few(statistics, job.tile_size_px, control)
     result = countability.countable_categories(job.task, stuff, statistics, job.tile_size_px)
     by_annotations = countability.decided_by_annotations(job.task, stuff)
@@ -223,7 +253,9 @@ def _warn_of_few(
     few = [
         each
         for each in statistics
-        if each.objects < FEW and (total < FEW or each.objects * each.median_px < tile_size_px**2)
+        if each.known is None
+        and each.objects < FEW
+        and (total < FEW or each.objects * each.median_px < tile_size_px**2)
     ]
     if few:
         rarest = sorted(few, key=lambda each: each.objects)[:MOST_LISTED]

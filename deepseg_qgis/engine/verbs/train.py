@@ -31,8 +31,9 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
+from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
 from deepseg_qgis.engine.learning.record import Record
-from deepseg_qgis.engine.learning.starting_network import starting_network
+from deepseg_qgis.engine.learning.starting_network import StartingNetwork, starting_network
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
@@ -59,17 +60,19 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
     with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as rasters:
         outputs.path(job.output)
         reports = _ReportPaths.of(outputs, job)
-        rasters, resolution_m = _at_one_resolution(rasters, control)
+        initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
+        rasters, resolution_m = _at_one_resolution(rasters, initial, control)
         validation_crs = None
         if reports.validation:
             grids = [(raster.name, raster.grid) for raster in rasters]
             validation_crs = output_crs(reports.validation, grids, control)
         rng = np.random.default_rng(job.seed)
-        training_set = load_training_set(job, rasters, control, rng)
-        start = starting_network(job, training_set, control)
-        model_record = Record.of(job, training_set, resolution_m, start.facts, control)
+        known = initial.known_categories if initial else None
+        training_set = load_training_set(job, rasters, control, rng, known)
+        start = starting_network(job, training_set, initial, control)
+        model_record = Record.of(job, training_set, resolution_m, start, control)
         checkpoint = Checkpoint(outputs, job.output, model_record, control)
-        trained = _train(job, start.network, training_set, checkpoint, control)
+        trained = _train(job, start, training_set, checkpoint, control)
         with outputs.saving(job.output_validation):
             if reports.validation:
                 _write_validation(reports.validation, validation_crs, training_set.labelled_rasters)
@@ -105,12 +108,16 @@ class _ReportPaths(NamedTuple):
 
 
 def _at_one_resolution(
-    rasters: Sequence[Raster], control: Control
+    rasters: Sequence[Raster], initial: InitialModel | None, control: Control
 ) -> tuple[list[Raster], float | None]:
     """Return the rasters with the bands of the first, as they are learned from, and the resolution.
 
-    In metres a pixel; None where that is not known.
+    In metres a pixel; None where that is not known. Both are those of the initial model, if any.
     """
+    if initial is not None:
+        fitted = with_expected_bands(rasters, initial.card.kind, INITIAL_MODEL, control)
+        resolution_m = initial.card.resolution_m
+        return at_model_resolution(fitted, resolution_m, False, control), resolution_m
     first = model_raster(rasters)
     alike = with_expected_bands(rasters, first.kind, f"Training on {first.name}", control)
     _check_bands(first)
@@ -120,7 +127,7 @@ def _at_one_resolution(
 
 def _train(
     job: TrainJob,
-    network: nn.Module,
+    start: StartingNetwork,
     training_set: TrainingSet,
     checkpoint: Checkpoint,
     control: Control,
@@ -134,7 +141,7 @@ def _train(
         job.seed,
     )
     try:
-        training = Training(network, _settings(job), training_set, dataset, checkpoint, control)
+        training = Training(start, _settings(job, start), training_set, dataset, checkpoint, control)
         trained = training.run()
     except Exception:
         checkpoint.warn_of_error()
@@ -162,13 +169,13 @@ def _check(job: TrainJob) -> None:
             raise ParameterError(f"{what}. Change it in the dialog.")
 
 
-def _settings(job: TrainJob) -> TrainingSettings:
+def _settings(job: TrainJob, start: StartingNetwork) -> TrainingSettings:
     return TrainingSettings(
-        design=NetworkDesign.of(job),
+        design=start.design,
         epochs=job.epochs,
         tile_size_px=job.tile_size_px,
         batch_size=job.batch_size,
-        learning_rate=job.learning_rate,
+        learning_rate=job.learning_rate * start.rate_share,
         patience=job.patience,
         device=job.device,
     )

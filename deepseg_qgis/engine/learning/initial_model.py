@@ -1,0 +1,107 @@
+"""The model that a training continues: what of it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.head_conversion import HeadLayout, converted, head_name
+from deepseg_qgis.engine.learning.known_categories import KnownCategories
+from deepseg_qgis.engine.learning.normalisation import Normalisation
+from deepseg_qgis.engine.models import networks, weights
+from deepseg_qgis.engine.models.model_card import ModelCard
+from deepseg_qgis.engine.models.networks import OBJECT_HEADS
+from deepseg_qgis.engine.models.weights import Model
+
+INITIAL_MODEL = "The model to continue from"
+"""What messages call it."""
+CONTINUED_RATE = 0.3
+"""A network that has learned goes on with so large a share of the learning rate."""
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """A model to go on from, by its file's name; `network_for` gives its network."""
+
+    name: str
+    model: Model
+
+    @classmethod
+    def read(cls, path: str, control: Control) -> InitialModel:
+        """Return the model in a file.
+
+        Raises:
+            ModelError: the file is no model of DeepSeg's.
+        """
+        control.log(f"Reading the model to continue from, {path}")
+        model = weights.load(path)
+        control.log(
+            f"Its network stays ({model.card.design}), whatever ARCHITECTURE and ENCODER say."
+        )
+        return cls(Path(path).name, model)
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+        return self.model.card
+
+    @property
+    def known_categories(self) -> KnownCategories:
+        """Its categories."""
+        return KnownCategories(self.card.categories, self.card.legend.countable)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What its network was trained with, and has to be shown from then on."""
+        mean, std = (np.array(each, dtype=np.float32) for each in (self.card.mean, self.card.std))
+        return Normalisation(mean, std)
+
+    @property
+    def provenance(self) -> dict[str, str | int]:
+        """What the card of a model that continues it says of it; licences are handed on."""
+        rounds = self.card.training.get("rounds", 1)
+        origin = {
+            name: value
+            for name, value in self.card.training.items()
+            if name.startswith("encoder_weights") and isinstance(value, str)
+        }
+        return {
+            **origin,
+            "initial_model": self.name,
+            "initial_model_sha256": self.model.fingerprint,
+            "rounds": rounds + 1 if isinstance(rounds, int) else 2,
+        }
+
+    def network_for(self, names: Sequence[str], objects: bool) -> nn.Module:
+        """Return a copy of its network for categories of these names.
+
+        ``objects`` says whether objects of any of them are to be told apart.
+        """
+        return continued_network(self.model, self.known_categories.sources(names), objects)
+
+
+def continued_network(model: Model, sources: Sequence[int | None], objects: bool) -> nn.Module:
+    """Return the network of a model for other categories; it shares no memory with the model's.
+
+    Args:
+        model: whose network is to be continued.
+        sources: for each category which one of the model's categories it is, None for a new one.
+        objects: whether objects of any category are to be told apart.
+    """
+    card = model.card
+    network = networks.build(card.design, card.bands, len(sources), objects=objects)
+    fresh = network.state_dict()
+    state = {name: each.clone() for name, each in model.network.state_dict().items()}
+    layout = HeadLayout(len(card.categories), card.legend.has_objects)
+    for part in ("weight", "bias"):
+        name = f"{head_name(network)}.{part}"
+        new_objects = fresh[name][-OBJECT_HEADS:] if objects else fresh[name][:0]
+        state[name] = converted(state[name], layout, sources, new_objects)
+    network.load_state_dict(state)
+    return network.to(memory_format=torch.channels_last)
