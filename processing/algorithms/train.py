@@ -75,6 +75,11 @@ class Train(EngineAlgorithm):
     mean over the categories, each by its kind. For an honest figure
     run 'Evaluate a model' on a third area.
 
+    To improve a model, draw or correct polygons and give it as 'Model to continue from': its
+    network, bands and resolution stay, and so do its categories, by their names; new names are
+    learned, and names that the layer no longer has are dropped. Leave the old polygons in the
+    layer, so that nothing is forgotten.
+
     After each epoch the model so far is saved, at its place, or beside an older model that stands
     there (the log says where). Stop keeps the model as it is then (an earlier one if that was much
     better).

@@ -138,6 +138,15 @@ def test_the_task_and_what_nobody_counts_arrive(
     assert job["stuff_categories"] == stuff
 
 
+def test_the_model_to_continue_from_arrives(
+    run: Run, engine: Any, raster: Callable[..., str], polygons: str, model: str
+) -> None:
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons)
+    assert engine.job["initial_model"] is None
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons, INITIAL_MODEL=model)
+    assert engine.job["initial_model"] == model
+
+
 def test_an_extent_without_crs_is_in_that_of_the_raster(
     run: Run, engine: Any, raster: Callable[..., str], model: str
 ) -> None:
