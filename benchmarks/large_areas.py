@@ -31,6 +31,7 @@ from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area  # noqa: E402
 from deepseg_qgis.engine.geometry.tiling import Window  # noqa: E402
+from deepseg_qgis.engine.learning.starting_network import StartingNetwork  # noqa: E402
 from deepseg_qgis.engine.learning.trainer import TrainingSettings  # noqa: E402
 from deepseg_qgis.engine.learning.training import Training  # noqa: E402
 from deepseg_qgis.engine.learning.training_dataset import training_dataset  # noqa: E402

@@ -21,7 +21,6 @@ from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.legend.legend import task_of
 from deepseg_qgis.engine.models import model_card
 from deepseg_qgis.engine.models.model_card import ModelCard, json_bytes
-from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.events import Epoch
 from deepseg_qgis.jobs import TrainJob
 

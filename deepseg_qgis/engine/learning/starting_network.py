@@ -68,9 +68,7 @@ def starting_network(
     return StartingNetwork(network, design, weights.origin.facts)
 
 
-def _continued(
-    job: TrainJob, training_set: TrainingSet, initial: InitialModel
-) -> StartingNetwork:
+def _continued(job: TrainJob, training_set: TrainingSet, initial: InitialModel) -> StartingNetwork:
     """Return the network of a model, which has learned already."""
     names = [category.name for category in training_set.categories]
     network = initial.network_for(names, any(training_set.countable))

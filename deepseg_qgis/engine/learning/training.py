@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import torch
-from torch import nn
 
 from deepseg_qgis.engine.backends.torch_backend import TorchBackend
 from deepseg_qgis.engine.control import Control

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyproj
 import shapely
-from torch import nn
 
 from deepseg_qgis import bounds
 from deepseg_qgis.choices import TASKS
@@ -41,7 +40,6 @@ from deepseg_qgis.engine.learning.training_dataset import training_dataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
-from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.reports import training_report
 from deepseg_qgis.errors import ParameterError, RasterError
 from deepseg_qgis.jobs import TrainJob
@@ -141,7 +139,9 @@ def _train(
         job.seed,
     )
     try:
-        training = Training(start, _settings(job, start), training_set, dataset, checkpoint, control)
+        training = Training(
+            start, _settings(job, start), training_set, dataset, checkpoint, control
+        )
         trained = training.run()
     except Exception:
         checkpoint.warn_of_error()
