@@ -28,6 +28,9 @@ in one of the two ways."""
 TASKS = ("auto", *MODEL_TASKS)
 """What training can be asked for: ``auto`` judges by how the annotations lie."""
 
+CLASS_WEIGHTINGS = ("auto", "none")
+"""How much a pixel counts in training: ``auto`` more in rare categories, ``none`` alike in all."""
+
 IMPORT_FORMATS = ("coco", "label_raster", "mask_folder")
 """Annotations of other programs: a COCO JSON file, a label raster, a folder of masks."""
 

@@ -139,9 +139,9 @@ class TrainJob(_Job):
     """Train a model from annotations.
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
-    whose objects are not told apart. ``encoder_weights`` is what the encoder starts from: ``auto``,
-    ``none``, or the name of weights. ``initial_model`` is a model to continue: its network, bands
-    and resolution stay.
+    whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``.
+    ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, or the name of weights.
+    ``initial_model`` is a model to continue: its network, bands and resolution stay.
     """
 
     verb: ClassVar[str] = "train"
@@ -153,6 +153,7 @@ class TrainJob(_Job):
     validation_fraction: float
     task: str
     stuff_categories: tuple[str, ...]
+    class_weighting: str
     architecture: str
     encoder: str
     encoder_weights: str

@@ -32,7 +32,7 @@ from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_sty
 
 from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
-from deepseg_qgis.choices import AUTO, TASKS
+from deepseg_qgis.choices import AUTO, CLASS_WEIGHTINGS, TASKS
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -113,6 +113,9 @@ class Train(EngineAlgorithm):
             ),
             choice("TASK", "Task (auto: by how the annotations lie)", TASKS, "auto"),
             text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
+            advanced(
+                choice("CLASS_WEIGHTING", "Weight of rare categories", CLASS_WEIGHTINGS, "auto")
+            ),
             choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
             choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
             advanced(
@@ -140,6 +143,7 @@ class Train(EngineAlgorithm):
             validation_fraction=inputs.number("VALIDATION_FRACTION"),
             task=inputs.choice("TASK"),
             stuff_categories=inputs.texts("STUFF_CATEGORIES"),
+            class_weighting=inputs.choice("CLASS_WEIGHTING"),
             architecture=inputs.choice("ARCHITECTURE"),
             encoder=inputs.choice("ENCODER"),
             encoder_weights=inputs.optional_text("ENCODER_WEIGHTS") or AUTO,

@@ -5,10 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.training_dataset import FEWEST_WINDOWS, training_dataset
+from deepseg_qgis.engine.learning.training_sample import collate
 
 SIDE_PX, BATCH = 32, 8
 
@@ -83,3 +89,25 @@ def test_the_normalisation_is_that_of_the_seed(labelled_discs):
     other = dataset_of(labelled, seed=4).normalisation()
     assert not np.array_equal(other.mean, first.mean)
     np.testing.assert_allclose(other.mean, first.mean, rtol=0.1)
+
+
+def test_samples_of_weighted_data_weigh_pixels_by_their_class(make_raster):
+    """Two categories, whose ground is 1:100."""
+    common, rare = shapely.box(0, 0, 100, 100), shapely.box(180, 180, 190, 190)
+    annotated = AnnotatedArea(np.array([common, rare]), np.array([1, 2], dtype=np.uint8))
+    with Raster(make_raster(np.ones((1, 200, 200), np.uint8))) as raster:
+        whole = Area.of_windows([Window(0, 0, 200, 200)])
+        labelled = LabelledRaster(raster, annotated, whole, Area.of_windows([]))
+        plain = training_dataset([labelled], [False, False], SIDE_PX, BATCH, seed=0)
+        weights = plain.weighted().class_weights
+        assert weights[2] > 1.5 * weights[1]
+        seen = set()
+        for index in range(40):
+            for dataset, expected in ((plain, np.ones(3)), (plain.weighted(), weights)):
+                sample = dataset[index]
+                batch = collate([sample], plain.normalisation())
+                known = batch.weight[0] > 0.0
+                assert np.array_equal(known, sample.known)
+                assert np.allclose(batch.weight[0][known], expected[sample.classes][known])
+                seen.update(sample.classes[known].tolist())
+        assert seen == {0, 1, 2}

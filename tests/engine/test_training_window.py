@@ -1,4 +1,4 @@
-"""Where training windows lie: evenly over the training areas, clear of validation."""
+"""Where training windows lie: over all of the training areas, clear of validation."""
 
 from collections import Counter
 from dataclasses import replace
@@ -19,7 +19,7 @@ def test_most_windows_keep_clear_of_validation(labelled_discs):
     (split,) = split_by_cells([ground], 0.2, 32, categories, rng)
     sampler = WindowSampler([split], 32)
     shared = [split.validation.shared_px(sampler.draw(rng).window) for _ in range(200)]
-    assert np.mean(np.array(shared) == 0.0) > 0.8
+    assert np.mean(np.array(shared) == 0.0) > 0.7
     assert np.mean(shared) < 0.05 * 32**2
 
 

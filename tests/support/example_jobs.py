@@ -17,6 +17,7 @@ def train_job(raster, layer, folder, **changes):
         validation_fraction=0.25,
         task="auto",
         stuff_categories=(),
+        class_weighting="auto",
         architecture="linknet",
         encoder="mobilenet_v2",
         encoder_weights="none",

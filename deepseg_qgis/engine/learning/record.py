@@ -105,6 +105,7 @@ class Record:
                 "patience": job.patience,
                 "seed": job.seed,
                 "validation_fraction": job.validation_fraction,
+                "class_weighting": job.class_weighting,
                 **self.start.facts,
             },
             versions={"deepseg": __version__} | _versions(),

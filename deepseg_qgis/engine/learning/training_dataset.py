@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.learning import training_sample
+from deepseg_qgis.engine.learning.class_weights import class_weights
 from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.training_sample import TrainingSample
 from deepseg_qgis.engine.learning.training_window import TrainingWindow, WindowSampler
@@ -23,6 +24,8 @@ MOST_REPEATED = 512
 """Small areas are shown so many times in an epoch, up to so many windows; large ones once."""
 STATISTICS_WINDOWS = 64
 """The normalisation is computed from so many training windows."""
+WEIGHING_WINDOWS = 256
+"""The classes' weights are computed from so many training windows."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class TrainingDataset(Dataset[TrainingSample]):
 
     Sample n of epoch e hangs on seed, e and n alone: whatever order, thread or process reads it,
     and whatever was read before. `dataclasses.replace` gives the same data in another epoch.
+    ``class_weights`` (classes,) is how much a pixel of each class counts, background first; None
+    for all alike.
     """
 
     sampler: WindowSampler
@@ -38,12 +43,14 @@ class TrainingDataset(Dataset[TrainingSample]):
     windows: int
     seed: int
     epoch: int = 0
+    class_weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return self.windows
 
     def __getitem__(self, index: int) -> TrainingSample:
-        return training_sample.read(self.window(index), self.countable)
+        sample = training_sample.read(self.window(index), self.countable)
+        return replace(sample, class_weights=self.class_weights)
 
     def window(self, index: int) -> TrainingWindow:
         """Return where a sample lies, and its augmentation.
@@ -62,6 +69,20 @@ class TrainingDataset(Dataset[TrainingSample]):
             RasterError: the training area has no data.
         """
         return Normalisation.of(self._known_pixels())
+
+    def weighted(self) -> TrainingDataset:
+        """Return the same data, each class weighed by how often it is drawn."""
+        return replace(self, class_weights=class_weights(self._drawn_px()))
+
+    def _drawn_px(self) -> NDArray[np.int64]:
+        """Return (classes,): the pixels of each class in some training windows."""
+        counts = np.zeros(len(self.countable) + 1, dtype=np.int64)
+        for number in range(WEIGHING_WINDOWS):
+            drawn = self.sampler.draw(self._generator(number))
+            known = drawn.labelled.training.mask(drawn.window)
+            classes = drawn.labelled.annotated.mask(drawn.window)[known]
+            counts += np.bincount(classes, minlength=len(counts))
+        return counts
 
     def _known_pixels(self) -> Iterator[NDArray[np.float64]]:
         for number in range(STATISTICS_WINDOWS):

@@ -22,7 +22,8 @@ class TrainingSample:
 
     ``pixels`` has values (bands, size, size) of any dtype and where they are valid; ``classes``
     (size, size) uint8 with 0 for background, and ``known`` where the classes count; ``targets`` of
-    objects, if any category is countable. ``light`` is what the network will see it in.
+    objects, if any category is countable. ``light`` is what the network will see it in, and
+    ``class_weights`` (classes,) how much a pixel of each class counts; None for all alike.
     """
 
     pixels: Pixels
@@ -30,6 +31,7 @@ class TrainingSample:
     known: NDArray[np.bool_]
     targets: ObjectTargets | None = None
     light: PhotometricTransform = SAME_LIGHT
+    class_weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def _network_values(sample: TrainingSample, normalisation: Normalisation) -> NDA
 def _weight(sample: TrainingSample) -> NDArray[np.float32]:
     """Return how much each pixel counts: more where it decides whether two objects are two."""
     weight = sample.known.astype(np.float32)
+    if sample.class_weights is not None:
+        weight *= sample.class_weights[sample.classes]
     if sample.targets is not None:
         weight[sample.targets.contacts] *= CONTACT_WEIGHT
     return weight

@@ -1,4 +1,4 @@
-"""Training windows: where they lie, every training pixel as likely, clear of validation. No I/O."""
+"""Training windows: half of them evenly over all ground, half around objects. No I/O."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from deepseg_qgis.engine.learning.augmentation import (
     GeometricTransform,
     PhotometricTransform,
 )
+from deepseg_qgis.engine.learning.object_sampler import ObjectSampler
 
 LEAST_FILLED = 0.2
 """Where an area fills less of its bounding box, its pixels are counted to draw one."""
+OBJECT_SHARE = 0.5
+"""So many windows lie around objects, so that rare categories are seen; the others evenly over all
+ground, so that empty ground is."""
 TRIES = 4
 """So many windows around a pixel are tried, to find one clear of the validation areas."""
 
@@ -36,7 +40,7 @@ class TrainingWindow:
 
 
 class WindowSampler:
-    """Draws training windows evenly over the training areas, as clear of validation as can be.
+    """Draws training windows around objects and over all ground, as clear of validation as can be.
 
     It holds no state that drawing changes: equal generators draw equal windows, from any thread.
     """
@@ -45,20 +49,25 @@ class WindowSampler:
         self.tile_size_px = tile_size_px
         self._labelled = [each for each in labelled_rasters if each.training.size_px > 0]
         self._pixels = [_PixelSampler(each.training) for each in self._labelled]
+        self._objects = ObjectSampler(self._labelled)
+        self._object_share = OBJECT_SHARE if self._objects.count else 0.0
         sizes = np.array([each.training.size_px for each in self._labelled])
         self.training_px = float(sizes.sum())
         self._shares = sizes / sizes.sum()
 
     def draw(self, rng: np.random.Generator) -> TrainingWindow:
-        """Return a window around a random training pixel, every pixel as likely.
+        """Return a window around a random pixel, of an object or of all ground.
 
         Of some windows around it, the first clear of the validation areas, else the one that has
         least of them, which `read` blanks. Were another pixel taken instead, ground between
         validation areas would hardly ever be seen.
         """
-        number = int(rng.choice(len(self._labelled), p=self._shares))
+        if rng.random() < self._object_share:
+            number, row, column = self._objects.draw(rng)
+        else:
+            number = int(rng.choice(len(self._labelled), p=self._shares))
+            row, column = self._pixels[number].draw(rng)
         labelled = self._labelled[number]
-        row, column = self._pixels[number].draw(rng)
         tried = (self._around(labelled, row, column, rng) for _ in range(TRIES))
         window = _clearest(tried, labelled.withheld)
         return TrainingWindow(

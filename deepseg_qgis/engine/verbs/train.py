@@ -13,7 +13,7 @@ import pyproj
 import shapely
 
 from deepseg_qgis import bounds
-from deepseg_qgis.choices import TASKS
+from deepseg_qgis.choices import CLASS_WEIGHTINGS, TASKS
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import tables, vectors
@@ -138,6 +138,8 @@ def _train(
         job.batch_size,
         job.seed,
     )
+    if job.class_weighting == "auto":
+        dataset = dataset.weighted()
     try:
         training = Training(
             start, _settings(job, start), training_set, dataset, checkpoint, control
@@ -163,6 +165,8 @@ def _check(job: TrainJob) -> None:
         "The validation fraction must be from 0.01 to 0.89": job.validation_aoi is not None
         or job.validation_fraction in bounds.VALIDATION_FRACTION,
         f"The task must be one of {', '.join(TASKS)}": job.task in TASKS,
+        f"The class weighting must be one of {', '.join(CLASS_WEIGHTINGS)}": job.class_weighting
+        in CLASS_WEIGHTINGS,
     }
     for what, holds in checks.items():
         if not holds:
