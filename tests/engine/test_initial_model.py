@@ -10,7 +10,7 @@ import torch
 from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import training_dataset
+from deepseg_qgis.engine.learning import starting_network, training_dataset
 from deepseg_qgis.engine.learning.initial_model import continued_network
 from deepseg_qgis.engine.learning.known_categories import KnownCategories
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
@@ -82,7 +82,7 @@ def continuing(first, tmp_path, **changes):
 
 
 def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CONTINUED_RATE", 1e-9)
+    monkeypatch.setattr(starting_network, "CONTINUED_RATE", 1e-9)
     job = continuing(first, tmp_path)
     train.run(job, Control())
     before, now = weights.load(job.initial_model), weights.load(job.output)
