@@ -31,6 +31,9 @@ TASKS = ("auto", *MODEL_TASKS)
 CLASS_WEIGHTINGS = ("auto", "none")
 """How much a pixel counts in training: ``auto`` more in rare categories, ``none`` alike in all."""
 
+MODEL_SIZES = ("small", "medium", "large")
+"""How much a network can learn, and how long that and predicting with it take."""
+
 IMPORT_FORMATS = ("coco", "label_raster", "mask_folder")
 """Annotations of other programs: a COCO JSON file, a label raster, a folder of masks."""
 

@@ -139,7 +139,9 @@ class TrainJob(_Job):
     """Train a model from annotations.
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
-    whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``.
+    whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``. ``model_size`` is
+    ``small``, ``medium`` or ``large``; an ``architecture`` or ``encoder`` of the catalogue
+    overrides what it stands for.
     ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, or the name of weights.
     ``initial_model`` is a model to continue: its network, bands and resolution stay.
     """
@@ -154,8 +156,9 @@ class TrainJob(_Job):
     task: str
     stuff_categories: tuple[str, ...]
     class_weighting: str
-    architecture: str
-    encoder: str
+    model_size: str
+    architecture: Optional[str]
+    encoder: Optional[str]
     encoder_weights: str
     epochs: int
     tile_size_px: int

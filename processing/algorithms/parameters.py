@@ -191,9 +191,13 @@ def _number(
     return definition
 
 
-def choice(name: str, label: str, options: Sequence[str], default: str) -> Definition:
-    """Return a choice whose values are words, so that a new choice never shifts a saved model."""
-    return QgsProcessingParameterEnum(name, label, list(options), False, default, False, True)
+def choice(name: str, label: str, options: Sequence[str], default: str | None) -> Definition:
+    """Return a choice whose values are words, so that a new choice never shifts a saved model.
+
+    Without a default it can be left empty.
+    """
+    optional = default is None
+    return QgsProcessingParameterEnum(name, label, list(options), False, default, optional, True)
 
 
 def advanced(definition: Definition) -> Definition:

@@ -32,7 +32,7 @@ from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_sty
 
 from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
-from deepseg_qgis.choices import AUTO, CLASS_WEIGHTINGS, TASKS
+from deepseg_qgis.choices import AUTO, CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -116,8 +116,11 @@ class Train(EngineAlgorithm):
             advanced(
                 choice("CLASS_WEIGHTING", "Weight of rare categories", CLASS_WEIGHTINGS, "auto")
             ),
-            choice("ARCHITECTURE", "Architecture", ARCHITECTURES, "unet"),
-            choice("ENCODER", "Encoder", ENCODERS, "resnet18"),
+            choice("MODEL_SIZE", "Model size", MODEL_SIZES, "medium"),
+            advanced(
+                choice("ARCHITECTURE", "Architecture (empty = by model size)", ARCHITECTURES, None)
+            ),
+            advanced(choice("ENCODER", "Encoder (empty = by model size)", ENCODERS, None)),
             advanced(
                 text(
                     "ENCODER_WEIGHTS",
@@ -144,8 +147,9 @@ class Train(EngineAlgorithm):
             task=inputs.choice("TASK"),
             stuff_categories=inputs.texts("STUFF_CATEGORIES"),
             class_weighting=inputs.choice("CLASS_WEIGHTING"),
-            architecture=inputs.choice("ARCHITECTURE"),
-            encoder=inputs.choice("ENCODER"),
+            model_size=inputs.choice("MODEL_SIZE"),
+            architecture=inputs.optional_choice("ARCHITECTURE"),
+            encoder=inputs.optional_choice("ENCODER"),
             encoder_weights=inputs.optional_text("ENCODER_WEIGHTS") or AUTO,
             epochs=inputs.whole("EPOCHS"),
             tile_size_px=inputs.whole("TILE_SIZE"),

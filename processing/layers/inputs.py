@@ -92,6 +92,10 @@ class Inputs:
         """Return the word that was chosen."""
         return self._algorithm.parameterAsEnumString(self._parameters, name, self._context)
 
+    def optional_choice(self, name: str) -> str | None:
+        """Return the word that was chosen, or None."""
+        return None if self._is_empty(name) else self.choice(name) or None
+
     def file(self, name: str) -> str:
         """Return the absolute path of a file."""
         path = self._algorithm.parameterAsFile(self._parameters, name, self._context)

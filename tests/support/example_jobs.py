@@ -18,6 +18,7 @@ def train_job(raster, layer, folder, **changes):
         task="auto",
         stuff_categories=(),
         class_weighting="auto",
+        model_size="medium",
         architecture="linknet",
         encoder="mobilenet_v2",
         encoder_weights="none",

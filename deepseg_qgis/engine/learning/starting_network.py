@@ -61,7 +61,7 @@ def starting_network(
         objects=any(training_set.countable),
     )
     networks.check_takes(network, len(bands), job.tile_size_px)
-    weights = _encoder_weights(job, control)
+    weights = _encoder_weights(job, design.encoder, control)
     if weights is None:
         return StartingNetwork(network, design, {"encoder_weights": NO_WEIGHTS})
     _load(network, job, weights, bands)
@@ -87,20 +87,20 @@ def _load(
         load_encoder(network, NetworkDesign.of(job), weights, bands)
 
 
-def _encoder_weights(job: TrainJob, control: Control) -> EncoderWeights | None:
+def _encoder_weights(job: TrainJob, encoder: str, control: Control) -> EncoderWeights | None:
     """Return the weights that a job asks for, None for random ones."""
     if job.encoder_weights == NO_WEIGHTS:
         return None
-    weights = package_weights(job.encoder)
+    weights = package_weights(encoder)
     if job.encoder_weights == AUTO and weights is None:
         control.log(
-            f"No pretrained weights for {job.encoder} on this computer: training starts from "
+            f"No pretrained weights for {encoder} on this computer: training starts from "
             "random ones and needs more polygons."
         )
         return None
     if weights is None or job.encoder_weights not in (AUTO, weights.origin.name):
         raise ParameterError(
-            f"There are no weights {job.encoder_weights!r} for the encoder {job.encoder} on this "
+            f"There are no weights {job.encoder_weights!r} for the encoder {encoder} on this "
             "computer. Choose 'auto' under 'Pretrained encoder weights'."
         )
     origin = weights.origin

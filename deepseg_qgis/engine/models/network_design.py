@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseg_qgis.jobs import TrainJob
 
@@ -27,9 +27,21 @@ class NetworkDesign:
     @classmethod
     def of(cls, job: TrainJob) -> NetworkDesign:
         """Return the design that a training asks for."""
-        return cls(job.architecture, job.encoder)
+        design = SIZES[job.model_size]
+        encoder = job.encoder or design.encoder
+        if job.architecture is not None:  # by name: the library's own widths
+            return cls(job.architecture, encoder)
+        return replace(design, encoder=encoder)
 
     def __str__(self) -> str:
         """Return the design in words for the log."""
         widths = "-".join(map(str, self.decoder_channels))
         return f"{self.architecture}/{self.encoder}" + (f" (decoder {widths})" if widths else "")
+
+
+SIZES = {
+    "small": NetworkDesign("linknet", "timm-tf_efficientnet_lite0"),
+    "medium": NetworkDesign("unet", "timm-tf_efficientnet_lite0", (128, 64, 48, 32, 16)),
+    "large": NetworkDesign("unet", "timm-tf_efficientnet_lite0"),
+}
+"""Three points of the frontier of accuracy and speed that docs/networks.md measures."""

@@ -13,7 +13,7 @@ import pyproj
 import shapely
 
 from deepseg_qgis import bounds
-from deepseg_qgis.choices import CLASS_WEIGHTINGS, TASKS
+from deepseg_qgis.choices import CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files import tables, vectors
@@ -167,6 +167,7 @@ def _check(job: TrainJob) -> None:
         f"The task must be one of {', '.join(TASKS)}": job.task in TASKS,
         f"The class weighting must be one of {', '.join(CLASS_WEIGHTINGS)}": job.class_weighting
         in CLASS_WEIGHTINGS,
+        f"The model size must be one of {', '.join(MODEL_SIZES)}": job.model_size in MODEL_SIZES,
     }
     for what, holds in checks.items():
         if not holds:
