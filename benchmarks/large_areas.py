@@ -77,11 +77,11 @@ def training(raster: Raster, area: Area, side: int, windows: int) -> Training:
     return Training(start, settings, training_set, dataset, SimpleNamespace(), Control())
 
 
-def epoch_seconds(one: Training, number: int) -> tuple[float, float]:
+def epoch_seconds(one: Training) -> tuple[float, float]:
     """Return processor and wall seconds of an epoch and its validation."""
     processor, wall = time.process_time(), time.perf_counter()
-    one._train_epoch(number)
-    one._validate(number)
+    one._train_epoch()
+    one._validate()
     return time.process_time() - processor, time.perf_counter() - wall
 
 
@@ -129,9 +129,9 @@ def main() -> None:
                 name: training(raster, area, side, given.windows) for name, area in areas.items()
             }
             times: dict[str, list[tuple[float, float]]] = {name: [] for name in ones}
-            for number in range(given.rounds + 1):
+            for _ in range(given.rounds + 1):
                 for name, one in ones.items():
-                    times[name].append(epoch_seconds(one, number))
+                    times[name].append(epoch_seconds(one))
     medians = {
         name: [statistics.median(each) for each in zip(*found[1:], strict=True)]
         for name, found in times.items()

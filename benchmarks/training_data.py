@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster  # noqa: E402
+from deepseg_qgis.engine.control import Control  # noqa: E402
 from deepseg_qgis.engine.files.rasters import Raster  # noqa: E402
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area, box  # noqa: E402
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings  # noqa: E402
@@ -115,7 +116,7 @@ def main() -> None:
         read = (time.process_time() - started) / given.batches
         network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1, objects=True)
         windows = replace(dataset, windows=given.batches * BATCH)
-        trainer = Trainer(network, windows, normalisation, SETTINGS)
+        trainer = Trainer(network, windows, normalisation, SETTINGS, Control())
         started = time.process_time()
         trainer.train_epoch(0, lambda *_: True)
         step = (time.process_time() - started) / trainer.steps

@@ -303,8 +303,8 @@ def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_pa
     scores = iter([0.2, 0.6, 0.3, 0.58, 0.5])
     measured = Training._validate
 
-    def told(self, number):
-        return replace(measured(self, number), category_iou=(next(scores),))
+    def told(self):
+        return replace(measured(self), category_iou=(next(scores),))
 
     monkeypatch.setattr(Training, "_validate", told)
     monkeypatch.setattr(Training, "_train_epoch", lambda *_: 0.5)
@@ -320,8 +320,8 @@ def test_patience_ends_training(discs, tmp_path, monkeypatch):
     scores = iter([0.4, 0.6, 0.5, 0.6, 0.9])
     measured = Training._validate
 
-    def scored(self, number):
-        return replace(measured(self, number), category_iou=(next(scores),))
+    def scored(self):
+        return replace(measured(self), category_iou=(next(scores),))
 
     monkeypatch.setattr(Training, "_validate", scored)
     monkeypatch.setattr(Training, "_train_epoch", lambda *_: 0.5)

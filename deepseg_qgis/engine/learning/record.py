@@ -112,7 +112,8 @@ class Record:
             band_info=tuple(model_card.band_info(band) for band in raster.kind.bands),
         )
         room = min(MOST_HISTORY_BYTES, MOST_CARD_BYTES - json_bytes(asdict(card)))
-        return replace(card, history=history([_plain(each) for each in trained.history], room))
+        epochs = [_without_times(each) for each in trained.history]
+        return replace(card, history=history(epochs, room))
 
 
 def row(epoch: Epoch) -> dict[str, Any]:
@@ -128,6 +129,11 @@ def row(epoch: Epoch) -> dict[str, Any]:
 
 def _plain(epoch: Epoch) -> dict[str, Any]:
     return {name: value for name, value in asdict(epoch).items() if name != "epochs"}
+
+
+def _without_times(epoch: Epoch) -> dict[str, Any]:
+    """Return what a card keeps: the same training gives the same file, however long it takes."""
+    return {name: value for name, value in _plain(epoch).items() if name != "seconds"}
 
 
 def _versions() -> dict[str, str]:

@@ -18,9 +18,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from deepseg_qgis.engine.backends.devices import choose_device
-from deepseg_qgis.engine.learning.depthwise_gradients import DepthwiseGradients
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning import trainer_state
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
+from deepseg_qgis.engine.learning.micro_batches import MicroBatches
 from deepseg_qgis.engine.learning.normalisation import Normalisation
+from deepseg_qgis.engine.learning.schedule import Schedule
+from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_sample import TrainingBatch, TrainingSample, collate
 from deepseg_qgis.engine.models import networks
@@ -30,15 +34,13 @@ from deepseg_qgis.engine.streams import ahead
 BATCHES_WAITING = 1
 """So many batches wait in memory while the next one is read."""
 WEIGHT_DECAY = 0.01
-WARM_UP = 0.3
-"""The share of all steps in which the learning rate of the one-cycle schedule rises."""
 MAX_GRADIENT_NORM = 1.0
 """A single odd batch moves the weights no farther than others do."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; ``learning_rate`` is the highest of the one-cycle schedule."""
+    """How to train; ``learning_rate`` is the highest of the schedule."""
 
     design: NetworkDesign
     epochs: int
@@ -53,11 +55,12 @@ class Trainer:
     """Trains a network on a data set, epoch by epoch.
 
     ``device`` and ``bfloat16`` are what it computes on and in. ``steps`` is the number of batches
-    in an epoch.
+    in an epoch, ``step`` how many steps are done. ``schedule`` and ``rate_share``, the share of the
+    learning rate that is used, may be changed at any time.
 
-    Source of the schedule: Smith, Topin, Super-Convergence, 2018 (one cycle); of the optimiser:
-    Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019 (AdamW); of clipping:
-    Pascanu, Mikolov, Bengio, On the Difficulty of Training Recurrent Neural Networks, ICML 2013.
+    Source of the optimiser: Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019
+    (AdamW); of clipping: Pascanu, Mikolov, Bengio, On the Difficulty of Training Recurrent Neural
+    Networks, ICML 2013.
     """
 
     def __init__(
@@ -66,12 +69,15 @@ class Trainer:
         dataset: TrainingDataset,
         normalisation: Normalisation,
         settings: TrainingSettings,
+        control: Control,
     ) -> None:
         self.device = torch.device(choose_device(settings.device))
         self.bfloat16 = networks.has_fast_bfloat16(self.device)
         self.steps = len(dataset) // settings.batch_size
+        self.step, self.rate_share = 0, 1.0
+        self.schedule = Schedule.planned(self.steps * settings.epochs)
         self._dataset, self._normalisation = dataset, normalisation
-        self._batch_size = settings.batch_size
+        self._batch_size, self._learning_rate = settings.batch_size, settings.learning_rate
         self._fabric = Fabric(
             accelerator=self.device.type,
             devices=1,
@@ -85,12 +91,7 @@ class Trainer:
         )
         self._optimiser: torch.optim.Optimizer
         self._network, self._optimiser = self._fabric.setup(network, optimiser)
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=settings.learning_rate,
-            total_steps=self.steps * settings.epochs,
-            pct_start=WARM_UP,
-        )
+        self._micro_batches = MicroBatches(self._fabric, self._network, control)
 
     @property
     def network(self) -> nn.Module:
@@ -101,33 +102,63 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """That of the next step."""
-        return float(self._schedule.get_last_lr()[0])
+        return self._learning_rate * self.rate_share * self.schedule.factor(self.step)
 
     def train_epoch(self, epoch: int, on_step: Callable[[int, float], bool]) -> float:
-        """Train on all batches of an epoch; return their mean loss.
+        """Train on the batches of an epoch; return their mean loss.
 
         ``on_step`` hears how many steps are done and the loss of the last one; where it returns
-        False the epoch ends. So it does where the loss is infinite, which is returned then.
+        False the epoch ends. So it does where a loss or a weight is not finite; infinity is
+        returned then.
         """
         self._network.train()
         losses: list[float] = []
         for batch in self._batches(epoch):
-            loss = self._loss(batch)
-            self._optimiser.zero_grad()
-            self._fabric.backward(loss)
-            self._fabric.clip_gradients(
-                self._network,
-                self._optimiser,
-                max_norm=MAX_GRADIENT_NORM,
-                error_if_nonfinite=False,  # the next loss tells
-            )
-            self._optimiser.step()
-            self._schedule.step()
-            losses.append(float(loss.detach()))
-            wanted = on_step(len(losses), losses[-1])
-            if not wanted or not math.isfinite(losses[-1]):
+            losses.append(self._train_step(batch))
+            if not math.isfinite(losses[-1]) or not on_step(len(losses), losses[-1]):
                 break
-        return float(np.mean(losses)) if math.isfinite(losses[-1]) else losses[-1]
+        return float(np.mean(losses)) if self._is_finite(losses) else math.inf
+
+    def state(self) -> TrainerState:
+        """Return a copy of all that the next steps hang on."""
+        return TrainerState(
+            trainer_state.copied(self.network, self._optimiser),
+            self.step,
+            self.schedule,
+            self.rate_share,
+            self._micro_batches.parts,
+        )
+
+    def restore(self, state: TrainerState) -> None:
+        """Go back to a state, or on from it.
+
+        Raises:
+            ValueError: it is of another network.
+        """
+        trainer_state.put_back(state.tensors, self.network, self._optimiser)
+        self.step, self.schedule, self.rate_share = state.step, state.schedule, state.rate_share
+        self._micro_batches.parts = state.parts
+
+    def _train_step(self, batch: TrainingBatch) -> float:
+        """Return the loss of a batch; the weights are a step further."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate
+        self._optimiser.zero_grad()
+        images = self._to_device(batch.values).contiguous(memory_format=torch.channels_last)
+        loss = self._micro_batches.backward(images, lambda logits: self._loss(logits, batch))
+        self._fabric.clip_gradients(
+            self._network,
+            self._optimiser,
+            max_norm=MAX_GRADIENT_NORM,
+            error_if_nonfinite=False,  # the next loss tells
+        )
+        self._optimiser.step()
+        self.step += 1
+        return loss
+
+    def _is_finite(self, losses: Sequence[float]) -> bool:
+        weights = self.network.parameters()
+        return all(map(math.isfinite, losses)) and all(each.isfinite().all() for each in weights)
 
     def _batches(self, epoch: int) -> Generator[TrainingBatch, None, None]:
         """Return the batches of an epoch, read by a thread ahead of their use."""
@@ -142,11 +173,8 @@ class Trainer:
     def _collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         return collate(samples, self._normalisation)
 
-    def _loss(self, batch: TrainingBatch) -> torch.Tensor:
-        """Return the loss of a batch, a scalar."""
-        images = self._to_device(batch.values).contiguous(memory_format=torch.channels_last)
-        with DepthwiseGradients():
-            logits = self._network(images).float()  # (N, channels, H, W)
+    def _loss(self, logits: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
+        """Return the loss of a batch, a scalar, from its logits (N, channels, H, W)."""
         classes, weight = self._to_device(batch.classes), self._to_device(batch.weight)
         if batch.heights is None or batch.edges is None:
             return segmentation_loss(logits, classes, weight)

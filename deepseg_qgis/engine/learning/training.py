@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
@@ -13,11 +12,13 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.inference.windows import default_tile_size
 from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
+from deepseg_qgis.engine.learning.divergence import MOST_ROLLBACKS, has_diverged
 from deepseg_qgis.engine.learning.early_stopping import EpochSelection
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.targets import smoothing_for
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
+from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.learning.validation import Validation, default_validation, validate
@@ -43,7 +44,10 @@ class Training:
         self._countable = np.array(training_set.countable, dtype=bool)
         self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
         self._normalisation = start.normalisation or dataset.normalisation()
-        self._trainer = Trainer(start.network, dataset, self._normalisation, settings)
+        self._trainer = Trainer(start.network, dataset, self._normalisation, settings, control)
+        self._selection = EpochSelection(settings.patience)
+        self._history: list[Epoch] = []
+        self._kept: TrainedNetwork | None = None
 
     def run(self) -> TrainedNetwork:
         """Train until all epochs are done, patience is over, or the user stops; keep one epoch.
@@ -52,36 +56,70 @@ class Training:
         there before its validation.
 
         Raises:
-            ParameterError: the loss became infinite before there was anything to keep.
+            ParameterError: the loss diverged, again and again, before there was anything to keep.
         """
         keep_freed_memory()
         self._log_start()
-        not_validated = default_validation(self._countable)
-        self._checkpoint.check_can_save(self._trained(not_validated, []))
-        selection = EpochSelection(self._settings.patience)
-        kept: TrainedNetwork | None = None
-        history: list[Epoch] = []
-        for number in range(self._settings.epochs):
+        self._checkpoint.check_can_save(self._trained(default_validation(self._countable)))
+        last_good = self._trainer.state()
+        while not self._is_over:
             started = time.monotonic()
-            loss = self._train_epoch(number)
-            if not math.isfinite(loss):
-                self._require_kept(kept, number)
-                break
-            if kept is None and self._control.stopped:
-                self._checkpoint.save(self._trained(not_validated, []))
-            validation = self._validate(number)
-            is_kept = selection.add(validation.score)
-            epoch = self._epoch(number, loss, validation, is_kept, time.monotonic() - started)
-            self._control.epoch(epoch)
-            history.append(epoch)
-            if is_kept:
-                kept = self._trained(validation, history)
-                self._checkpoint.save(kept)
-            if self._control.stopped or self._is_out_of_patience(selection):
-                break
-        assert kept is not None  # the first epoch is
-        kept.history = history
-        return kept
+            loss = self._train_epoch()
+            if has_diverged(loss, [epoch.train_loss for epoch in self._history]):
+                if not self._roll_back(last_good):
+                    break
+                continue
+            self._finish_epoch(loss, started)
+            last_good = self._trainer.state()
+        assert self._kept is not None  # the first epoch is
+        self._kept.history = self._history
+        return self._kept
+
+    @property
+    def _is_over(self) -> bool:
+        done = len(self._history) >= self._settings.epochs
+        stopped = self._control.stopped and self._kept is not None
+        return done or stopped or self._is_out_of_patience
+
+    def _finish_epoch(self, loss: float, started: float) -> None:
+        """Validate, and keep the network if it is to be kept."""
+        if self._kept is None and self._control.stopped:
+            self._checkpoint.save(self._trained(default_validation(self._countable)))
+        validation = self._validate()
+        is_kept = self._selection.add(validation.score)
+        epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
+        self._control.epoch(epoch)
+        self._history.append(epoch)
+        if is_kept:
+            self._kept = self._trained(validation)
+            self._checkpoint.save(self._kept)
+
+    def _roll_back(self, last_good: TrainerState) -> bool:
+        """Go back to the last good epoch with half of the learning rate; False if it is too low.
+
+        Raises:
+            ParameterError: so it is, and there is nothing to keep.
+        """
+        number = len(self._history) + 1
+        share = self._trainer.rate_share / 2
+        if share >= 0.5**MOST_ROLLBACKS:
+            self._trainer.restore(last_good)
+            self._trainer.rate_share = share
+            self._control.warn(
+                f"Training diverged in epoch {number}. DeepSeg repeats this epoch from its start "
+                f"with a learning rate of {share * self._settings.learning_rate:g}."
+            )
+            return True
+        if self._kept is None:
+            raise ParameterError(
+                f"Training diverged in epoch {number}, even with a learning rate of "
+                f"{self._trainer.rate_share * self._settings.learning_rate:g}. Check that the "
+                "raster's values are plausible, and use a lower learning rate."
+            )
+        self._control.warn(
+            f"Training diverged in epoch {number} and ends here. The model from before is kept."
+        )
+        return False
 
     def _log_start(self) -> None:
         settings, trainer = self._settings, self._trainer
@@ -93,9 +131,9 @@ class Training:
             f"of {settings.tile_size_px} px."
         )
 
-    def _train_epoch(self, number: int) -> float:
+    def _train_epoch(self) -> float:
         """Train an epoch; return its mean loss. It ends early when the user stops."""
-        steps, epochs = self._trainer.steps, self._settings.epochs
+        number, epochs, steps = len(self._history), self._settings.epochs, self._trainer.steps
 
         def on_step(done: int, loss: float) -> bool:
             text = f"Epoch {number + 1} of {epochs}, loss {loss:.3f}"
@@ -104,16 +142,7 @@ class Training:
 
         return self._trainer.train_epoch(number, on_step)
 
-    def _require_kept(self, kept: TrainedNetwork | None, number: int) -> None:
-        """Say that the loss became infinite; raise where there is no model from before."""
-        if kept is None:
-            raise ParameterError(
-                f"Training came apart in epoch {number + 1}: the loss became infinite. "
-                f"Use a learning rate lower than {self._settings.learning_rate:g}."
-            )
-        self._control.warn("The loss became infinite; the model from before is kept.")
-
-    def _validate(self, number: int) -> Validation:
+    def _validate(self) -> Validation:
         """Validate the network as it is after an epoch."""
         settings, normalisation = self._settings, self._normalisation
         training_px = settings.batch_size * settings.tile_size_px**2
@@ -125,7 +154,7 @@ class Training:
         )
         batch_size = max(1, training_px // default_tile_size(settings.tile_size_px) ** 2)
         backend = TorchBackend(raw, self._trainer.device, self._trainer.bfloat16, batch_size)
-        done = (number + 1) / settings.epochs
+        done = (len(self._history) + 1) / settings.epochs
         return validate(
             backend,
             self._countable,
@@ -134,20 +163,18 @@ class Training:
             self._control.part(done, done),
         )
 
-    def _trained(self, validation: Validation, history: list[Epoch]) -> TrainedNetwork:
+    def _trained(self, validation: Validation) -> TrainedNetwork:
         """Return a copy of the network as it is now."""
         state: dict[str, torch.Tensor] = self._trainer.network.state_dict()
         weights = {name: each.detach().to("cpu", copy=True) for name, each in state.items()}
         return TrainedNetwork(
-            weights, validation, self._normalisation, self._smoothing_px, history.copy()
+            weights, validation, self._normalisation, self._smoothing_px, self._history.copy()
         )
 
-    def _epoch(
-        self, number: int, loss: float, validation: Validation, kept: bool, seconds: float
-    ) -> Epoch:
+    def _epoch(self, loss: float, validation: Validation, kept: bool, seconds: float) -> Epoch:
         names = [category.name for category in self._training_set.categories]
         return Epoch(
-            epoch=number + 1,
+            epoch=len(self._history) + 1,
             epochs=self._settings.epochs,
             train_loss=loss,
             validation_loss=validation.loss,
@@ -159,8 +186,9 @@ class Training:
             kept=kept,
         )
 
-    def _is_out_of_patience(self, selection: EpochSelection) -> bool:
-        if selection.is_out_of_patience:
+    @property
+    def _is_out_of_patience(self) -> bool:
+        if self._selection.is_out_of_patience:
             epochs = counted(self._settings.patience or 0, "epoch")
             self._control.log(f"No better score for {epochs}: training ends here.")
-        return selection.is_out_of_patience
+        return self._selection.is_out_of_patience

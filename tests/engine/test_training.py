@@ -1,0 +1,69 @@
+"""A training from its first to its last epoch."""
+
+import numpy as np
+import pytest
+from example_jobs import Watched, train_job
+
+from deepseg_qgis.engine.learning import training_dataset
+from deepseg_qgis.engine.learning.trainer import Trainer
+from deepseg_qgis.engine.models import model_file
+from deepseg_qgis.engine.verbs import train
+from deepseg_qgis.errors import ParameterError
+
+
+@pytest.fixture
+def job(discs, tmp_path, monkeypatch):
+    """Return the job of a training of three epochs of a few steps."""
+    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
+    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
+    raster, layer = discs
+    (tmp_path / "out").mkdir()
+    changes = {"epochs": 3, "task": "semantic", "output_html": None, "tile_size_px": 32}
+    return train_job(raster, layer, tmp_path / "out", **changes)
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Return a function: which calls of an epoch diverge → the learning rate of each call."""
+
+    def diverge(calls):
+        seen, plain = [], Trainer.train_epoch
+
+        def train_epoch(self, epoch, on_step):
+            seen.append((epoch, self.rate_share))
+            loss = plain(self, epoch, on_step)
+            if len(seen) in calls:
+                for each in self.network.parameters():
+                    each.data.fill_(np.nan)
+                return np.inf
+            return loss
+
+        monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
+        return seen
+
+    return diverge
+
+
+def test_an_epoch_that_diverged_is_repeated_at_half_the_learning_rate(job, rates):
+    seen = rates({1, 3})
+    control = Watched()
+    assert train.run(job, control)["epochs_run"] == 3
+    assert seen == [(0, 1.0), (0, 0.5), (1, 0.5), (1, 0.25), (2, 0.25)]
+    said = [text for text in control.texts if text.startswith("Training diverged")]
+    assert len(said) == 2
+    assert "in epoch 1. DeepSeg repeats this epoch" in said[0]
+    assert "0.003" in said[0]
+    assert all(np.isfinite(each["train_loss"]) for each in model_file.read(job.output).card.history)
+
+
+def test_a_training_that_diverges_again_and_again_keeps_the_model_from_before(job, rates):
+    rates({2, 3, 4, 5})
+    control = Watched()
+    assert train.run(job, control)["epochs_run"] == 1
+    assert "The model from before is kept." in control.texts[-1]
+
+
+def test_nothing_is_kept_of_a_training_that_diverges_from_the_start(job, rates):
+    rates(range(9))
+    with pytest.raises(ParameterError, match="diverged in epoch 1, even with a learning rate of 0"):
+        train.run(job, Watched())
