@@ -1,7 +1,5 @@
 """What a network learns of single objects: heights and edges, out of polygons."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import shapely
@@ -22,9 +20,7 @@ from deepseg_qgis.engine.learning.augmentation import (
 )
 from deepseg_qgis.engine.learning.targets import (
     MARGIN_PX,
-    MOST_SMOOTHING_PX,
     object_targets,
-    smoothing_for,
 )
 from deepseg_qgis.engine.learning.training_window import TrainingWindow
 
@@ -164,19 +160,3 @@ def test_targets_turn_with_their_picture(discs):
             assert np.array_equal(sample.targets.heights > 0, sample.classes > 0)
         assert training_sample.read(TrainingWindow(labelled, window)).targets is None
         assert training_sample.read(TrainingWindow(labelled, window), ~ALL).targets is None
-
-
-def test_smoothing_grows_with_the_countable_objects_up_to_a_bound():
-    def labelled(*sides, classes=None):
-        polygons = [shapely.box(0, 0, side, side) for side in sides]
-        return SimpleNamespace(annotated=annotated(polygons, classes))
-
-    small, large = smoothing_for([labelled(8)], ALL), smoothing_for([labelled(16)], ALL)
-    assert small > 0
-    assert large == pytest.approx(2 * small, rel=0.1)
-    assert smoothing_for([labelled(8, 8), labelled(8, 4000)], ALL) == pytest.approx(small, rel=0.1)
-    assert smoothing_for([labelled(4000)], ALL) == MOST_SMOOTHING_PX
-    stuff = labelled(8, 4000, 4000, classes=[1, 2, 2])
-    assert smoothing_for([stuff], np.array([True, False])) == pytest.approx(small, rel=0.1)
-    assert smoothing_for([stuff], np.array([False, False])) == 0.0
-    assert smoothing_for([labelled()], ALL) == 0.0

@@ -120,6 +120,7 @@ class ModelSource:
             self._batch_size,
         )
         backend.sees_whole_window = sees_whole_window(model.network, card.bands)
+        backend.most_window_px //= card.magnification**2
         return backend
 
     def _float_precision(self) -> str:

@@ -81,6 +81,7 @@ class Record:
             architecture=design.architecture,
             encoder=design.encoder,
             decoder_channels=design.decoder_channels,
+            magnification=design.magnification,
             task=task_of(training_set.countable),
             categories=training_set.categories,
             countable=training_set.countable,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.learning.initial_model import CONTINUED_RATE, InitialModel
 from deepseg_qgis.engine.learning.normalisation import Normalisation
+from deepseg_qgis.engine.learning.object_sizes import magnification_for
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.network_design import NetworkDesign
@@ -53,18 +54,18 @@ def starting_network(
     torch.manual_seed(job.seed)
     if initial is not None:
         return _continued(job, training_set, initial)
-    design = NetworkDesign.of(job)
+    design = _design(job, training_set, control)
     network = networks.build(
         design,
         len(bands),
         len(training_set.categories),
         objects=any(training_set.countable),
     )
-    networks.check_takes(network, len(bands), job.tile_size_px)
+    networks.check_takes(network, len(bands), job.tile_size_px // design.magnification)
     weights = _encoder_weights(job, design.encoder, control)
     if weights is None:
         return StartingNetwork(network, design, {"encoder_weights": NO_WEIGHTS})
-    _load(network, job, weights, bands)
+    _load(network, design, weights, bands)
     return StartingNetwork(network, design, weights.origin.facts)
 
 
@@ -73,18 +74,29 @@ def _continued(job: TrainJob, training_set: TrainingSet, initial: InitialModel) 
     names = [category.name for category in training_set.categories]
     network = initial.network_for(names, any(training_set.countable))
     card = initial.card
-    networks.check_takes(network, card.bands, job.tile_size_px)
+    networks.check_takes(network, card.bands, job.tile_size_px // card.magnification)
     return StartingNetwork(
         network, card.design, initial.provenance, CONTINUED_RATE, initial.normalisation
     )
 
 
+def _design(job: TrainJob, training_set: TrainingSet, control: Control) -> NetworkDesign:
+    """Return the design that is asked for, magnified as the sizes of the objects ask."""
+    magnification = magnification_for(training_set.labelled_rasters, job.tile_size_px)
+    if magnification > 1:
+        control.log(
+            f"Many objects are small: the network looks at them {magnification} times as large. "
+            f"Prediction takes {magnification**2} times as long for it."
+        )
+    return replace(NetworkDesign.of(job), magnification=magnification)
+
+
 def _load(
-    network: nn.Module, job: TrainJob, weights: EncoderWeights, bands: Sequence[Band]
+    network: nn.Module, design: NetworkDesign, weights: EncoderWeights, bands: Sequence[Band]
 ) -> None:
     """Put weights into the encoder, without drawing a random number."""
     with torch.random.fork_rng(devices=[]):
-        load_encoder(network, NetworkDesign.of(job), weights, bands)
+        load_encoder(network, design, weights, bands)
 
 
 def _encoder_weights(job: TrainJob, encoder: str, control: Control) -> EncoderWeights | None:

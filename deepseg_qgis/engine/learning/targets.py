@@ -8,13 +8,11 @@ two, those next to both, are named: they count more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.edge_distances import contacts_of, edge_distances
@@ -28,10 +26,6 @@ CONTACT_PX = 2
 """So near to two objects a pixel decides whether they are two."""
 CONTACT_WEIGHT = 4.0
 """So many times as much as another pixel it counts for the cross entropy."""
-SMOOTHING_SHARE = 0.15
-"""Heights are smoothed by this share of the median object's radius: small objects are not drowned,
-and large ones do not fall apart over what lies on their roofs."""
-MOST_SMOOTHING_PX = 4.0
 
 
 class ObjectTargets(NamedTuple):
@@ -77,18 +71,3 @@ def object_targets(
     edges = distances <= np.minimum(EDGE_PX, EDGE_SHARE * radii)
     there = counted[inside]
     return ObjectTargets(np.where(there, heights, np.float32(0.0)), there & edges, contacts)
-
-
-def smoothing_for(
-    labelled_rasters: Sequence[LabelledRaster], countable: NDArray[np.bool_]
-) -> float:
-    """Return how far heights are to be smoothed, in px, by the size of the objects; 0 for none."""
-    if not countable.any():  # radii take a second for a large road network
-        return 0.0
-    radii = [
-        labelled.annotated.radii[countable[labelled.annotated.classes.astype(np.int64) - 1]]
-        for labelled in labelled_rasters
-    ]
-    every = np.concatenate(radii)
-    median = float(np.median(every)) if len(every) else 0.0
-    return min(SMOOTHING_SHARE * median, MOST_SMOOTHING_PX)

@@ -40,7 +40,10 @@ MAX_GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; ``learning_rate`` is the highest of the schedule."""
+    """How to train; ``learning_rate`` is the highest of the schedule.
+
+    ``tile_size_px`` is what the network sees: of a raster so many times less as it is magnified.
+    """
 
     design: NetworkDesign
     epochs: int
@@ -49,6 +52,11 @@ class TrainingSettings:
     learning_rate: float
     patience: int | None
     device: str
+
+    @property
+    def window_px(self) -> int:
+        """The side of the training windows, in the raster's pixels."""
+        return self.tile_size_px // self.design.magnification
 
 
 class Trainer:

@@ -14,8 +14,8 @@ from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.divergence import MOST_ROLLBACKS, has_diverged
 from deepseg_qgis.engine.learning.early_stopping import EpochSelection
+from deepseg_qgis.engine.learning.object_sizes import smoothing_for
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork
-from deepseg_qgis.engine.learning.targets import smoothing_for
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
 from deepseg_qgis.engine.learning.trainer_state import TrainerState
@@ -128,7 +128,7 @@ class Training:
             f"{networks.describe_device(trainer.device)} in "
             f"{'bfloat16' if trainer.bfloat16 else 'float32'}: "
             f"{counted(settings.epochs, 'epoch')} of {trainer.steps * settings.batch_size} windows "
-            f"of {settings.tile_size_px} px."
+            f"of {settings.window_px} px."
         )
 
     def _train_epoch(self) -> float:
@@ -145,7 +145,7 @@ class Training:
     def _validate(self) -> Validation:
         """Validate the network as it is after an epoch."""
         settings, normalisation = self._settings, self._normalisation
-        training_px = settings.batch_size * settings.tile_size_px**2
+        training_px = settings.batch_size * settings.window_px**2
         raw = networks.RawNetwork(
             self._trainer.network,
             normalisation.mean.tolist(),

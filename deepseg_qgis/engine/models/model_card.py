@@ -40,6 +40,7 @@ from deepseg_qgis.engine.models.card_fields import (
 from deepseg_qgis.engine.models.network_design import (
     DECODER_CHANNELS,
     DECODER_STEPS,
+    MAGNIFICATION,
     NetworkDesign,
 )
 from deepseg_qgis.errors import counted
@@ -61,7 +62,7 @@ class ModelCard:
     are empty if no category is countable. ``smoothing_px`` is how far heights are smoothed (the
     Gaussian's standard deviation); ``resolution_m`` the ground sample distance in metres or None;
     ``band_info`` has the fields of `Band` that tell each band apart, if they are known;
-    ``decoder_channels`` are those of `NetworkDesign`;
+    ``decoder_channels`` and ``magnification`` are those of `NetworkDesign`;
     ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
     GeoJSON geometry in that CRS.
     """
@@ -90,6 +91,7 @@ class ModelCard:
     versions: Mapping[str, str] = field(default_factory=dict)
     band_info: tuple[Mapping[str, Any], ...] = ()
     decoder_channels: tuple[int, ...] = ()
+    magnification: int = 1
     format_version: int = FORMAT_VERSION
 
     @property
@@ -100,7 +102,9 @@ class ModelCard:
     @property
     def design(self) -> NetworkDesign:
         """What the network is made of."""
-        return NetworkDesign(self.architecture, self.encoder, self.decoder_channels)
+        return NetworkDesign(
+            self.architecture, self.encoder, self.decoder_channels, self.magnification
+        )
 
     @property
     def kind(self) -> RasterKind:
@@ -194,6 +198,9 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
         versions=read_objects([content.get("versions", {})], "versions")[0],
         band_info=_band_info(content.get("band_info", []), len(bands)),
         decoder_channels=_decoder_channels(content.get("decoder_channels", []), architecture),
+        magnification=int(
+            read_number(content.get("magnification", 1), *MAGNIFICATION, "magnification")
+        ),
     )
 
 

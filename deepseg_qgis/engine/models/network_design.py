@@ -10,6 +10,8 @@ DECODER_STEPS = {"unet": 5, "unetplusplus": 5, "manet": 5}
 """How many widths the decoders have that can be made thinner."""
 DECODER_CHANNELS = (1, 1024)
 """The least and the most channels of a step of a decoder."""
+MAGNIFICATION = (1, 4)
+"""The least and the most; beyond, memory grows and nothing more is seen."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,13 @@ class NetworkDesign:
     """What a network is made of: names of the catalogue, and the decoder's widths.
 
     ``decoder_channels`` are those of the decoder's steps, from the deepest to the finest; empty =
-    the library's own.
+    the library's own. ``magnification`` is how many times as large it looks at a raster.
     """
 
     architecture: str
     encoder: str
     decoder_channels: tuple[int, ...] = ()
+    magnification: int = 1
 
     @classmethod
     def of(cls, job: TrainJob) -> NetworkDesign:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
+from deepseg_qgis.engine.models.magnification import magnify
 from deepseg_qgis.engine.models.network_design import DECODER_STEPS, NetworkDesign
 from deepseg_qgis.errors import ModelError, ParameterError, counted
 
@@ -72,6 +73,7 @@ def build(
             f"The architecture {architecture} cannot be used with the encoder {encoder} ({error}). "
             "Choose another encoder; resnet18 goes with nearly all of them."
         ) from error
+    magnify(network, design.magnification)
     return network.to(memory_format=torch.channels_last)
 
 

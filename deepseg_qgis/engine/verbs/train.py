@@ -131,19 +131,18 @@ def _train(
     control: Control,
 ) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
+    settings = _settings(job, start)
     dataset = training_dataset(
         training_set.labelled_rasters,
         training_set.countable,
-        job.tile_size_px,
+        settings.window_px,
         job.batch_size,
         job.seed,
     )
     if job.class_weighting == "auto":
         dataset = dataset.weighted()
     try:
-        training = Training(
-            start, _settings(job, start), training_set, dataset, checkpoint, control
-        )
+        training = Training(start, settings, training_set, dataset, checkpoint, control)
         trained = training.run()
     except Exception:
         checkpoint.warn_of_error()
