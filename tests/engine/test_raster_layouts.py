@@ -14,8 +14,8 @@ from affine import Affine
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.label_rasters.codes import count_codes
 from deepseg_qgis.engine.files.raster_sets import at_model_resolution
+from deepseg_qgis.engine.files.raster_picture import raster_picture
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.reports import pictures
 from deepseg_qgis.errors import DeepSegError, RasterError
 from deepseg_qgis.jobs import RasterSource
 
@@ -36,7 +36,7 @@ def as_image(raster):
     raster.read(raster.grid.window)
     raster.thumbnail(raster.grid.window, 20)
     at_model_resolution([raster], 2.0, False, Control())
-    pictures.raster_picture(raster, raster.grid.window)
+    raster_picture(raster, raster.grid.window, 1000)
 
 
 def as_labels(raster):

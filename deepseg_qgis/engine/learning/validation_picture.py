@@ -1,0 +1,162 @@
+"""One place in the validation areas as a small picture, with what the network says of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from PIL import Image
+
+from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.files.raster_picture import raster_picture
+from deepseg_qgis.engine.files.rasters import Raster
+from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.instances.finder import instances_at_once
+from deepseg_qgis.engine.learning.validation import Validation
+from deepseg_qgis.engine.legend.decisions import as_levels, decide
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category
+
+SIDE_PX = 256
+"""Of the picture; a place is as large, or twice as large where most objects are."""
+LARGE_OBJECT_PX = 64**2
+MOST_BYTES = 45_000
+"""Of the PNG file: as text in an event these are 60,000."""
+COLOURS = (256, 128, 64, 32, 16)
+"""Numbers of colours that are tried until the file is small enough."""
+MOST_PLACES = 200
+"""So many places are looked at to choose one."""
+FILL = 0.45
+"""How much of a category's colour covers the ground."""
+
+
+class ValidationPicture:
+    """A place in the validation areas, the same in every epoch: the one with most to see.
+
+    The raster in its colours, pale where nothing is validated; what the network finds as fills and
+    what is annotated as outlines, in the colours of the categories. Objects that are told apart
+    have unfilled lines between them.
+    """
+
+    def __init__(
+        self, labelled: LabelledRaster, window: Window, categories: Sequence[Category]
+    ) -> None:
+        self._raster, self._window = labelled.raster, window
+        self._colours = np.array([_rgb(each.colour) for each in categories], dtype=np.float32)
+        planes = len(categories) + len(OBJECT_PLANES)
+        self._planes = np.zeros((planes, window.height, window.width), dtype=np.uint8)
+        self._known = labelled.validation.mask(window)
+        self._reference = labelled.annotated.objects(window) * self._known
+        self._classes = labelled.annotated.mask(window) * self._known
+        self._ground = raster_picture(labelled.raster, window, SIDE_PX)
+
+    @classmethod
+    def of(
+        cls, labelled_rasters: Sequence[LabelledRaster], categories: Sequence[Category]
+    ) -> ValidationPicture | None:
+        """Return a picture of the place with most to see; None where nothing is validated."""
+        validated = [each for each in labelled_rasters if each.validation.size_px]
+        if not validated:
+            return None
+        places = [(*_best_window(labelled), labelled) for labelled in validated]
+        _, window, labelled = max(places, key=lambda each: each[0])
+        return cls(labelled, window, categories)
+
+    def add(self, raster: Raster, core: Window, planes: NDArray[np.uint8]) -> None:
+        """Take what the network says in a core, (planes, rows, columns), if it lies in here."""
+        shared = core.intersection(self._window)
+        if raster is not self._raster or not (shared.height > 0 and shared.width > 0):
+            return
+        target, source = shared.within(self._window), shared.within(core)
+        self._planes[: len(planes), target[0], target[1]] = planes[:, source[0], source[1]]
+
+    def png(self, validation: Validation) -> bytes:
+        """Return the picture as a PNG file, with the thresholds and the rule of a validation."""
+        categories = len(self._colours)
+        classes, _ = decide(self._planes[:categories], as_levels(validation.thresholds))
+        classes *= self._known
+        objects = classes.astype(np.int32)
+        if validation.instance_rule is not None:
+            heights = self._planes[categories]
+            found = instances_at_once(classes, heights, validation.instance_rule)
+            objects = np.where(found > 0, found + categories, objects)
+        return _png(self._drawn(self._shrunk(classes), self._shrunk(objects)))
+
+    def _drawn(self, classes: NDArray[np.uint8], objects: NDArray[np.int32]) -> NDArray[np.uint8]:
+        picture = self._ground.astype(np.float32)
+        unknown = ~self._shrunk(self._known)
+        picture[unknown] = 170.0 + picture[unknown].mean(axis=1, keepdims=True) / 4.0
+        filled = (classes > 0) & ~_edges(objects, objects)
+        colours = self._colours[classes[filled] - 1]
+        picture[filled] = (1.0 - FILL) * picture[filled] + FILL * colours
+        reference = self._shrunk(self._reference)
+        outlines = _edges(reference, reference > 0)
+        picture[outlines] = self._colours[self._shrunk(self._classes)[outlines] - 1]
+        return np.rint(picture).astype(np.uint8)
+
+    def _shrunk(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return (rows, columns) of the window as in the picture, by nearest neighbour."""
+        rows, columns = self._ground.shape[:2]
+        picked_rows = np.arange(rows) * array.shape[0] // rows
+        picked_columns = np.arange(columns) * array.shape[1] // columns
+        return array[picked_rows[:, None], picked_columns]
+
+
+def _best_window(labelled: LabelledRaster) -> tuple[float, Window]:
+    """Return the window with most to see, and how much: many objects of many categories."""
+    inside = np.flatnonzero(labelled.in_validation)
+    areas = shapely.area(labelled.annotated.geometries[inside])
+    large = len(inside) > 0 and float(np.median(areas)) > LARGE_OBJECT_PX
+    side = SIDE_PX * (2 if large else 1)
+    whole = labelled.raster.grid.window
+    points = shapely.get_coordinates(shapely.centroid(labelled.annotated.geometries[inside]))
+    if not len(points):
+        points = shapely.get_coordinates(labelled.validation.geometry.representative_point())
+    chosen = points[np.linspace(0, len(points) - 1, min(len(points), MOST_PLACES)).astype(int)]
+    windows = [_window_around(x, y, side, whole) for x, y in chosen]
+    merits = [_merit(labelled, inside, window) for window in windows]
+    best = int(np.argmax(merits))
+    return merits[best], windows[best]
+
+
+def _window_around(x: float, y: float, side: int, whole: Window) -> Window:
+    """Return a window around a point that lies inside the raster."""
+    height, width = min(side, whole.height), min(side, whole.width)
+    row = min(max(int(y) - height // 2, 0), whole.height - height)
+    column = min(max(int(x) - width // 2, 0), whole.width - width)
+    return Window(row, column, height, width)
+
+
+def _merit(labelled: LabelledRaster, inside: NDArray[np.int64], window: Window) -> float:
+    """Return how much there is to see: a second category counts more than a second object."""
+    near = np.intersect1d(labelled.annotated.near(window), inside)
+    counts = np.bincount(labelled.annotated.classes[near])
+    return float(np.sqrt(counts).sum() + 1.0) * float(labelled.validation.mask(window).mean())
+
+
+def _edges(labels: NDArray[np.int32], where: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return the pixels ``where`` there is something that touch another label on one side."""
+    edges = np.zeros(labels.shape, dtype=bool)
+    edges[:-1] |= labels[:-1] != labels[1:]
+    edges[1:] |= labels[1:] != labels[:-1]
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    return edges & (where > 0)
+
+
+def _png(rgb: NDArray[np.uint8]) -> bytes:
+    """Return a PNG file of at most `MOST_BYTES`, with as many colours as that allows."""
+    content = b""
+    for colours in COLOURS:
+        file = io.BytesIO()
+        Image.fromarray(rgb).quantize(colours).save(file, "PNG", optimize=True)
+        content = file.getvalue()
+        if len(content) <= MOST_BYTES:
+            break
+    return content
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
