@@ -52,7 +52,10 @@ class Epoch:
 
     It is the mean of ``category_score``: panoptic quality where a category's objects are told
     apart, else IoU; None for categories that are not there. ``kept`` says whether the model stays
-    as it is now, unless a later epoch takes its place.
+    as it is now, unless a later epoch takes its place. ``picture`` shows one place in the
+    validation areas, the same in every epoch: a PNG file of at most 256 px a side, in base64 (at
+    most 60,000 characters), with what the model finds as fills and what is annotated as outlines in
+    the categories' colours; pale ground is not validated.
     """
 
     epoch: int
@@ -65,6 +68,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     kept: bool
+    picture: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from affine import Affine
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.exchange.label_rasters.codes import count_codes
-from deepseg_qgis.engine.files.raster_sets import at_model_resolution
 from deepseg_qgis.engine.files.raster_picture import raster_picture
+from deepseg_qgis.engine.files.raster_sets import at_model_resolution
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.errors import DeepSegError, RasterError
 from deepseg_qgis.jobs import RasterSource

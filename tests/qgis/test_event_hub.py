@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QThread, QTimer
+from qgis.PyQt.QtGui import QImage
 
 from deepseg_qgis import events, jobs
 
@@ -225,6 +227,8 @@ def test_epochs_of_a_real_training_arrive_in_the_main_thread_as_they_end(
     epochs = [each for each in ear.events if isinstance(each, events.Epoch)]
     assert [each.epoch for each in epochs] == [1, 2, 3]
     assert {each.epochs for each in epochs} == {3}
+    pictures = [QImage.fromData(base64.b64decode(each.picture or ""), "PNG") for each in epochs]
+    assert {(each.width(), each.height()) for each in pictures} == {(64, 64)}
     assert isinstance(ear.events[0], events.Hello)
     assert isinstance(ear.events[-1], events.Result)
     (started,) = ear.runs

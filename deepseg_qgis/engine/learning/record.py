@@ -129,7 +129,8 @@ def row(epoch: Epoch) -> dict[str, Any]:
 
 
 def _plain(epoch: Epoch) -> dict[str, Any]:
-    return {name: value for name, value in asdict(epoch).items() if name != "epochs"}
+    left_out = ("epochs", "picture")
+    return {name: value for name, value in asdict(epoch).items() if name not in left_out}
 
 
 def _without_times(epoch: Epoch) -> dict[str, Any]:

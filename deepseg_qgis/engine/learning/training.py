@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.learning.validation import Validation, default_validation, validate
+from deepseg_qgis.engine.learning.validation_picture import ValidationPicture
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.errors import ParameterError, counted
 from deepseg_qgis.events import Epoch
@@ -45,6 +48,7 @@ class Training:
         self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
         self._normalisation = start.normalisation or dataset.normalisation()
         self._trainer = Trainer(start.network, dataset, self._normalisation, settings, control)
+        self._picture = ValidationPicture.of(training_set.labelled_rasters, training_set.categories)
         self._selection = EpochSelection(settings.patience)
         self._history: list[Epoch] = []
         self._kept: TrainedNetwork | None = None
@@ -88,7 +92,7 @@ class Training:
         validation = self._validate()
         is_kept = self._selection.add(validation.score)
         epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
-        self._control.epoch(epoch)
+        self._control.epoch(self._with_picture(epoch, validation))
         self._history.append(epoch)
         if is_kept:
             self._kept = self._trained(validation)
@@ -161,6 +165,7 @@ class Training:
             self._training_set.labelled_rasters,
             settings.tile_size_px,
             self._control.part(done, done),
+            self._picture.add if self._picture else None,
         )
 
     def _trained(self, validation: Validation) -> TrainedNetwork:
@@ -185,6 +190,13 @@ class Training:
             seconds=seconds,
             kept=kept,
         )
+
+    def _with_picture(self, epoch: Epoch, validation: Validation) -> Epoch:
+        """Return what is told of an epoch: with a picture, which no history keeps."""
+        if self._picture is None:
+            return epoch
+        png = self._picture.png(validation.thresholds, validation.instance_rule)
+        return replace(epoch, picture=base64.b64encode(png).decode("ascii"))
 
     @property
     def _is_out_of_patience(self) -> bool:

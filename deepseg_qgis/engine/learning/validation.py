@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.backends.backend import Backend
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.files.rasters import Pixels
+from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
 from deepseg_qgis.engine.learning.instance_rule_search import (
@@ -26,6 +26,8 @@ from deepseg_qgis.engine.scoring.confusion import mean_of_known
 
 PLACE_PX = 512
 """Tiles of validation whose corners lie in one square of this size lie in one place."""
+OnCore = Callable[[Raster, Window, NDArray[np.uint8]], None]
+"""Hears of a core of a raster what the network says there: (planes, rows, columns)."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,18 @@ def validate(
     labelled_rasters: Sequence[LabelledRaster],
     training_tile_px: int,
     control: Control | None = None,
+    on_core: OnCore | None = None,
 ) -> Validation:
     """Return how good the network is on the validation areas, in tiles like those of training.
 
     ``countable`` (categories,) says which categories consist of objects that are told apart;
-    ``control`` hears how far it is.
+    ``control`` hears how far it is, ``on_core`` what the network says.
     Memory: with objects, as many bytes for each pixel of the windows around the parts of the
     validation area as there are categories, and some ten more.
     """
     side = windows.default_tile_size(training_tile_px)
     control = control or Control()
-    sums = _ValidationSums(countable)
+    sums = _ValidationSums(countable, on_core)
     session = backend.session(side, side)
     for labelled in labelled_rasters:
         layout = windows.square(labelled.raster.grid.window, labelled.validation, side).wanted_alone
@@ -97,8 +100,8 @@ def default_validation(countable: NDArray[np.bool_]) -> Validation:
 class _ValidationSums:
     """What is summed up over the windows of all validation areas."""
 
-    def __init__(self, countable: NDArray[np.bool_]) -> None:
-        self._countable = countable
+    def __init__(self, countable: NDArray[np.bool_], on_core: OnCore | None = None) -> None:
+        self._countable, self._on_core = countable, on_core
         self._search = ThresholdSearch(len(countable))
         self._entropy, self._count = 0.0, 0
         self._numbers = itertools.count()
@@ -115,6 +118,8 @@ class _ValidationSums:
             known = pixels.valid[core] & labelled.validation.mask(tile.core)
             classes = labelled.annotated.mask(tile.core)
             planes = planes[:, core[0], core[1]]
+            if self._on_core is not None:
+                self._on_core(labelled.raster, tile.core, planes)
             probabilities = planes[: len(self._countable)]
             place = number, tile.core.row // PLACE_PX, tile.core.column // PLACE_PX
             self._search.add(probabilities, classes, known, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import shapely
@@ -15,9 +16,8 @@ from deepseg_qgis.engine.files.raster_picture import raster_picture
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.instances.finder import instances_at_once
-from deepseg_qgis.engine.learning.validation import Validation
 from deepseg_qgis.engine.legend.decisions import as_levels, decide
-from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, Category, InstanceRule
 
 SIDE_PX = 256
 """Of the picture; a place is as large, or twice as large where most objects are."""
@@ -30,6 +30,8 @@ MOST_PLACES = 200
 """So many places are looked at to choose one."""
 FILL = 0.45
 """How much of a category's colour covers the ground."""
+
+Element = TypeVar("Element", bound=np.generic)
 
 
 class ValidationPicture:
@@ -65,22 +67,21 @@ class ValidationPicture:
         return cls(labelled, window, categories)
 
     def add(self, raster: Raster, core: Window, planes: NDArray[np.uint8]) -> None:
-        """Take what the network says in a core, (planes, rows, columns), if it lies in here."""
-        shared = core.intersection(self._window)
-        if raster is not self._raster or not (shared.height > 0 and shared.width > 0):
+        """Take what the network says in a core, (planes, rows, columns), as far as it lies here."""
+        if raster is not self._raster or not core.intersects(self._window):
             return
+        shared = core.intersection(self._window)
         target, source = shared.within(self._window), shared.within(core)
         self._planes[: len(planes), target[0], target[1]] = planes[:, source[0], source[1]]
 
-    def png(self, validation: Validation) -> bytes:
-        """Return the picture as a PNG file, with the thresholds and the rule of a validation."""
+    def png(self, thresholds: tuple[float, ...], rule: InstanceRule | None) -> bytes:
+        """Return the picture as a PNG file, with a validation's thresholds and instance rule."""
         categories = len(self._colours)
-        classes, _ = decide(self._planes[:categories], as_levels(validation.thresholds))
+        classes, _ = decide(self._planes[:categories], as_levels(thresholds))
         classes *= self._known
         objects = classes.astype(np.int32)
-        if validation.instance_rule is not None:
-            heights = self._planes[categories]
-            found = instances_at_once(classes, heights, validation.instance_rule)
+        if rule is not None:
+            found = instances_at_once(classes, self._planes[categories], rule)
             objects = np.where(found > 0, found + categories, objects)
         return _png(self._drawn(self._shrunk(classes), self._shrunk(objects)))
 
@@ -88,20 +89,21 @@ class ValidationPicture:
         picture = self._ground.astype(np.float32)
         unknown = ~self._shrunk(self._known)
         picture[unknown] = 170.0 + picture[unknown].mean(axis=1, keepdims=True) / 4.0
-        filled = (classes > 0) & ~_edges(objects, objects)
+        filled = (classes > 0) & ~_borders(objects)
         colours = self._colours[classes[filled] - 1]
         picture[filled] = (1.0 - FILL) * picture[filled] + FILL * colours
         reference = self._shrunk(self._reference)
-        outlines = _edges(reference, reference > 0)
+        outlines = _outlines(reference)
         picture[outlines] = self._colours[self._shrunk(self._classes)[outlines] - 1]
         return np.rint(picture).astype(np.uint8)
 
-    def _shrunk(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _shrunk(self, array: NDArray[Element]) -> NDArray[Element]:
         """Return (rows, columns) of the window as in the picture, by nearest neighbour."""
         rows, columns = self._ground.shape[:2]
         picked_rows = np.arange(rows) * array.shape[0] // rows
         picked_columns = np.arange(columns) * array.shape[1] // columns
-        return array[picked_rows[:, None], picked_columns]
+        picked: NDArray[Element] = array[picked_rows[:, None], picked_columns]
+        return picked
 
 
 def _best_window(labelled: LabelledRaster) -> tuple[float, Window]:
@@ -136,14 +138,23 @@ def _merit(labelled: LabelledRaster, inside: NDArray[np.int64], window: Window) 
     return float(np.sqrt(counts).sum() + 1.0) * float(labelled.validation.mask(window).mean())
 
 
-def _edges(labels: NDArray[np.int32], where: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return the pixels ``where`` there is something that touch another label on one side."""
+def _outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the pixels of objects with another object, or none, on one of four sides."""
     edges = np.zeros(labels.shape, dtype=bool)
-    edges[:-1] |= labels[:-1] != labels[1:]
-    edges[1:] |= labels[1:] != labels[:-1]
-    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    return edges & (where > 0)
+    below, beside = labels[:-1] != labels[1:], labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= below
+    edges[1:] |= below
+    edges[:, :-1] |= beside
+    edges[:, 1:] |= beside
+    return edges & (labels > 0)
+
+
+def _borders(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the pixels of objects with another object below or on the right."""
+    borders = np.zeros(labels.shape, dtype=bool)
+    borders[:-1] |= (labels[:-1] != labels[1:]) & (labels[1:] > 0)
+    borders[:, :-1] |= (labels[:, :-1] != labels[:, 1:]) & (labels[:, 1:] > 0)
+    return borders & (labels > 0)
 
 
 def _png(rgb: NDArray[np.uint8]) -> bytes:
