@@ -113,9 +113,11 @@ def _best_window(labelled: LabelledRaster) -> tuple[float, Window]:
     large = len(inside) > 0 and float(np.median(areas)) > LARGE_OBJECT_PX
     side = SIDE_PX * (2 if large else 1)
     whole = labelled.raster.grid.window
-    points = shapely.get_coordinates(shapely.centroid(labelled.annotated.geometries[inside]))
-    if not len(points):
-        points = shapely.get_coordinates(labelled.validation.geometry.representative_point())
+    shapes = [
+        *labelled.annotated.geometries[inside],
+        *shapely.get_parts(labelled.validation.geometry),
+    ]
+    points = shapely.get_coordinates(shapely.centroid(shapes))
     chosen = points[np.linspace(0, len(points) - 1, min(len(points), MOST_PLACES)).astype(int)]
     windows = [_window_around(x, y, side, whole) for x, y in chosen]
     merits = [_merit(labelled, inside, window) for window in windows]
