@@ -36,11 +36,11 @@ from deepseg_qgis.engine.learning.training_dataset import (  # noqa: E402
 )
 from deepseg_qgis.engine.learning.training_sample import TrainingBatch, collate  # noqa: E402
 from deepseg_qgis.engine.models import networks  # noqa: E402
-from deepseg_qgis.engine.models.network_design import NetworkDesign  # noqa: E402
+from deepseg_qgis.engine.models.network_design import SIZES  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 SIDE_PX, TILE_PX, BATCH = 1024, 256, 8
-SETTINGS = TrainingSettings(NetworkDesign("unet", "resnet18"), 1, TILE_PX, BATCH, 1e-3, None, "cpu")
+SETTINGS = TrainingSettings(SIZES["medium"], 1, TILE_PX, BATCH, 1e-3, None, "cpu")
 
 
 def written(folder: str) -> str:
@@ -114,7 +114,7 @@ def main() -> None:
         for index in range(given.batches):
             collate([dataset[BATCH * index + n] for n in range(BATCH)], normalisation)
         read = (time.process_time() - started) / given.batches
-        network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1, objects=True)
+        network = networks.build(SIZES["medium"], 3, 1, objects=True)
         windows = replace(dataset, windows=given.batches * BATCH)
         trainer = Trainer(network, windows, normalisation, SETTINGS, Control())
         started = time.process_time()

@@ -22,14 +22,15 @@ def step_seconds(keep: bool) -> float:
     import torch
 
     from deepseg_qgis.engine.learning.allocator import keep_freed_memory
+    from deepseg_qgis.engine.learning.depthwise_gradients import DepthwiseGradients
     from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
     from deepseg_qgis.engine.learning.trainer import MAX_GRADIENT_NORM
     from deepseg_qgis.engine.models import networks
-    from deepseg_qgis.engine.models.network_design import NetworkDesign
+    from deepseg_qgis.engine.models.network_design import SIZES
 
     if keep:
         keep_freed_memory()
-    network = networks.build(NetworkDesign("unet", "resnet18"), 3, 1, objects=True)
+    network = networks.build(SIZES["medium"], 3, 1, objects=True)
     optimiser = torch.optim.AdamW(network.parameters(), fused=True)
     images = torch.randn(BATCH, 3, SIDE_PX, SIDE_PX).contiguous(memory_format=torch.channels_last)
     heights = torch.rand(BATCH, SIDE_PX, SIDE_PX)
@@ -38,7 +39,7 @@ def step_seconds(keep: bool) -> float:
     times = []
     for _ in range(STEPS + 2):
         started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast), DepthwiseGradients():
             logits = network(images)
         logits = logits.float()
         loss = segmentation_loss(logits[:, :-2], classes, weight)
