@@ -11,14 +11,14 @@ from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.learning import starting_network, training_dataset
+from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.initial_model import continued_network
-from deepseg_qgis.engine.learning.known_categories import KnownCategories
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.engine.verbs import train
 from deepseg_qgis.errors import ModelError, RasterError
 
-KNOWN = KnownCategories((Category("road", "#111111"), Category("house", "#222222")), (False, True))
+KNOWN = EarlierTraining((Category("road", "#111111"), Category("house", "#222222")), (False, True))
 
 
 def test_categories_are_matched_by_their_names():

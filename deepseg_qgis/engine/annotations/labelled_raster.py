@@ -20,7 +20,8 @@ from deepseg_qgis.jobs import VectorSource
 class LabelledRaster:
     """One raster with its annotations; ``training`` and ``validation`` areas are disjoint.
 
-    ``validated_elsewhere`` is the ground that other rasters keep for validation. ``unknown`` is in
+    ``validated_elsewhere`` is the ground that other rasters keep for validation, or that an earlier
+    training kept. ``unknown`` is in
     none of them: it holds what had to be left out of the annotations.
     """
 

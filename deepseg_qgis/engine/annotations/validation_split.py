@@ -142,7 +142,8 @@ def withhold_overlaps(labelled_rasters: Sequence[LabelledRaster]) -> list[Labell
         others = [
             _validation_on(labelled, other) for other in labelled_rasters if other is not labelled
         ]
-        area = Area(shapely.union_all([other.geometry for other in others]))
+        known = labelled.validated_elsewhere
+        area = Area(shapely.union_all([known.geometry, *(other.geometry for other in others)]))
         result.append(
             replace(labelled, training=labelled.training.without(area), validated_elsewhere=area)
         )

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.head_conversion import HeadLayout, converted, head_name
-from deepseg_qgis.engine.learning.known_categories import KnownCategories
 from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
@@ -52,9 +52,12 @@ class InitialModel:
         return self.model.card
 
     @property
-    def known_categories(self) -> KnownCategories:
-        """Its categories."""
-        return KnownCategories(self.card.categories, self.card.legend.countable)
+    def earlier_training(self) -> EarlierTraining:
+        """What its training left."""
+        card = self.card
+        return EarlierTraining(
+            card.categories, card.legend.countable, card.footprint, card.validation_footprint
+        )
 
     @property
     def normalisation(self) -> Normalisation:
@@ -83,7 +86,7 @@ class InitialModel:
 
         ``objects`` says whether objects of any of them are to be told apart.
         """
-        return continued_network(self.model, self.known_categories.sources(names), objects)
+        return continued_network(self.model, self.earlier_training.sources(names), objects)
 
 
 def continued_network(model: Model, sources: Sequence[int | None], objects: bool) -> nn.Module:

@@ -14,7 +14,7 @@ import numpy as np
 from deepseg_qgis import __version__
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.learning.footprint import footprint
+from deepseg_qgis.engine.learning.footprint import footprint, validation_footprint
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.training_set import TrainingSet
@@ -46,6 +46,7 @@ class Record:
     resolution_m: float | None
     start: StartingNetwork
     footprint: tuple[Mapping[str, Any], ...]
+    validation_footprint: tuple[Mapping[str, Any], ...]
     data: tuple[Mapping[str, Any], ...]
 
     @classmethod
@@ -62,12 +63,14 @@ class Record:
         Raises:
             Stopped: the user asked to.
         """
+        earlier = start.earlier
         return cls(
             job,
             training_set,
             resolution_m,
             start,
-            footprint(training_set.labelled_rasters),
+            footprint(training_set.labelled_rasters, earlier.trained),
+            validation_footprint(training_set.labelled_rasters, earlier.validated),
             _data([labelled.raster for labelled in training_set.labelled_rasters], control),
         )
 
@@ -98,6 +101,7 @@ class Record:
             validation_score=trained.validation.score,
             validation_iou=trained.validation.category_iou,
             footprint=self.footprint,
+            validation_footprint=self.validation_footprint,
             data=self.data,
             training={
                 "epochs": job.epochs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from deepseg_qgis.choices import AUTO, NO_WEIGHTS
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
+from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.initial_model import CONTINUED_RATE, InitialModel
 from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.object_sizes import magnification_for
@@ -29,7 +30,7 @@ class StartingNetwork:
     """A network before its first step; ``facts`` are what a card keeps of where it comes from.
 
     ``rate_share`` is the share of the learning rate that it takes; ``normalisation`` what it has
-    to be shown, None for that of the training pixels.
+    to be shown, None for that of the training pixels; ``earlier`` the training that it had before.
     """
 
     network: nn.Module
@@ -37,6 +38,7 @@ class StartingNetwork:
     facts: Mapping[str, str | int]
     rate_share: float = 1.0
     normalisation: Normalisation | None = None
+    earlier: EarlierTraining = field(default_factory=EarlierTraining)
 
 
 def starting_network(
@@ -76,7 +78,12 @@ def _continued(job: TrainJob, training_set: TrainingSet, initial: InitialModel) 
     card = initial.card
     networks.check_takes(network, card.bands, job.tile_size_px // card.magnification)
     return StartingNetwork(
-        network, card.design, initial.provenance, CONTINUED_RATE, initial.normalisation
+        network,
+        card.design,
+        initial.provenance,
+        rate_share=CONTINUED_RATE,
+        normalisation=initial.normalisation,
+        earlier=initial.earlier_training,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import shapely
 
 from deepseg_qgis.engine.annotations import (
     annotation_layer,
+    continued_split,
     countability,
     labelled_raster,
     validation_split,
@@ -20,11 +22,13 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
-from deepseg_qgis.engine.learning.known_categories import KnownCategories
+from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.legend.legend import LONGEST_NAME, Category, task_of
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
-from deepseg_qgis.jobs import TrainJob
+from deepseg_qgis.jobs import TrainJob, VectorSource
 
+NEW_TILES = 2
+"""New ground of fewer tiles is not divided again when a model goes on learning."""
 FEW = 10
 """Fewer polygons of a category than these are worth a warning."""
 
@@ -47,25 +51,25 @@ def load_training_set(
     rasters: Sequence[Raster],
     control: Control,
     rng: np.random.Generator,
-    known: KnownCategories | None = None,
+    earlier: EarlierTraining | None = None,
 ) -> TrainingSet:
     """Return what the annotations of a job teach on its rasters; say what was found.
 
-    ``known`` are the categories of the initial model, if there is one.
+    ``earlier`` is the training of the initial model, if there is one.
 
     Raises:
         DeepSegError: layers or names of categories cannot be used.
     """
     layer = annotation_layer.load(job.annotations, control)
-    if known is not None:
-        layer = layer.named_as(known.categories, control)
+    if earlier is not None:
+        layer = layer.named_as(earlier.categories, control)
     _check_names([each.name for each in layer.categories], job.annotations.name)
     stuff = countability.stuff_categories(
         job.stuff_categories, [each.name for each in layer.categories]
     )
-    known = known or KnownCategories()
-    categories, labelled_rasters = _labelled(job, layer, rasters, known, control, rng)
-    countable = _countable(job, stuff, labelled_rasters, categories, known, control)
+    earlier = earlier or EarlierTraining()
+    categories, labelled_rasters = _labelled(job, layer, rasters, earlier, control, rng)
+    countable = _countable(job, stuff, labelled_rasters, categories, earlier, control)
     return TrainingSet(categories, countable, tuple(labelled_rasters))
 
 
@@ -84,7 +88,7 @@ def _labelled(
     job: TrainJob,
     layer: Annotations,
     rasters: Sequence[Raster],
-    known: KnownCategories,
+    earlier: EarlierTraining,
     control: Control,
     rng: np.random.Generator,
 ) -> tuple[tuple[Category, ...], list[LabelledRaster]]:
@@ -96,9 +100,9 @@ def _labelled(
             "The area of interest does not touch any of the rasters. Draw it over the annotated "
             "ground, or leave it empty."
         )
-    categories = _categories_in(layer, rasters, areas, known)
-    if known.categories:
-        known.log([each.name for each in categories], control)
+    categories = _categories_in(layer, rasters, areas, earlier)
+    if earlier.categories:
+        earlier.log([each.name for each in categories], control)
     whole = [
         LabelledRaster(
             raster,
@@ -115,9 +119,11 @@ def _labelled(
             "that is not annotated counts as background. Draw an AOI around the ground that you "
             "annotated completely for a better model."
         )
-    split = validation_split.withhold_overlaps(_split(job, whole, categories, control, rng))
+    split = validation_split.withhold_overlaps(
+        _split(job, whole, categories, earlier, control, rng)
+    )
     _log_areas(categories, split, control)
-    _warn_of_not_learned(categories, split, known, control)
+    _warn_of_not_learned(categories, split, earlier, control)
     return categories, split
 
 
@@ -125,21 +131,32 @@ def _split(
     job: TrainJob,
     labelled_rasters: Sequence[LabelledRaster],
     categories: tuple[Category, ...],
+    earlier: EarlierTraining,
     control: Control,
     rng: np.random.Generator,
 ) -> list[LabelledRaster]:
     """Return the labelled rasters with a part of their ground kept for validation."""
-    if job.validation_aoi is not None:
-        return validation_split.split_by_area(
-            labelled_rasters, job.validation_aoi, control, drawn=job.aoi is not None
+    ground = [earlier.ground(labelled.raster) for labelled in labelled_rasters]
+
+    def by_area(given: Sequence[LabelledRaster], area: VectorSource) -> list[LabelledRaster]:
+        return validation_split.split_by_area(given, area, control, drawn=job.aoi is not None)
+
+    def by_cells(given: Sequence[LabelledRaster]) -> list[LabelledRaster]:
+        return validation_split.split_by_cells(
+            given, job.validation_fraction, job.tile_size_px, categories, rng
         )
-    return validation_split.split_by_cells(
-        labelled_rasters, job.validation_fraction, job.tile_size_px, categories, rng
-    )
+
+    if job.validation_aoi is not None:
+        drawn = functools.partial(by_area, area=job.validation_aoi)
+        return continued_split.keep_validated(labelled_rasters, ground, drawn)
+    if not earlier.trained:
+        return by_cells(labelled_rasters)
+    least_px = NEW_TILES * job.tile_size_px**2
+    return continued_split.split_beside(labelled_rasters, ground, by_cells, least_px, control)
 
 
 def _categories_in(
-    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area], known: KnownCategories
+    layer: Annotations, rasters: Sequence[Raster], areas: Sequence[Area], earlier: EarlierTraining
 ) -> tuple[Category, ...]:
     """Return the categories that occur in at least one labelled area: others cannot be learned.
 
@@ -157,8 +174,8 @@ def _categories_in(
             f"The area of interest holds no polygon of '{layer.layer.name}'. Draw it around "
             "annotated ground, or leave it empty."
         )
-    names.update(each.name for each in layer.categories if each.name in known.names)
-    return tuple(known.coloured(each) for each in layer.categories if each.name in names)
+    names.update(each.name for each in layer.categories if each.name in earlier.names)
+    return tuple(earlier.coloured(each) for each in layer.categories if each.name in names)
 
 
 def _log_areas(
@@ -177,7 +194,7 @@ def _log_areas(
 def _warn_of_not_learned(
     categories: tuple[Category, ...],
     labelled_rasters: Sequence[LabelledRaster],
-    known: KnownCategories,
+    earlier: EarlierTraining,
     control: Control,
 ) -> None:
     """Warn of new categories that lie in the validation area alone."""
@@ -186,7 +203,7 @@ def _warn_of_not_learned(
         inside = shapely.area(clipped(labelled.annotated.geometries, labelled.training)) > 0.0
         learned.update(labelled.annotated.classes[inside].tolist())
     missing = [each.name for number, each in enumerate(categories, 1) if number not in learned]
-    kept = [name for name in missing if name in known.names]
+    kept = [name for name in missing if name in earlier.names]
     if kept:
         control.log(
             f"No polygon of {listed(kept)} to train on: the model keeps what it knows of it."
@@ -204,13 +221,13 @@ def _countable(
     stuff: Sequence[str],
     labelled_rasters: Sequence[LabelledRaster],
     categories: tuple[Category, ...],
-    known: KnownCategories,
+    earlier: EarlierTraining,
     control: Control,
 ) -> tuple[bool, ...]:
     """Return for each category whether its objects are told apart; say so, and why."""
     names = [each.name for each in categories]
     statistics = [
-        replace(each, known=known.is_countable(each.category.name, names))
+        replace(each, known=earlier.is_countable(each.category.name, names))
         for each in countability.annotation_statistics(labelled_rasters, categories)
     ]
     _warn_of_few(statistics, job.tile_size_px, control)

@@ -64,7 +64,7 @@ class ModelCard:
     ``band_info`` has the fields of `Band` that tell each band apart, if they are known;
     ``decoder_channels`` and ``magnification`` are those of `NetworkDesign`;
     ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
-    GeoJSON geometry in that CRS.
+    GeoJSON geometry in that CRS; ``validation_footprint`` where it was validated.
     """
 
     architecture: str
@@ -92,6 +92,7 @@ class ModelCard:
     band_info: tuple[Mapping[str, Any], ...] = ()
     decoder_channels: tuple[int, ...] = ()
     magnification: int = 1
+    validation_footprint: tuple[Mapping[str, Any], ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -192,6 +193,9 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
             for each in read_list(content.get("validation_iou", []), "validation IoU")
         ),
         footprint=read_objects(content.get("footprint", []), "footprint"),
+        validation_footprint=read_objects(
+            content.get("validation_footprint", []), "validation footprint"
+        ),
         data=read_objects(content.get("data", []), "data"),
         training=read_objects([content.get("training", {})], "training")[0],
         history=read_objects(content.get("history", []), "history"),

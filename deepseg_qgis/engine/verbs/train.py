@@ -65,8 +65,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             grids = [(raster.name, raster.grid) for raster in rasters]
             validation_crs = output_crs(reports.validation, grids, control)
         rng = np.random.default_rng(job.seed)
-        known = initial.known_categories if initial else None
-        training_set = load_training_set(job, rasters, control, rng, known)
+        earlier = initial.earlier_training if initial else None
+        training_set = load_training_set(job, rasters, control, rng, earlier)
         start = starting_network(job, training_set, initial, control)
         model_record = Record.of(job, training_set, resolution_m, start, control)
         checkpoint = Checkpoint(outputs, job.output, model_record, control)

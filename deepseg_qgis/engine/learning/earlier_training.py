@@ -1,21 +1,35 @@
-"""What the initial model of a training knows: its categories, matched by their names. No I/O."""
+"""What the training of an initial model left: categories, matched by their names, and ground."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from deepseg_qgis.engine.annotations.continued_split import EarlierGround
+from deepseg_qgis.engine.annotations.footprint_area import Footprint, footprint_area
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.errors import listed
 
 
 @dataclass(frozen=True)
-class KnownCategories:
-    """The categories of the initial model, and whether the objects of each are told apart."""
+class EarlierTraining:
+    """What a training before this one has left; nothing, where there was none.
+
+    ``countable`` says of each of the ``categories`` whether its objects are told apart;
+    ``trained`` and ``validated`` are where it was trained and validated, on any raster.
+    """
 
     categories: tuple[Category, ...] = ()
     countable: tuple[bool, ...] = ()
+    trained: Footprint = ()
+    validated: Footprint = ()
+
+    def ground(self, raster: Raster) -> EarlierGround:
+        """Return where on a raster it was trained and validated."""
+        validated = footprint_area(self.validated, raster)
+        return EarlierGround(footprint_area(self.trained, raster).without(validated), validated)
 
     @property
     def names(self) -> tuple[str, ...]:
