@@ -1,11 +1,13 @@
 """Training goes on from a model: what it knew stays, by the names of its categories."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
+import shapely
 import torch
 from example_jobs import Watched, train_job
 
@@ -16,7 +18,7 @@ from deepseg_qgis.engine.learning.initial_model import continued_network
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
 from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.engine.verbs import train
-from deepseg_qgis.errors import ModelError, RasterError
+from deepseg_qgis.errors import ModelError, ParameterError, RasterError
 
 KNOWN = EarlierTraining((Category("road", "#111111"), Category("house", "#222222")), (False, True))
 
@@ -74,11 +76,16 @@ def first(discs, folder, short):
     return raster, layer, job
 
 
+def ground(footprint):
+    (entry,) = footprint
+    return shapely.from_geojson(json.dumps(entry["area"]))
+
+
 def continuing(first, tmp_path, **changes):
     _, layer, job = first
     output = str(tmp_path / "second.safetensors")
     second = replace(job, annotations=layer, initial_model=job.output, output=output, **changes)
-    return replace(second, encoder="resnet18", architecture="unet", task="auto")
+    return replace(second, encoder=None, architecture=None, task="auto")
 
 
 def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypatch):
@@ -92,6 +99,10 @@ def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypa
     assert now.card.training["initial_model"] == "model.safetensors"
     assert now.card.training["initial_model_sha256"] == before.fingerprint
     assert now.card.training["rounds"] == 2
+    assert ground(now.card.validation_footprint).equals(ground(before.card.validation_footprint))
+    assert ground(now.card.footprint).equals(ground(before.card.footprint))
+    assert not ground(now.card.validation_footprint).is_empty
+    assert now.card.validation_score == pytest.approx(before.card.validation_score, abs=0.02)
     pairs = zip(before.network.parameters(), now.network.parameters(), strict=True)
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in pairs)
 
@@ -127,6 +138,16 @@ def test_other_bands_are_refused(first, make_raster, tmp_path):
     grey = make_raster(np.ones((1, 160, 160), dtype=np.uint8), name="grey.tif")
     with pytest.raises(RasterError, match="The model to continue from"):
         train.run(continuing((grey, layer, job), tmp_path, rasters=(grey,)), Control())
+
+
+def test_another_network_is_refused(first, tmp_path):
+    job = continuing(first, tmp_path)
+    with pytest.raises(ParameterError, match="Encoder: the model to continue from has mobilenet"):
+        train.run(replace(job, encoder="resnet18"), Control())
+    with pytest.raises(ParameterError, match=r"Architecture: .* you chose unet"):
+        train.run(replace(job, architecture="unet"), Control())
+    with pytest.raises(ParameterError, match="expected 'auto'"):
+        train.run(replace(job, encoder_weights="imagenet"), Control())
 
 
 def test_what_is_no_model_is_refused(first, tmp_path):

@@ -132,7 +132,9 @@ class Area:
 
     def within(self, other: Area) -> Area:
         """Return what of this area is in the other too."""
-        return Area(shapely.intersection(self.geometry, other.geometry))
+        shared = shapely.get_parts(shapely.intersection(self.geometry, other.geometry))
+        # areas that touch share lines and points, too
+        return Area(shapely.MultiPolygon(shared[shapely.get_dimensions(shared) == 2].tolist()))
 
 
 class AnnotatedArea:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepseg_qgis.choices import AUTO, NO_WEIGHTS
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.head_conversion import HeadLayout, converted, head_name
@@ -18,6 +19,8 @@ from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.networks import OBJECT_HEADS
 from deepseg_qgis.engine.models.weights import Model
+from deepseg_qgis.errors import ParameterError
+from deepseg_qgis.jobs import TrainJob
 
 INITIAL_MODEL = "The model to continue from"
 """What messages call it."""
@@ -41,10 +44,31 @@ class InitialModel:
         """
         control.log(f"Reading the model to continue from, {path}")
         model = weights.load(path)
-        control.log(
-            f"Its network stays ({model.card.design}), whatever ARCHITECTURE and ENCODER say."
-        )
+        control.log(f"Its network stays, whatever the model size says: {model.card.design}.")
         return cls(Path(path).name, model)
+
+    def check(self, job: TrainJob) -> None:
+        """Check that the job asks for no other network.
+
+        Raises:
+            ParameterError: it does.
+        """
+        design = self.card.design
+        asked = {
+            "Architecture": (job.architecture, design.architecture),
+            "Encoder": (job.encoder, design.encoder),
+        }
+        for label, (wanted, own) in asked.items():
+            if wanted not in (None, own):
+                raise ParameterError(
+                    f"{label}: the model to continue from has {own}, you chose {wanted}. Leave it "
+                    "empty, or train a new model without 'Model to continue from'."
+                )
+        if job.encoder_weights not in (AUTO, NO_WEIGHTS):
+            raise ParameterError(
+                f"Pretrained encoder weights: expected '{AUTO}' with a model to continue from, "
+                f"since that has an encoder that has learned, got {job.encoder_weights!r}."
+            )
 
     @property
     def card(self) -> ModelCard:

@@ -59,6 +59,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         outputs.path(job.output)
         reports = _ReportPaths.of(outputs, job)
         initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
+        if initial is not None:
+            initial.check(job)
         rasters, resolution_m = _at_one_resolution(rasters, initial, control)
         validation_crs = None
         if reports.validation:
