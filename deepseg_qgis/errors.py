@@ -8,6 +8,7 @@
     ├── VectorError         an annotation, AOI or other vector layer cannot be used
     ├── ModelError          a model file cannot be read, or does not fit the data
     ├── OutputError         a destination cannot be written
+    ├── DownloadError       a file that the user asked for cannot be downloaded
     ├── ResourceError       memory, disk or device are not enough
     ├── Stopped             the user asked to stop, and there is nothing to keep
     └── EngineError         the engine process itself
@@ -62,6 +63,10 @@ class ModelError(DeepSegError):
 
 class OutputError(DeepSegError):
     """A destination cannot be written."""
+
+
+class DownloadError(DeepSegError):
+    """A file that the user asked for cannot be downloaded."""
 
 
 class ResourceError(DeepSegError):

@@ -9,6 +9,8 @@ POLYGONS = ("geojson", "gpkg", "fgb", "parquet", "shp", "sqlite", "json", "geopa
 TABLES = ("csv", "gpkg", "xlsx", "ods")
 RASTERS = ("tif", "tiff")
 """Endings, the better known first. QGIS 3.22 and newer can read what it offers of them."""
+WEIGHTS = (".safetensors", ".pth", ".pt")
+"""Endings of files that pretrained weights are read from."""
 CONTAINERS = ("gpkg", "sqlite", "xlsx", "ods")
 """Endings of files with several layers or sheets."""
 

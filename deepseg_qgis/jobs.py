@@ -135,6 +135,15 @@ class TileJob(_Job):
 
 
 @dataclass(frozen=True)
+class FetchWeightsJob(_Job):
+    """Download pretrained weights of an encoder into the user's folder of weights."""
+
+    verb: ClassVar[str] = "fetchweights"
+    encoder: str
+    weights: str
+
+
+@dataclass(frozen=True)
 class TrainJob(_Job):
     """Train a model from annotations.
 
@@ -142,8 +151,9 @@ class TrainJob(_Job):
     whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``. ``model_size`` is
     ``small``, ``medium`` or ``large``; an ``architecture`` or ``encoder`` of the catalogue
     overrides what it stands for.
-    ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, or the name of weights.
-    ``initial_model`` is a model to continue: its network, bands and resolution stay.
+    ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, the name of weights, or
+    a file of them. ``initial_model`` is a model to continue: its network, bands and resolution
+    stay.
     """
 
     verb: ClassVar[str] = "train"
@@ -159,7 +169,7 @@ class TrainJob(_Job):
     model_size: str
     architecture: Optional[str]
     encoder: Optional[str]
-    encoder_weights: str
+    encoder_weights: InputPath
     epochs: int
     tile_size_px: int
     batch_size: int
@@ -257,6 +267,7 @@ class StatisticsJob(_Job):
 
 Job = Union[
     DemoSceneJob,
+    FetchWeightsJob,
     ImportAnnotationsJob,
     TileJob,
     TrainJob,

@@ -12,6 +12,7 @@ from deepseg_qgis.processing.algorithms.compareruns import CompareRuns
 from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotations
 from deepseg_qgis.processing.algorithms.demoscene import DemoScene
 from deepseg_qgis.processing.algorithms.evaluate import Evaluate
+from deepseg_qgis.processing.algorithms.fetchweights import FetchWeights
 from deepseg_qgis.processing.algorithms.importannotations import ImportAnnotations
 from deepseg_qgis.processing.algorithms.polygonize import Polygonize
 from deepseg_qgis.processing.algorithms.predict import Predict
@@ -46,6 +47,7 @@ ALGORITHMS = (
     Predict,
     Polygonize,
     Statistics,
+    FetchWeights,
     SetUpEngine,
 )
 

@@ -24,6 +24,7 @@ from deepseg_qgis.processing.layers.styles import Style, save_style
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
+    QgsProcessingOutputFile,
     QgsProcessingOutputNumber,
     QgsVectorLayer,
 )
@@ -40,6 +41,9 @@ class EngineAlgorithm(DeepSegAlgorithm):
 
     NUMBER_OUTPUTS: ClassVar[Mapping[str, str]] = {}
     """Outputs that are numbers, and their labels; COUNT is the engine's result ``count``."""
+
+    FILE_OUTPUTS: ClassVar[Mapping[str, str]] = {}
+    """Outputs that are files at a place that the engine chooses, and their labels."""
 
     HIDDEN_OUTPUTS: ClassVar[tuple[str, ...]] = ()
     """Outputs that QGIS adds to the list of layers, but not yet to the map."""
@@ -77,8 +81,10 @@ class EngineAlgorithm(DeepSegAlgorithm):
         return None
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
-        """Declare the parameters, and the outputs that are numbers, to QGIS."""
+        """Declare the parameters, and the outputs that the engine names, to QGIS."""
         super().initAlgorithm(configuration)
+        for name, label in self.FILE_OUTPUTS.items():
+            self.addOutput(QgsProcessingOutputFile(name, label))
         for name, label in self.NUMBER_OUTPUTS.items():
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
@@ -193,6 +199,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
         results: dict[str, Any] = {
             name: path for name, path in paths.items() if os.path.exists(path)
         }
+        results |= {name: values[name.lower()] for name in self.FILE_OUTPUTS}
         for name in self.NUMBER_OUTPUTS:
             value = values.get(name.lower())
             if isinstance(value, (int, float)) and math.isfinite(value):

@@ -8,7 +8,7 @@ from typing import Any
 from deepseg_qgis.processing.algorithms.algorithm import DeepSegAlgorithm, qgis_error
 from deepseg_qgis.processing.algorithms.parameters import Parameters, advanced, choice, flag
 from deepseg_qgis.processing.algorithms.run_folders import runs_folder
-from deepseg_qgis.processing.engine.environment import PIP_PREFIXES, engine_home, engine_variables
+from deepseg_qgis.processing.engine.environment import engine_home, engine_variables
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
 from deepseg_qgis.processing.engine.setup import EngineSetup, InstalledEngine, SetupRequest
 from deepseg_qgis.processing.engine.setup_programs import SetupObserver
@@ -91,7 +91,7 @@ class SetUpEngine(DeepSegAlgorithm):
         except OSError as error:
             raise qgis_error(os_message(error)) from error
         # pip unpacks gigabytes there
-        variables = {**engine_variables(os.environ, PIP_PREFIXES), "TMPDIR": place.path}
+        variables = {**engine_variables(os.environ), "TMPDIR": place.path}
         setup = EngineSetup(engine_home(os.environ), requirements, variables, _observer(feedback))
         try:
             engine = setup.run(request)

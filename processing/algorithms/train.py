@@ -33,6 +33,7 @@ from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_sty
 from deepseg_qgis import bounds
 from deepseg_qgis.catalogue import ARCHITECTURES, ENCODERS
 from deepseg_qgis.choices import AUTO, CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
+from deepseg_qgis.formats import WEIGHTS
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -124,7 +125,7 @@ class Train(EngineAlgorithm):
             advanced(
                 text(
                     "ENCODER_WEIGHTS",
-                    "Pretrained encoder weights: auto, none or a name",
+                    "Pretrained encoder weights: auto, none, a name or a file",
                     AUTO,
                 )
             ),
@@ -150,7 +151,7 @@ class Train(EngineAlgorithm):
             model_size=inputs.choice("MODEL_SIZE"),
             architecture=inputs.optional_choice("ARCHITECTURE"),
             encoder=inputs.optional_choice("ENCODER"),
-            encoder_weights=inputs.optional_text("ENCODER_WEIGHTS") or AUTO,
+            encoder_weights=inputs.word_or_file("ENCODER_WEIGHTS", WEIGHTS) or AUTO,
             epochs=inputs.whole("EPOCHS"),
             tile_size_px=inputs.whole("TILE_SIZE"),
             batch_size=inputs.whole("BATCH_SIZE"),

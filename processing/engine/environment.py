@@ -24,7 +24,7 @@ TMPDIR TEMP TMP
 SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT OS PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER
 NUMBER_OF_PROCESSORS PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES
 LANG LANGUAGE TZ
-HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY
+HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY HF_ENDPOINT
 SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
 CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER NVIDIA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES
 ROCR_VISIBLE_DEVICES OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS
@@ -33,14 +33,13 @@ GDAL_HTTP_AUTH GDAL_HTTP_USERPWD GDAL_HTTP_BEARER GDAL_HTTP_HEADERS GDAL_HTTP_HE
 GDAL_HTTP_COOKIE GDAL_HTTP_PROXY GDAL_HTTP_PROXYUSERPWD GDAL_HTTP_PROXYAUTH
 """
 PASSED_ON = frozenset(_NAMES.split())
-"""Home, temp, system, locale, proxies, certificates, devices, and what GDAL's network paths need
-to be let in; compared in capitals, as Windows does and as proxies are found in both ways."""
+"""Home, temp, system, locale, proxies, a mirror of weights, certificates, devices, and what GDAL's
+network paths need to be let in; compared in capitals, as Windows does and as proxies are found in
+both ways."""
 
-PASSED_ON_PREFIXES = ("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_")
-"""Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings."""
-
-PIP_PREFIXES = ("PIP_",)
-"""What pip is given beside: its index, certificates and cache are the user's business."""
+PASSED_ON_PREFIXES = ("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_", "PIP_")
+"""Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings, and
+pip's: its index, certificates and cache are the user's business."""
 
 QGIS_FOLDERS = ("OSGEO4W_ROOT", "CONDA_PREFIX", "VIRTUAL_ENV", "APPDIR", "SNAP")
 """Variables that name folders whose programs belong to QGIS's environment, not to the engine's."""
@@ -49,15 +48,12 @@ POINTER = "current.json"
 """In the engine's home: which of its environments is complete, written last of all."""
 
 
-def engine_variables(
-    variables: Mapping[str, str], more_prefixes: tuple[str, ...] = ()
-) -> dict[str, str]:
+def engine_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """Return those of ``variables`` that the engine gets, PATH without QGIS's folders."""
-    prefixes = PASSED_ON_PREFIXES + more_prefixes
     passed = {
         name: value
         for name, value in variables.items()
-        if name.upper() in PASSED_ON or name.upper().startswith(prefixes)
+        if name.upper() in PASSED_ON or name.upper().startswith(PASSED_ON_PREFIXES)
     }
     return {**passed, "PATH": _engine_path(variables)}
 

@@ -110,6 +110,12 @@ class Inputs:
         value = self._algorithm.parameterAsString(self._parameters, name, self._context)
         return value.strip() or None
 
+    def word_or_file(self, name: str, endings: tuple[str, ...]) -> str | None:
+        """Return a word, or the absolute path of what ends like a file; None where it is empty."""
+        value = self.optional_text(name)
+        is_file = value is not None and value.lower().endswith(endings)
+        return os.path.abspath(value) if value is not None and is_file else value
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the entries of a line of text that commas separate; none where it is empty."""
         entries = (self.optional_text(name) or "").split(",")

@@ -78,10 +78,13 @@ def test_an_engine_lives_through_all_of_it(
     assert values["prefix"] == sys.prefix
 
 
-def test_pip_alone_gets_its_own_settings() -> None:
-    variables = {"PIP_INDEX_URL": "https://packages.example", "PATH": "/bin"}
-    assert "PIP_INDEX_URL" not in engine_variables(variables)
-    assert "PIP_INDEX_URL" in engine_variables(variables, environment.PIP_PREFIXES)
+def test_downloads_follow_the_users_settings() -> None:
+    variables = {
+        "PIP_INDEX_URL": "https://packages.example",
+        "HF_ENDPOINT": "https://mirror.example",
+        "PATH": "/bin",
+    }
+    assert engine_variables(variables) == variables
 
 
 def test_folders_of_qgis_leave_the_path() -> None:

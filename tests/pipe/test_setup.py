@@ -18,7 +18,6 @@ import pytest
 from deepseg_qgis.processing.engine import pip_commands, python_search, setup, setup_programs
 from deepseg_qgis.processing.engine.environment import (
     HOME_VARIABLE,
-    PIP_PREFIXES,
     engine_variables,
     installed_python,
 )
@@ -329,7 +328,7 @@ def test_the_real_venv_and_pip_follow_the_users_settings(tmp_path: Path) -> None
     setup = EngineSetup(
         str(tmp_path / "home"),
         str(requirements),
-        engine_variables({**os.environ, **settings}, PIP_PREFIXES),
+        engine_variables({**os.environ, **settings}),
         SetupObserver(lines.append, lambda fraction, text: None, lambda: False),
         "import json, deepsegtiny; print(json.dumps({'tiny': deepsegtiny.VERSION}))",
     )

@@ -35,6 +35,7 @@ PARAMETERS = {
     "predict": """INPUT MODEL AOI* EXTENT* MOSAIC THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
         OUTLINES BATCH_SIZE* PRECISION DEVICE RESUME
         OUTPUT OUTPUT_CLASSES* OUTPUT_PROBABILITIES* OUTPUT_COCO* OUTPUT_STATISTICS*""",
+    "fetchweights": "ENCODER WEIGHTS*",
     "polygonize": "PROBABILITIES THRESHOLD* MIN_AREA SIMPLIFY OUTLINES OUTPUT OUTPUT_STATISTICS*",
     "statistics": "INPUT CATEGORY_FIELD* AOI* OUTPUT OUTPUT_HTML*",
     "setupengine": "ACCELERATOR PYTHON* RECREATE",
@@ -51,6 +52,7 @@ NUMBERS = {
     "compareruns": "COUNT",
     "predict": "COUNT AREA_M2",
     "polygonize": "COUNT AREA_M2",
+    "fetchweights": "OUTPUT",
     "statistics": "COUNT AREA_M2",
     "setupengine": "ENGINE_PYTHON REPORT",
 }
@@ -143,7 +145,7 @@ GROUPS = {
     "3 Evaluate": "evaluate compareruns",
     "4 Predict": "predict polygonize",
     "5 Analyse": "statistics",
-    "6 Models": "setupengine",
+    "6 Models": "fetchweights setupengine",
 }
 """The toolbox sorts groups by their titles, so each starts with its place in the work."""
 

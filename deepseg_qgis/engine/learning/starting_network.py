@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from deepseg_qgis.choices import AUTO, NO_WEIGHTS
+from deepseg_qgis.choices import NO_WEIGHTS
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
@@ -18,10 +18,9 @@ from deepseg_qgis.engine.learning.object_sizes import magnification_for
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.engine.models.network_design import NetworkDesign
+from deepseg_qgis.engine.pretrained.chosen_weights import chosen_weights
 from deepseg_qgis.engine.pretrained.encoder_weights import EncoderWeights
 from deepseg_qgis.engine.pretrained.loading import load_encoder
-from deepseg_qgis.engine.pretrained.package_weights import package_weights
-from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -64,7 +63,7 @@ def starting_network(
         objects=any(training_set.countable),
     )
     networks.check_takes(network, len(bands), job.tile_size_px // design.magnification)
-    weights = _encoder_weights(job, design.encoder, control)
+    weights = chosen_weights(design.encoder, job.encoder_weights, control)
     if weights is None:
         return StartingNetwork(network, design, {"encoder_weights": NO_WEIGHTS})
     _load(network, design, weights, bands)
@@ -104,24 +103,3 @@ def _load(
     """Put weights into the encoder, without drawing a random number."""
     with torch.random.fork_rng(devices=[]):
         load_encoder(network, design, weights, bands)
-
-
-def _encoder_weights(job: TrainJob, encoder: str, control: Control) -> EncoderWeights | None:
-    """Return the weights that a job asks for, None for random ones."""
-    if job.encoder_weights == NO_WEIGHTS:
-        return None
-    weights = package_weights(encoder)
-    if job.encoder_weights == AUTO and weights is None:
-        control.log(
-            f"No pretrained weights for {encoder} on this computer: training starts from "
-            "random ones and needs more polygons."
-        )
-        return None
-    if weights is None or job.encoder_weights not in (AUTO, weights.origin.name):
-        raise ParameterError(
-            f"There are no weights {job.encoder_weights!r} for the encoder {encoder} on this "
-            "computer. Choose 'auto' under 'Pretrained encoder weights'."
-        )
-    origin = weights.origin
-    control.log(f"The encoder starts from {origin.name} weights ({origin.source}).")
-    return weights

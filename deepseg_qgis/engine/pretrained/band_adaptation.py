@@ -14,8 +14,8 @@ import torch
 
 from deepseg_qgis.engine.files.raster_inputs.bands import Band
 
-SAME_WAVELENGTH = 0.02
-"""In micrometres; bands of two sensors that show the same light differ by less."""
+SAME_WAVELENGTH_UM = 0.02
+"""Bands of two sensors that show the same light differ by less."""
 
 
 def adapted_filters(filters: torch.Tensor, sources: Sequence[int | None]) -> torch.Tensor:
@@ -33,27 +33,36 @@ def adapted_filters(filters: torch.Tensor, sources: Sequence[int | None]) -> tor
 def matched_bands(bands: Sequence[Band], known: Sequence[Band], count: int) -> list[int | None]:
     """Return for each band of a raster its place among the ``count`` bands of the weights, or None.
 
-    ``known`` describes these (empty: nobody knows). Bands are the same by name, colour or
-    wavelength. Where that tells nothing of any band, as many as the weights have are theirs in
-    order.
+    ``known`` describes these (empty: nobody knows). Bands are the same by wavelength, name or
+    colour. Where either side tells nothing, as many as the weights have are theirs in order.
     """
+    if len(bands) == count and not (_tell(bands) and _tell(known)):
+        return list(range(count))
     found: list[int | None] = []
     for band in bands:
         free = [place for place in range(len(known)) if place not in found]
-        found.append(next((place for place in free if _is_same(band, known[place])), None))
-    if len(bands) == count and all(place is None for place in found) and not _tell(bands, known):
-        return list(range(count))
+        found.append(_place(band, known, free))
     return found
 
 
-def _is_same(one: Band, other: Band) -> bool:
-    if one.key and one.key == other.key:
-        return True
+def _place(band: Band, known: Sequence[Band], free: Sequence[int]) -> int | None:
+    """Return where a band is among the known ones that no other band has taken."""
+    same = [place for place in free if _can_be(band, known[place])]
+    by_name = [place for place in same if band.key and band.key == known[place].key]
+    by_light = [place for place in same if _is_same_light(band, known[place])]
+    return next(iter([*by_name, *by_light]), None)
+
+
+def _can_be(one: Band, other: Band) -> bool:
+    """Whether nothing that is known of two bands says that they show different light."""
+    return not (one.colour and other.colour) or one.colour == other.colour
+
+
+def _is_same_light(one: Band, other: Band) -> bool:
     if one.wavelength_um is not None and other.wavelength_um is not None:
-        return abs(one.wavelength_um - other.wavelength_um) < SAME_WAVELENGTH
+        return abs(one.wavelength_um - other.wavelength_um) < SAME_WAVELENGTH_UM
     return bool(one.colour) and one.colour == other.colour
 
 
-def _tell(bands: Sequence[Band], known: Sequence[Band]) -> bool:
-    """Whether both sides say what their bands show, so that not to match means to differ."""
-    return all(any(band.colour or band.wavelength_um for band in side) for side in (bands, known))
+def _tell(bands: Sequence[Band]) -> bool:
+    return any(band.colour or band.wavelength_um or band.key for band in bands)

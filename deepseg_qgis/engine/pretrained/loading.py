@@ -24,8 +24,15 @@ def load_encoder(
     Raises:
         ModelError: the weights are not those of this encoder, or not all of them are numbers.
     """
-    encoder = network.get_submodule("encoder")
-    own: dict[str, torch.Tensor] = encoder.state_dict()
+    state = encoder_state(network, design, weights, bands)
+    network.get_submodule("encoder").load_state_dict(state, strict=False)
+
+
+def encoder_state(
+    network: nn.Module, design: NetworkDesign, weights: EncoderWeights, bands: Sequence[Band]
+) -> dict[str, torch.Tensor]:
+    """Return what `load_encoder` puts into the encoder: weights under its names, for its bands."""
+    own: dict[str, torch.Tensor] = network.get_submodule("encoder").state_dict()
     inputs = _input_tensors(design, own, len(bands))
     fitting = fit_tensors(weights, own, inputs)
     state = {}
@@ -37,10 +44,11 @@ def load_encoder(
                 "numbers. Choose other weights, or 'none'."
             )
         if name in inputs:
-            sources = matched_bands(bands, weights.bands, values.shape[1])
+            count = values.shape[1]
+            sources = matched_bands(bands, weights.bands_of(count), count)
             values = adapted_filters(values, sources)
         state[name] = values
-    encoder.load_state_dict(state, strict=False)
+    return state
 
 
 def _input_tensors(

