@@ -196,6 +196,7 @@ def quality(text: str, scene: Path, polygons: Path, wanted: argparse.Namespace) 
         validation_fraction=0.2,
         architecture=None,
         encoder=None,
+        encoder_weights=wanted.weights,
         epochs=wanted.epochs,
         tile_size_px=SIDE_PX,
         learning_rate=1e-3,
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--polygons", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=150.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--weights", default="auto", help="as ENCODER_WEIGHTS of deepseg:train")
     parser.add_argument("--speed", action="store_true", help="measure the speeds alone")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "frontier")
     parser.add_argument("--epochs", type=int, help=argparse.SUPPRESS)
@@ -256,7 +258,7 @@ def main() -> None:
             print(f"| {speeds} | | | | |", flush=True)
             continue
         how = ["--epochs", epochs, "--polygons", wanted.polygons, "--seed", wanted.seed]
-        how += ["--folder", wanted.folder]
+        how += ["--folder", wanted.folder, "--weights", wanted.weights]
         good = in_a_process(scene, polygons, "--one", "quality", *name, *how)
         scores = f"{good['seconds']:.0f} | {good['f1']:.3f} | {good['iou']:.3f}"
         print(f"| {speeds} | {epochs} | {scores} |", flush=True)

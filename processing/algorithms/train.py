@@ -76,6 +76,11 @@ class Train(EngineAlgorithm):
     mean over the categories, each by its kind. For an honest figure
     run 'Evaluate a model' on a third area.
 
+    Training starts from an encoder that has learned from a million photos, so that a hundred
+    polygons go far. Its weights came with the engine; for other encoders run 'Fetch encoder
+    weights' once, or name a file of your own, such as weights from satellite images. The log says
+    where it starts. Training itself never uses the network.
+
     To improve a model, draw or correct polygons and give it as 'Model to continue from': its
     network, bands and resolution stay, and so do its categories, by their names; new names are
     learned, and names that the layer no longer has are dropped. Leave the old polygons in the
