@@ -77,7 +77,7 @@ def _settings(page: Page, card: ModelCard) -> None:
     training = {name: _exact(value) for name, value in card.training.items()}
     page.facts(
         {
-            "Network": f"{card.architecture} with encoder {card.encoder}",
+            "Network": str(card.design),
             "Bands": ", ".join(card.band_names),
             "Pixel on the ground": f"{card.resolution_m:.3g} m" if card.resolution_m else None,
             "Tile size": f"{card.tile_size_px} px",
