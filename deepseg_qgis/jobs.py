@@ -9,12 +9,16 @@ CONTRACT: standard library only; runs on Python 3.9 (hence `Optional` instead of
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
 
 from deepseg_qgis.errors import ContractError
 from deepseg_qgis.events import CONTRACT_VERSION
+
+UNIONS = (Union, getattr(types, "UnionType", Union))
+"""What the origin of a union type is; since Python 3.10 there are two."""
 
 STOP = "stop"
 """The line on the engine's standard input that asks it to finish with what it has."""
@@ -154,6 +158,7 @@ class TrainJob(_Job):
     ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, the name of weights, or
     a file of them. ``initial_model`` is a model to continue: its network, bands and resolution
     stay.
+    ``resume`` says that an interrupted run of the same training is to be continued.
     """
 
     verb: ClassVar[str] = "train"
@@ -177,6 +182,7 @@ class TrainJob(_Job):
     patience: Optional[int]
     seed: int
     device: str
+    resume: bool
     output: OutputFile
     output_validation: Optional[OutputLayer]
     output_html: Optional[OutputFile]
@@ -304,7 +310,7 @@ def decode(text: str) -> Job:
                 f"The engine expects version {CONTRACT_VERSION} of the contract, the plugin speaks "
                 f"version {contract}. Install one version of DeepSeg and restart QGIS."
             )
-        job: Job = _read(_VERBS[content.pop("verb")], content, "job")
+        job: Job = typed(_VERBS[content.pop("verb")], content, "job")
         return job
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContractError(f"Expected a DeepSeg job, got something else: {error!r}.") from error
@@ -320,17 +326,21 @@ def paths(job: Job, purpose: Any) -> dict[str, str]:
     return found
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """Return ``value`` as JSON gave it, as an instance of the annotated type ``kind``."""
+def typed(kind: Any, value: Any, where: str) -> Any:
+    """Return ``value`` as JSON gave it, as an instance of the annotated type ``kind``.
+
+    Raises:
+        TypeError: it is no such thing; ``where`` is what the message calls it.
+    """
     origin = get_origin(kind)
-    if origin is Union:  # Optional[X] is the only union a job holds
+    if origin in UNIONS:  # Optional[X] is the only union a job holds
         (inner,) = (choice for choice in get_args(kind) if choice is not type(None))
-        return None if value is None else _read(inner, value, where)
+        return None if value is None else typed(inner, value, where)
     if origin is tuple:
-        return tuple(_read(get_args(kind)[0], entry, where) for entry in _of(list, value, where))
+        return tuple(typed(get_args(kind)[0], entry, where) for entry in _of(list, value, where))
     if origin is dict:
         inner = get_args(kind)[1]
-        return {key: _read(inner, entry, where) for key, entry in _of(dict, value, where).items()}
+        return {key: typed(inner, entry, where) for key, entry in _of(dict, value, where).items()}
     if is_dataclass(kind):
         return _read_dataclass(kind, _of(dict, value, where), where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -345,7 +355,7 @@ def _read_dataclass(kind: Any, content: Mapping[str, Any], where: str) -> Any:
     if names != set(content):
         raise TypeError(f"{where}: fields {sorted(names ^ set(content))} missing or unknown")
     hints = get_type_hints(kind)
-    return kind(**{name: _read(hints[name], content[name], f"{where}.{name}") for name in names})
+    return kind(**{name: typed(hints[name], content[name], f"{where}.{name}") for name in names})
 
 
 def _of(kind: Any, value: Any, where: str) -> Any:

@@ -18,6 +18,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
     choice,
     device,
     file_output,
+    flag,
     model,
     number,
     polygons,
@@ -164,6 +165,7 @@ class Train(EngineAlgorithm):
             patience=inputs.optional_whole("PATIENCE"),
             seed=inputs.whole("SEED"),
             device=inputs.choice("DEVICE"),
+            resume=inputs.flag("RESUME"),
             output=destinations.path("OUTPUT"),
             output_validation=destinations.optional_path("OUTPUT_VALIDATION"),
             output_html=destinations.optional_path("OUTPUT_HTML"),
@@ -193,4 +195,5 @@ def _optimisation() -> Parameters:
         advanced(whole_number("PATIENCE", patience, None, bounds.PATIENCE)),
         advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds.SEED)),
         device(),
+        advanced(flag("RESUME", "Resume an interrupted run of the same training", True)),
     ]

@@ -29,6 +29,7 @@ def train_job(raster, layer, folder, **changes):
         patience=None,
         seed=1,
         device="cpu",
+        resume=False,
         output=str(folder / "model.safetensors"),
         output_validation=None,
         output_html=str(folder / "report.html"),

@@ -5,16 +5,24 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
-from deepseg_qgis.engine.models import weights
+from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.errors import ModelError, OutputError
 
 LONGEST_STEM = 50
 """Of the model's name so much stands in the checkpoint's: file names have their limits."""
+
+
+class SavedModel(NamedTuple):
+    """Where the model so far was saved, and its fingerprint."""
+
+    path: str
+    fingerprint: str
 
 
 class Checkpoint:
@@ -34,6 +42,7 @@ class Checkpoint:
         self._record, self._control = record, control
         self.path = _free_name(Path(destination)) if os.path.exists(destination) else destination
         self._saved: int | None = None
+        self.saved: SavedModel | None = None
         outputs.path(self.path)
 
     def check_can_save(self, trained: TrainedNetwork) -> None:
@@ -48,10 +57,17 @@ class Checkpoint:
         os.remove(place)
         self._control.log(f"After each epoch the model so far is saved as {self.path}.")
 
+    def take_over(self, saved: SavedModel | None) -> None:
+        """Save to where the interrupted training did, if its model still is what it left there."""
+        if saved is None or not self._is_ours(saved):
+            return
+        self.path, self.saved = saved
+        self._outputs.path(self.path)
+
     def save(self, trained: TrainedNetwork) -> None:
         """Put the model so far on the disk; where that fails, the last one stays, and a warning."""
         try:
-            self._write(self.path, trained, finished=False)
+            self.saved = self._write(self.path, trained, finished=False)
         except (OSError, ModelError, OutputError) as error:
             self._control.warn(f"The model so far could not be saved ({error}). Training goes on.")
         else:
@@ -75,14 +91,29 @@ class Checkpoint:
                 f"The model as it was after epoch {self._saved} is kept: {self.path}"
             )
 
-    def _write(self, destination: str, trained: TrainedNetwork, *, finished: bool) -> None:
-        weights.save(self._outputs.path(destination), trained.weights, self._record.card(trained))
-        self._outputs.place(destination, finished=finished)
+    def _write(self, path: str, trained: TrainedNetwork, *, finished: bool) -> SavedModel:
+        place, card = self._outputs.path(path), self._record.card(trained)
+        fingerprint = weights.save(place, trained.weights, card)
+        self._outputs.place(path, finished=finished)
+        return SavedModel(path, fingerprint)
+
+    def _is_ours(self, saved: SavedModel) -> bool:
+        path, final = Path(saved.path), Path(self._destination)
+        if path.parent != final.parent or not path.name.startswith((final.name, _stem(final))):
+            return False
+        try:
+            return model_file.read(saved.path).fingerprint == saved.fingerprint
+        except ModelError:
+            return False
 
 
 def _free_name(final: Path) -> str:
     """Return a name beside a file that says what it is, and that no other file has."""
-    stem = f"{final.stem[:LONGEST_STEM]}.unfinished"
+    stem = _stem(final)
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     places = (final.with_name(f"{name}{final.suffix}") for name in names)
     return str(next(place for place in places if not place.exists()))
+
+
+def _stem(final: Path) -> str:
+    return f"{final.stem[:LONGEST_STEM]}.unfinished"

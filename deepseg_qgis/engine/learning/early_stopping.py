@@ -29,7 +29,7 @@ class EpochSelection:
     @property
     def is_out_of_patience(self) -> bool:
         """Whether the score has not risen for ``patience`` epochs."""
-        if not self._patience:
+        if not self._patience or not self._scores:
             return False
         since_best = len(self._scores) - 1 - int(np.argmax(self._scores))
         return since_best >= self._patience

@@ -17,12 +17,14 @@ from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.divergence import MOST_ROLLBACKS, has_diverged
 from deepseg_qgis.engine.learning.early_stopping import EpochSelection
 from deepseg_qgis.engine.learning.object_sizes import smoothing_for
+from deepseg_qgis.engine.learning.saved_training import SavedTraining
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
 from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet
+from deepseg_qgis.engine.learning.training_state import KeptNetwork, TrainingState
 from deepseg_qgis.engine.learning.validation import Validation, default_validation, validate
 from deepseg_qgis.engine.learning.validation_picture import ValidationPicture
 from deepseg_qgis.engine.models import networks
@@ -53,28 +55,34 @@ class Training:
         self._history: list[Epoch] = []
         self._kept: TrainedNetwork | None = None
 
-    def run(self) -> TrainedNetwork:
+    def run(self, saved: SavedTraining) -> TrainedNetwork:
         """Train until all epochs are done, patience is over, or the user stops; keep one epoch.
 
         What is kept so far is on the disk from then on; Stop in the first epoch puts the model
-        there before its validation.
+        there before its validation. ``saved`` is where the state after each epoch goes, and where
+        an interrupted run left its last one. What was stopped can be continued, too.
 
         Raises:
             ParameterError: the loss diverged, again and again, before there was anything to keep.
         """
         keep_freed_memory()
         self._log_start()
-        self._checkpoint.check_can_save(self._trained(default_validation(self._countable)))
-        last_good = self._trainer.state()
+        untrained = self._trained(default_validation(self._countable))
+        last_good = self._continued(saved)
+        self._checkpoint.check_can_save(untrained)
         while not self._is_over:
             started = time.monotonic()
             loss = self._train_epoch()
             if has_diverged(loss, [epoch.train_loss for epoch in self._history]):
-                if not self._roll_back(last_good):
+                if not self._roll_back(last_good.trainer):
                     break
                 continue
             self._finish_epoch(loss, started)
-            last_good = self._trainer.state()
+            if not self._control.stopped:
+                last_good = self._state()
+                saved.write(last_good)
+        if not self._control.stopped:
+            saved.delete()
         assert self._kept is not None  # the first epoch is
         self._kept.history = self._history
         return self._kept
@@ -85,6 +93,39 @@ class Training:
         stopped = self._control.stopped and self._kept is not None
         return done or stopped or self._is_out_of_patience
 
+    def _state(self) -> TrainingState:
+        """Return the state after the last epoch, from which another run can go on."""
+        kept = self._kept and KeptNetwork(self._kept.weights, self._kept.validation)
+        history = tuple(self._history)
+        return TrainingState(self._trainer.state(), history, kept, self._checkpoint.saved)
+
+    def _continued(self, saved: SavedTraining) -> TrainingState:
+        """Return the state that training starts from: that of an interrupted run if there is one.
+
+        The trainer has it then.
+        """
+        state = saved.read()
+        if state is None or not state.history:
+            return self._state()
+        try:
+            self._trainer.restore(state.trainer)
+        except ValueError as error:
+            raise ParameterError(
+                f"The interrupted training cannot be continued ({error}). Switch 'Resume' off to "
+                "start it again."
+            ) from error
+        self._history = list(state.history)
+        for epoch in state.history:
+            self._selection.add(epoch.validation_score)
+        if state.kept:
+            self._kept = self._trained(state.kept.validation, state.kept.weights)
+        self._checkpoint.take_over(state.model)
+        self._control.log(
+            f"Continuing a training that was interrupted: {len(self._history)} of "
+            f"{counted(self._settings.epochs, 'epoch')} done."
+        )
+        return state
+
     def _finish_epoch(self, loss: float, started: float) -> None:
         """Validate, and keep the network if it is to be kept."""
         if self._kept is None and self._control.stopped:
@@ -93,7 +134,7 @@ class Training:
         is_kept = self._selection.add(validation.score)
         epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
         self._control.epoch(self._with_picture(epoch, validation))
-        self._history.append(epoch)
+        self._history.append(replace(epoch, picture=None))
         if is_kept:
             self._kept = self._trained(validation)
             self._checkpoint.save(self._kept)
@@ -168,10 +209,13 @@ class Training:
             self._picture.add if self._picture else None,
         )
 
-    def _trained(self, validation: Validation) -> TrainedNetwork:
-        """Return a copy of the network as it is now."""
-        state: dict[str, torch.Tensor] = self._trainer.network.state_dict()
-        weights = {name: each.detach().to("cpu", copy=True) for name, each in state.items()}
+    def _trained(
+        self, validation: Validation, weights: dict[str, torch.Tensor] | None = None
+    ) -> TrainedNetwork:
+        """Return a network with these weights; without any, a copy of that of now."""
+        if weights is None:
+            state: dict[str, torch.Tensor] = self._trainer.network.state_dict()
+            weights = {name: each.detach().to("cpu", copy=True) for name, each in state.items()}
         return TrainedNetwork(
             weights, validation, self._normalisation, self._smoothing_px, self._history.copy()
         )

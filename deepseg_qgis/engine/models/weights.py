@@ -31,8 +31,10 @@ class Model:
     fingerprint: str
 
 
-def save(path: str, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
-    """Write a model file and read its card back; the weights are on the CPU.
+def save(path: str, weights: dict[str, torch.Tensor], card: ModelCard) -> str:
+    """Write a model file and read its card back; return its fingerprint.
+
+    The weights are on the CPU.
 
     Raises:
         ModelError: no algorithm could open the file.
@@ -49,7 +51,7 @@ def save(path: str, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
         )
     with open(path, "wb") as file:  # not save_file, whose files only their owner may read
         file.write(content)
-    model_file.read(path)
+    return model_file.read(path).fingerprint
 
 
 def load(path: str) -> Model:

@@ -32,11 +32,13 @@ from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
 from deepseg_qgis.engine.learning.record import Record
+from deepseg_qgis.engine.learning.saved_training import SavedTraining
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork, starting_network
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
 from deepseg_qgis.engine.learning.training_dataset import training_dataset
+from deepseg_qgis.engine.learning.training_fingerprint import fingerprint
 from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
@@ -134,6 +136,7 @@ def _train(
 ) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
     settings = _settings(job, start)
+    name = fingerprint(job, training_set, start.network) if job.resume else None
     dataset = training_dataset(
         training_set.labelled_rasters,
         training_set.countable,
@@ -145,7 +148,8 @@ def _train(
         dataset = dataset.weighted()
     try:
         training = Training(start, settings, training_set, dataset, checkpoint, control)
-        trained = training.run()
+        with SavedTraining(name, control) as saved:
+            trained = training.run(saved)
     except Exception:
         checkpoint.warn_of_error()
         raise
