@@ -61,7 +61,7 @@ class Checkpoint:
         """Save to where the interrupted training did, if its model still is what it left there."""
         if saved is None or not self._is_ours(saved):
             return
-        self.path, self.saved = saved
+        self.path, self.saved = saved.path, saved
         self._outputs.path(self.path)
 
     def save(self, trained: TrainedNetwork) -> None:

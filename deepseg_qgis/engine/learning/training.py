@@ -95,7 +95,9 @@ class Training:
 
     def _state(self) -> TrainingState:
         """Return the state after the last epoch, from which another run can go on."""
-        kept = self._kept and KeptNetwork(self._kept.weights, self._kept.validation)
+        kept = None
+        if self._kept is not None:
+            kept = KeptNetwork(self._kept.weights, self._kept.validation)
         history = tuple(self._history)
         return TrainingState(self._trainer.state(), history, kept, self._checkpoint.saved)
 

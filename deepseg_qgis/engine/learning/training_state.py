@@ -94,7 +94,7 @@ def read(path: str) -> TrainingState:
         ValueError: it is no state, or damaged.
     """
     try:
-        with safetensors.safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {})[METADATA_KEY]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         numbers = jobs.typed(_Numbers, json.loads(text), "state")
