@@ -1,6 +1,7 @@
 """Files of weights that anybody may have made are read as tensors, or refused in plain words."""
 
 import json
+import socket
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -231,3 +232,14 @@ def test_auto_takes_what_is_there_and_says_so(store, file):
 def test_weights_that_are_not_there_are_explained(choice, message, store):
     with pytest.raises(ParameterError, match=message):
         chosen_weights("resnet18", choice, Control())
+
+
+def test_training_never_asks_the_network(store, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    for encoder in ("resnet18", "tu-vit_tiny_patch16_224", "timm-tf_efficientnet_lite0"):
+        chosen_weights(encoder, "auto", Control())
+    with pytest.raises(ParameterError, match="not on this computer"):
+        chosen_weights("tu-vit_tiny_patch16_224", "imagenet", Control())
