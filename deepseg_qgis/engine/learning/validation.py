@@ -15,6 +15,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Pixels, Raster
 from deepseg_qgis.engine.geometry.tiling import Tile, Window
 from deepseg_qgis.engine.inference import pipeline, windows
+from deepseg_qgis.engine.learning.annotation_gaps import AnnotationGaps
 from deepseg_qgis.engine.learning.instance_rule_search import (
     ScoredInstanceRule,
     ValidationRegion,
@@ -36,13 +37,15 @@ class Validation:
 
     ``loss`` is the mean cross entropy of a pixel in nats; scores are IoU from 0 to 1, None for a
     category that does not occur. ``instance_rule`` is the best there, None where nothing is
-    countable.
+    countable. ``open_shares`` says of each category how much of what looks most like it has no
+    polygon (see `AnnotationGaps`).
     """
 
     loss: float
     thresholds: tuple[float, ...]
     category_iou: tuple[float | None, ...]
     instance_rule: ScoredInstanceRule | None = None
+    open_shares: tuple[float | None, ...] = ()
 
     @property
     def category_score(self) -> tuple[float | None, ...]:
@@ -103,6 +106,7 @@ class _ValidationSums:
     def __init__(self, countable: NDArray[np.bool_], on_core: OnCore | None = None) -> None:
         self._countable, self._on_core = countable, on_core
         self._search = ThresholdSearch(len(countable))
+        self._gaps = AnnotationGaps(len(countable))
         self._entropy, self._count = 0.0, 0
         self._numbers = itertools.count()
         self._regions: list[ValidationRegion] = []
@@ -123,6 +127,7 @@ class _ValidationSums:
             probabilities = planes[: len(self._countable)]
             place = number, tile.core.row // PLACE_PX, tile.core.column // PLACE_PX
             self._search.add(probabilities, classes, known, place)
+            self._gaps.add(probabilities, classes, known)
             self._entropy += _cross_entropy(probabilities, classes, known)
             self._count += int(known.sum())
             for collector in collectors:
@@ -137,7 +142,7 @@ class _ValidationSums:
         rule = None
         if self._countable.any():
             rule = best_instance_rule(self._regions, thresholds, self._countable, control)
-        return Validation(loss, thresholds, scores, rule)
+        return Validation(loss, thresholds, scores, rule, self._gaps.shares())
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from deepseg_qgis.engine.files.raster_sets import (
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
+from deepseg_qgis.engine.learning.annotation_gaps import warn_of_gaps
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
 from deepseg_qgis.engine.learning.record import Record
@@ -154,6 +155,9 @@ def _train(
         checkpoint.warn_of_error()
         raise
     checkpoint.finish(trained)
+    warn_of_gaps(
+        trained.validation.open_shares, training_set, drawn=job.aoi is not None, control=control
+    )
     return trained
 
 
