@@ -9,7 +9,12 @@ from affine import Affine
 
 from deepseg_qgis.engine.annotations import annotation_layer
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
-from deepseg_qgis.engine.annotations.validation_split import split_by_area, withhold_overlaps
+from deepseg_qgis.engine.annotations.validation_split import (
+    Cell,
+    choose_cells,
+    split_by_area,
+    withhold_overlaps,
+)
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
@@ -60,3 +65,17 @@ def test_a_validation_area_that_leaves_nothing_is_refused(labelled_discs, make_l
     elsewhere = make_layer([shapely.box(0, 0, 1, 1)], name="elsewhere")
     with pytest.raises(VectorError, match="does not touch any raster"):
         split_by_area([ground], elsewhere, Control())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_category_is_on_both_sides_and_one_in_a_single_place_is_learned(seed):
+    """Of 24 cells two hold the second category, a thousandth of the ground, and one the third."""
+    cells = [Cell(0, Window(0, 64 * i, 64, 64), np.array([3000, 1096, 0, 0])) for i in range(24)]
+    for place, counts in ((3, [3000, 1046, 50, 0]), (17, [3000, 1044, 52, 0])):
+        cells[place] = replace(cells[place], counts=np.array(counts))
+    cells[9] = replace(cells[9], counts=np.array([2000, 1096, 0, 1000]))
+    kept = choose_cells(cells, 0.2, np.random.default_rng(seed))
+    validation = np.sum([each.counts for each in kept], axis=0)
+    assert validation[2] in (50, 52)
+    assert validation[3] == 0
+    assert validation[:2].sum() == pytest.approx(0.2 * 24 * 64**2, rel=0.3)

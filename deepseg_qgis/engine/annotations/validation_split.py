@@ -185,7 +185,11 @@ def _candidate_cells(
 
 
 def choose_cells(cells: list[Cell], fraction: float, rng: np.random.Generator) -> list[Cell]:
-    """Return cells with about ``fraction`` of each class; the most compact of the best choices."""
+    """Return cells with about ``fraction`` of each class; the most compact of the best choices.
+
+    A class that lies in several cells is on both sides, if a choice has it so; one that lies in a
+    single cell is trained on.
+    """
     counts = np.array([cell.counts for cell in cells], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=0), 1.0)
     sizes = counts.sum(axis=1) / counts.sum()
@@ -195,8 +199,12 @@ def choose_cells(cells: list[Cell], fraction: float, rng: np.random.Generator) -
         reached = int(np.searchsorted(np.cumsum(sizes[order]), fraction)) + 1
         candidates.append(order[: min(max(reached, 1), len(cells) - 1)])
     present = counts.sum(axis=0) > 0
-    imbalance = [np.abs(shares[each].sum(axis=0) - fraction)[present].sum() for each in candidates]
-    best = np.argsort(imbalance, kind="stable")[:BALANCED]
+    kept = np.array([shares[each].sum(axis=0) for each in candidates])[:, present]
+    several = (counts[:, present] > 0).sum(axis=0) > 1
+    one_sided = ((kept > 1.0 - 1e-9) | ((kept == 0.0) & several)).sum(axis=1)
+    imbalance = np.abs(kept - fraction).sum(axis=1)
+    allowed = np.flatnonzero(one_sided == one_sided.min())
+    best = allowed[np.argsort(imbalance[allowed], kind="stable")[:BALANCED]]
     chosen = min(best, key=lambda i: _perimeter(cells, candidates[i]))
     return [cells[i] for i in candidates[chosen]]
 
