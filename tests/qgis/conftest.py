@@ -158,7 +158,10 @@ def run(application: Any, feedback: Any) -> Callable[..., dict[str, Any]]:
     def run_algorithm(name: str, **parameters: Any) -> dict[str, Any]:
         import processing
 
-        given = {**({} if name == "evaluate" else {"OUTPUT": "TEMPORARY_OUTPUT"}), **parameters}
+        given = {
+            **({} if name in ("evaluate", "fetchweights") else {"OUTPUT": "TEMPORARY_OUTPUT"}),
+            **parameters,
+        }
         results: dict[str, Any] = processing.run(f"deepseg:{name}", given, feedback=feedback)
         return results
 
