@@ -1,12 +1,16 @@
 """What a network is to learn: which categories, which of them are counted, and what is said."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_sets import open_rasters
+from deepseg_qgis.engine.learning.training_dataset import training_dataset
 from deepseg_qgis.engine.learning.training_set import load_training_set
 from deepseg_qgis.errors import ParameterError
 from tests.engine.conftest import NORTH_UP
@@ -92,3 +96,32 @@ def test_training_on_few_polygons_is_warned_of(taught, polygons, categories, few
     warnings = [text for text in texts if "few polygons" in text]
     assert len(warnings) == bool(few)
     assert few in "".join(warnings)
+
+
+def test_a_raster_without_any_polygon_is_background_inside_the_area_and_else_nothing(
+    make_raster, make_layer, tmp_path
+):
+    """Two rasters side by side, polygons on the western one alone."""
+    pixels = np.full((1, 128, 128), 7, dtype=np.uint8)
+    east = NORTH_UP @ Affine.translation(128, 0)
+    sources = make_raster(pixels, name="west.tif"), make_raster(pixels, east, name="east.tif")
+    layer = make_layer(ROW, ["house"] * len(ROW))
+    both = make_layer([ground(0, 0, 256, 128)], name="aoi")
+    control, rng = Watched(), np.random.default_rng(1)
+    with open_rasters(sources, Control()) as rasters:
+        for aoi in (both, None):
+            job = train_job(sources[0], layer, tmp_path, aoi=aoi, tile_size_px=32)
+            found = load_training_set(job, rasters, control, rng)
+            dataset = training_dataset(found.labelled_rasters, found.countable, 32, 8, seed=0)
+            drawn = Counter(
+                dataset.window(number).labelled.raster.name for number in range(len(dataset))
+            )
+            samples = [dataset[number] for number in range(16)]
+            assert any(each.classes.any() for each in samples)
+            if aoi is None:
+                assert drawn["east.tif"] == 0
+                (text,) = [each for each in control.texts if "Nothing is learned from" in each]
+                assert "'east.tif'" in text
+            else:
+                assert 0.1 < drawn["east.tif"] / len(dataset) < 0.4
+                assert not any("Nothing is learned from" in each for each in control.texts)

@@ -114,17 +114,28 @@ def _labelled(
         for raster, area in zip(rasters, areas, strict=True)
     ]
     if job.aoi is None:
-        control.warn(
-            "No area of interest was given: everything inside the bounding box of the annotations "
-            "that is not annotated counts as background. Draw an AOI around the ground that you "
-            "annotated completely for a better model."
-        )
+        _warn_of_no_area(whole, control)
     split = validation_split.withhold_overlaps(
         _split(job, whole, categories, earlier, control, rng)
     )
     _log_areas(categories, split, control)
     _warn_of_not_learned(categories, split, earlier, control)
     return categories, split
+
+
+def _warn_of_no_area(labelled_rasters: Sequence[LabelledRaster], control: Control) -> None:
+    """Warn of what is learned without an area of interest: too much, or of some rasters nothing."""
+    control.warn(
+        "No area of interest was given: everything inside the bounding box of the annotations "
+        "that is not annotated counts as background. Draw an AOI around the ground that you "
+        "annotated completely for a better model."
+    )
+    empty = [each.raster.name for each in labelled_rasters if not each.training.size_px]
+    if empty:
+        control.warn(
+            f"Nothing is learned from {listed(empty)}: no polygon lies there. If the categories do "
+            "not occur there, draw an AOI over it, too: background is worth learning."
+        )
 
 
 def _split(
