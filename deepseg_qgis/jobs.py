@@ -159,6 +159,7 @@ class TrainJob(_Job):
     a file of them. ``initial_model`` is a model to continue: its network, bands and resolution
     stay.
     ``resume`` says that an interrupted run of the same training is to be continued.
+    ``tracking_uri`` is where MLflow logs the training, None for nowhere.
     """
 
     verb: ClassVar[str] = "train"
@@ -183,6 +184,7 @@ class TrainJob(_Job):
     seed: int
     device: str
     resume: bool
+    tracking_uri: Optional[str]
     output: OutputFile
     output_validation: Optional[OutputLayer]
     output_html: Optional[OutputFile]

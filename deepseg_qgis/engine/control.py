@@ -81,6 +81,10 @@ class Control:
         """Return a control whose progress from 0 to 1 is this one's from ``start`` to ``end``."""
         return _Part(self, start, end)
 
+    def telling(self, listener: Callable[[Epoch], None]) -> Control:
+        """Return the same control, of whose epochs ``listener`` hears, too."""
+        return _Telling(self, listener)
+
     def step(self, number: int, count: int) -> Control:
         """Return the control of one of ``count`` equal parts of the work; the first is 0."""
         return self.part(number / count, (number + 1) / count)
@@ -117,6 +121,18 @@ class _Part(Control):
 
     def abandon(self) -> None:
         self._whole.abandon()
+
+
+class _Telling(_Part):
+    """A control whose epochs somebody else hears of, too."""
+
+    def __init__(self, whole: Control, listener: Callable[[Epoch], None]) -> None:
+        super().__init__(whole, 0.0, 1.0)
+        self._listener = listener
+
+    def epoch(self, epoch: Epoch) -> None:
+        super().epoch(epoch)
+        self._listener(epoch)
 
 
 class _TimeLeft:

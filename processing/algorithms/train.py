@@ -166,6 +166,7 @@ class Train(EngineAlgorithm):
             seed=inputs.whole("SEED"),
             device=inputs.choice("DEVICE"),
             resume=inputs.flag("RESUME"),
+            tracking_uri=inputs.optional_text("TRACKING_URI"),
             output=destinations.path("OUTPUT"),
             output_validation=destinations.optional_path("OUTPUT_VALIDATION"),
             output_html=destinations.optional_path("OUTPUT_HTML"),
@@ -196,4 +197,5 @@ def _optimisation() -> Parameters:
         advanced(whole_number("SEED", "Seed of the random numbers", 1, bounds.SEED)),
         device(),
         advanced(flag("RESUME", "Resume an interrupted run of the same training", True)),
+        advanced(text("TRACKING_URI", "MLflow server or folder to log to (URI; empty = none)")),
     ]

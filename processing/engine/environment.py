@@ -37,9 +37,12 @@ PASSED_ON = frozenset(_NAMES.split())
 network paths need to be let in; compared in capitals, as Windows does and as proxies are found in
 both ways."""
 
-PASSED_ON_PREFIXES = ("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_", "PIP_")
-"""Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings, and
-pip's: its index, certificates and cache are the user's business."""
+PASSED_ON_PREFIXES = (
+    *("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_", "PIP_"),
+    "MLFLOW_TRACKING_",
+)
+"""Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings, pip's
+(its index, certificates and cache are the user's business), and credentials of MLflow servers."""
 
 QGIS_FOLDERS = ("OSGEO4W_ROOT", "CONDA_PREFIX", "VIRTUAL_ENV", "APPDIR", "SNAP")
 """Variables that name folders whose programs belong to QGIS's environment, not to the engine's."""

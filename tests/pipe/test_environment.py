@@ -56,6 +56,7 @@ NEEDED = {
     "SSL_CERT_FILE": "/etc/ssl/ca.pem",
     "CUDA_VISIBLE_DEVICES": "1",
     "AWS_SECRET_ACCESS_KEY": "secret",
+    "MLFLOW_TRACKING_TOKEN": "secret",
     "GDAL_HTTP_HEADERS": "Authorization: me",
     "SystemRoot": r"C:\Windows",
     "LOCALAPPDATA": r"C:\Users\mapper\AppData\Local",

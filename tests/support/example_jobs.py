@@ -30,6 +30,7 @@ def train_job(raster, layer, folder, **changes):
         seed=1,
         device="cpu",
         resume=False,
+        tracking_uri=None,
         output=str(folder / "model.safetensors"),
         output_validation=None,
         output_html=str(folder / "report.html"),

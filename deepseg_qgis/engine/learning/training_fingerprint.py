@@ -20,7 +20,7 @@ from deepseg_qgis.jobs import TrainJob
 
 FORMAT = 1
 """Raised whenever what a training does, or how its state is kept, changes within a version."""
-ELSEWHERE = ("rasters", "annotations", "aoi", "validation_aoi", "resume")
+ELSEWHERE = ("rasters", "annotations", "aoi", "validation_aoi", "resume", "tracking_uri")
 """Fields of a job whose content is in the training set, or that change no model."""
 LIBRARIES = ("torch", "segmentation-models-pytorch", "timm", "numpy")
 

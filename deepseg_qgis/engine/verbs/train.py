@@ -16,6 +16,7 @@ from deepseg_qgis import bounds
 from deepseg_qgis.choices import CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
 from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.experiments.tracking import check_tracking_uri, tracked_run
 from deepseg_qgis.engine.files import tables, vectors
 from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.files.output_crs import output_crs
@@ -58,7 +59,11 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             training or a report failed; the log says where the model is.
     """
     _check(job)
-    with Outputs(control, job) as outputs, open_rasters(job.rasters, control) as rasters:
+    with (
+        tracked_run(job, control) as tracked,
+        Outputs(control, job) as outputs,
+        open_rasters(job.rasters, control) as rasters,
+    ):
         outputs.path(job.output)
         reports = _ReportPaths.of(outputs, job)
         initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
@@ -75,6 +80,9 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         start = starting_network(job, training_set, initial, control)
         model_record = Record.of(job, training_set, resolution_m, start, control)
         checkpoint = Checkpoint(outputs, job.output, model_record, control)
+        if tracked is not None:
+            tracked.start()
+            control = control.telling(tracked.hear)
         trained = _train(job, start, training_set, checkpoint, control)
         with outputs.saving(job.output_validation):
             if reports.validation:
@@ -163,6 +171,7 @@ def _train(
 
 def _check(job: TrainJob) -> None:
     """Check what can be checked before any file is opened."""
+    check_tracking_uri(job.tracking_uri)
     check_tile_size(job.tile_size_px)
     largest_px = bounds.TILE_SIZE_PX.most
     checks = {
