@@ -79,7 +79,8 @@ def test_weights_reach_every_tensor_of_the_encoder_and_none_of_the_decoder(sourc
     network = networks.build(RESNET, 3, 1)
     before = {name: each.clone() for name, each in network.decoder.state_dict().items()}
     assert not equal(network, source)
-    load_encoder(network, RESNET, weights_of(source), [RED, GREEN, BLUE])
+    state = load_encoder(network, RESNET, weights_of(source), [RED, GREEN, BLUE])
+    assert state.new_bands == []
     assert equal(network, source)
     assert all(
         torch.equal(each, before[name]) for name, each in network.decoder.state_dict().items()
@@ -100,7 +101,8 @@ def test_a_raster_of_blue_green_and_red_gets_the_same_answer(source):
 def test_only_the_first_layer_depends_on_the_bands(source, bands):
     """Also with as many bands as a layer inside of the network has channels."""
     network = networks.build(RESNET, bands, 1)
-    load_encoder(network, RESNET, weights_of(source), UNKNOWN[:1] * bands)
+    state = load_encoder(network, RESNET, weights_of(source), UNKNOWN[:1] * bands)
+    assert len(state.new_bands) == bands
     assert equal(network, source, without=("conv1.weight",))
     mean = source.encoder.conv1.weight.mean(dim=1)
     for band in range(bands):

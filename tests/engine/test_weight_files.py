@@ -121,6 +121,16 @@ def test_a_file_that_would_unpack_to_more_than_its_size_is_refused(file, tmp_pat
         read_weights(file)
 
 
+def test_a_zip_that_goes_on_elsewhere_is_refused(file):
+    """Python's own test for zip files fails on it."""
+    torch.save(TENSORS, file)
+    content = Path(file).read_bytes()
+    place = content.index(b"PK\x06\x07")  # where the locator of the 64-bit directory begins
+    Path(file).write_bytes(content[: place + 4] + b"\x01" + content[place + 5 :])
+    with pytest.raises(ModelError, match="damaged"):
+        read_weights(file)
+
+
 def test_a_huge_file_is_refused_before_it_is_read(file, monkeypatch):
     torch.save(TENSORS, file)
     monkeypatch.setattr(weight_files, "LARGEST_BYTES", 100)

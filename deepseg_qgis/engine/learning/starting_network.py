@@ -21,6 +21,7 @@ from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.pretrained.chosen_weights import chosen_weights
 from deepseg_qgis.engine.pretrained.encoder_weights import EncoderWeights
 from deepseg_qgis.engine.pretrained.loading import load_encoder
+from deepseg_qgis.errors import listed
 from deepseg_qgis.jobs import TrainJob
 
 
@@ -66,7 +67,7 @@ def starting_network(
     weights = chosen_weights(design.encoder, job.encoder_weights, control)
     if weights is None:
         return StartingNetwork(network, design, {"encoder_weights": NO_WEIGHTS})
-    _load(network, design, weights, bands)
+    _load(network, design, weights, bands, control)
     return StartingNetwork(network, design, weights.origin.facts)
 
 
@@ -98,8 +99,15 @@ def _design(job: TrainJob, training_set: TrainingSet, control: Control) -> Netwo
 
 
 def _load(
-    network: nn.Module, design: NetworkDesign, weights: EncoderWeights, bands: Sequence[Band]
+    network: nn.Module,
+    design: NetworkDesign,
+    weights: EncoderWeights,
+    bands: Sequence[Band],
+    control: Control,
 ) -> None:
     """Put weights into the encoder, without drawing a random number."""
     with torch.random.fork_rng(devices=[]):
-        load_encoder(network, design, weights, bands)
+        state = load_encoder(network, design, weights, bands)
+    if state.new_bands:
+        names = listed([band.name for band in state.new_bands])
+        control.log(f"The weights do not know the bands {names}: these start from their mean.")

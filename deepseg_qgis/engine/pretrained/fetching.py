@@ -65,7 +65,7 @@ def fitted(encoder: str, weights: EncoderWeights) -> EncoderWeights:
     design = NetworkDesign("dpt" if encoder in VISION_TRANSFORMERS else "unet", encoder)
     network = networks.build(design, len(RED_GREEN_BLUE), 1)
     state = encoder_state(network, design, weights, RED_GREEN_BLUE)
-    return replace(weights, tensors=state, bands=RED_GREEN_BLUE, in_order=False)
+    return replace(weights, tensors=state.tensors, bands=RED_GREEN_BLUE, in_order=False)
 
 
 def _from_hub(encoder: str, name: str, folder: str, control: Control) -> EncoderWeights:

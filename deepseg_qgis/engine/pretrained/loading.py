@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -16,26 +17,38 @@ from deepseg_qgis.engine.pretrained.tensor_fitting import fit_tensors
 from deepseg_qgis.errors import ModelError
 
 
+class EncoderState(NamedTuple):
+    """Weights under the names of an encoder, for its bands.
+
+    ``new_bands`` are those that the weights do not know, which start from the mean of the others.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    new_bands: list[Band]
+
+
 def load_encoder(
     network: nn.Module, design: NetworkDesign, weights: EncoderWeights, bands: Sequence[Band]
-) -> None:
-    """Put weights into the encoder of a network that was built for a raster with these bands.
+) -> EncoderState:
+    """Put weights into the encoder of a network for a raster with these bands; return them.
 
     Raises:
         ModelError: the weights are not those of this encoder, or not all of them are numbers.
     """
     state = encoder_state(network, design, weights, bands)
-    network.get_submodule("encoder").load_state_dict(state, strict=False)
+    network.get_submodule("encoder").load_state_dict(state.tensors, strict=False)
+    return state
 
 
 def encoder_state(
     network: nn.Module, design: NetworkDesign, weights: EncoderWeights, bands: Sequence[Band]
-) -> dict[str, torch.Tensor]:
-    """Return what `load_encoder` puts into the encoder: weights under its names, for its bands."""
+) -> EncoderState:
+    """Return what `load_encoder` puts into the encoder."""
     own: dict[str, torch.Tensor] = network.get_submodule("encoder").state_dict()
     inputs = _input_tensors(design, own, len(bands))
     fitting = fit_tensors(weights, own, inputs)
-    state = {}
+    state: dict[str, torch.Tensor] = {}
+    new_bands: list[Band] = []
     for name, tensor in fitting.items():
         values = tensor.to(own[name].dtype)
         if not bool(torch.isfinite(values).all()):
@@ -47,8 +60,11 @@ def encoder_state(
             count = values.shape[1]
             sources = matched_bands(bands, weights.bands_of(count), count)
             values = adapted_filters(values, sources)
+            new_bands = [
+                band for band, source in zip(bands, sources, strict=True) if source is None
+            ]
         state[name] = values
-    return state
+    return EncoderState(state, new_bands)
 
 
 def _input_tensors(

@@ -116,9 +116,9 @@ def _check_archive(path: str) -> None:
     Raises:
         ModelError: parts of it are compressed, which torch never does.
     """
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
