@@ -33,6 +33,8 @@ OVERLAP_PX = Bounds(0)
 ROWS = COLUMNS = Bounds(1)
 
 EPOCHS = Bounds(1)
+SUBSETS = Bounds(3, 8)
+"""Of a learning curve."""
 PATIENCE = Bounds(1)
 BATCH_SIZE = Bounds(1)
 TRAINING_BATCH_SIZE = Bounds(2)

@@ -148,24 +148,19 @@ class FetchWeightsJob(_Job):
 
 
 @dataclass(frozen=True)
-class TrainJob(_Job):
-    """Train a model from annotations.
+class TrainingJob(_Job):
+    """What training from annotations takes, whatever comes out of it.
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
     whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``. ``model_size`` is
     ``small``, ``medium`` or ``large``; an ``architecture`` or ``encoder`` of the catalogue
     overrides what it stands for.
     ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, the name of weights, or
-    a file of them. ``initial_model`` is a model to continue: its network, bands and resolution
-    stay.
-    ``resume`` says that an interrupted run of the same training is to be continued.
-    ``tracking_uri`` is where MLflow logs the training, None for nowhere.
+    a file of them.
     """
 
-    verb: ClassVar[str] = "train"
     rasters: tuple[RasterSource, ...]
     annotations: VectorSource
-    initial_model: Optional[InputPath]
     aoi: Optional[VectorSource]
     validation_aoi: Optional[VectorSource]
     validation_fraction: float
@@ -183,12 +178,35 @@ class TrainJob(_Job):
     patience: Optional[int]
     seed: int
     device: str
+
+
+@dataclass(frozen=True)
+class TrainJob(TrainingJob):
+    """Train a model from annotations.
+
+    ``initial_model`` is a model to continue: its network, bands and resolution stay;
+    ``resume`` says that an interrupted run of the same training is to be continued;
+    ``tracking_uri`` is where MLflow logs the training, None for nowhere.
+    """
+
+    verb: ClassVar[str] = "train"
+    initial_model: Optional[InputPath]
     resume: bool
     tracking_uri: Optional[str]
     output: OutputFile
     output_validation: Optional[OutputLayer]
     output_html: Optional[OutputFile]
     output_log: Optional[OutputFile]
+
+
+@dataclass(frozen=True)
+class LearningCurveJob(TrainingJob):
+    """Tell what more annotations would bring, from models of ``subsets`` growing parts of them."""
+
+    verb: ClassVar[str] = "learningcurve"
+    subsets: int
+    output: OutputTable
+    output_html: Optional[OutputFile]
 
 
 @dataclass(frozen=True)
@@ -281,6 +299,7 @@ Job = Union[
     TrainJob,
     EvaluateJob,
     CompareRunsJob,
+    LearningCurveJob,
     PredictJob,
     PolygonizeJob,
     StatisticsJob,

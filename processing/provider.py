@@ -14,6 +14,7 @@ from deepseg_qgis.processing.algorithms.demoscene import DemoScene
 from deepseg_qgis.processing.algorithms.evaluate import Evaluate
 from deepseg_qgis.processing.algorithms.fetchweights import FetchWeights
 from deepseg_qgis.processing.algorithms.importannotations import ImportAnnotations
+from deepseg_qgis.processing.algorithms.learningcurve import LearningCurve
 from deepseg_qgis.processing.algorithms.polygonize import Polygonize
 from deepseg_qgis.processing.algorithms.predict import Predict
 from deepseg_qgis.processing.algorithms.setupengine import SetUpEngine
@@ -42,6 +43,7 @@ ALGORITHMS = (
     ImportAnnotations,
     Tile,
     Train,
+    LearningCurve,
     Evaluate,
     CompareRuns,
     Predict,

@@ -31,6 +31,10 @@ PARAMETERS = {
         OUTPUT OUTPUT_VALIDATION* OUTPUT_HTML* OUTPUT_LOG*""",
     "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
         OUTPUT_JSON* OUTPUT_HTML*""",
+    "learningcurve": """INPUT ANNOTATIONS CATEGORY_FIELD* AOI* SUBSETS VALIDATION_AOI*
+        VALIDATION_FRACTION TASK STUFF_CATEGORIES* CLASS_WEIGHTING MODEL_SIZE ARCHITECTURE* ENCODER*
+        ENCODER_WEIGHTS* EPOCHS TILE_SIZE BATCH_SIZE LEARNING_RATE PATIENCE* SEED DEVICE
+        OUTPUT OUTPUT_HTML*""",
     "compareruns": "FOLDER OUTPUT OUTPUT_HTML*",
     "predict": """INPUT MODEL AOI* EXTENT* MOSAIC THRESHOLD* TILE_SIZE* OVERLAP* MIN_AREA SIMPLIFY
         OUTLINES BATCH_SIZE* PRECISION DEVICE RESUME
@@ -49,6 +53,7 @@ NUMBERS = {
     "tile": "TILES",
     "train": "VALIDATION_SCORE EPOCHS_RUN",
     "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU PQ COUNT_ERROR",
+    "learningcurve": "EXPECTED_GAIN",
     "compareruns": "COUNT",
     "predict": "COUNT AREA_M2",
     "polygonize": "COUNT AREA_M2",
@@ -92,6 +97,8 @@ DEFAULTS = {
 ADVANCED = {
     "train": """VALIDATION_AOI VALIDATION_FRACTION CLASS_WEIGHTING ARCHITECTURE ENCODER
         ENCODER_WEIGHTS BATCH_SIZE LEARNING_RATE PATIENCE SEED DEVICE RESUME TRACKING_URI""",
+    "learningcurve": """VALIDATION_AOI VALIDATION_FRACTION CLASS_WEIGHTING ARCHITECTURE ENCODER
+        ENCODER_WEIGHTS BATCH_SIZE LEARNING_RATE PATIENCE SEED DEVICE""",
     "predict": "OUTLINES TILE_SIZE OVERLAP BATCH_SIZE PRECISION DEVICE RESUME",
     "polygonize": "OUTLINES",
     "evaluate": "DEVICE",
@@ -142,7 +149,7 @@ def test_these_are_folded_away(name: str) -> None:
 
 GROUPS = {
     "1 Prepare": "demoscene createannotations importannotations tile",
-    "2 Train": "train",
+    "2 Train": "train learningcurve",
     "3 Evaluate": "evaluate compareruns",
     "4 Predict": "predict polygonize",
     "5 Analyse": "statistics",
@@ -273,6 +280,7 @@ def test_each_helps_in_plain_words(name: str) -> None:
         ("polygonize", "OUTPUT", "geojson"),
         ("statistics", "OUTPUT", "csv"),
         ("compareruns", "OUTPUT", "csv"),
+        ("learningcurve", "OUTPUT", "csv"),
         ("train", "OUTPUT", "safetensors"),
         ("train", "OUTPUT_HTML", "html"),
         ("train", "OUTPUT_LOG", "csv"),

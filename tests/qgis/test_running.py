@@ -138,6 +138,17 @@ def test_the_task_and_what_nobody_counts_arrive(
     assert job["stuff_categories"] == stuff
 
 
+def test_a_learning_curve_is_asked_for(
+    run: Run, engine: Any, raster: Callable[..., str], polygons: str
+) -> None:
+    results = run("learningcurve", INPUT=[raster()], ANNOTATIONS=polygons, SUBSETS=5)
+    job = engine.job
+    assert job["verb"] == "learningcurve"
+    assert job["subsets"] == 5
+    assert job["validation_fraction"] == 0.2
+    assert results["OUTPUT"].endswith(".csv")
+
+
 def test_the_model_to_continue_from_arrives(
     run: Run, engine: Any, raster: Callable[..., str], polygons: str, model: str
 ) -> None:

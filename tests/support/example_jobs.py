@@ -1,6 +1,6 @@
 """Jobs as the QGIS side would send them, and a control that watches over them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -35,6 +35,19 @@ def train_job(raster, layer, folder, **changes):
         output_validation=None,
         output_html=str(folder / "report.html"),
         output_log=None,
+    )
+    return replace(job, **changes)
+
+
+def learning_curve_job(raster, layer, folder, **changes):
+    """Return the job of three small trainings of single objects."""
+    training = train_job(raster, layer, folder, epochs=2, task="instance")
+    shared = {each.name: getattr(training, each.name) for each in fields(jobs.TrainingJob)}
+    job = jobs.LearningCurveJob(
+        **shared,
+        subsets=3,
+        output=str(folder / "curve.csv"),
+        output_html=str(folder / "curve.html"),
     )
     return replace(job, **changes)
 

@@ -108,7 +108,7 @@ def split_by_cells(
     Raises:
         VectorError: the labelled area is too small to be divided.
     """
-    cells = _candidate_cells(labelled_rasters, tile_size_px, len(categories))
+    cells = candidate_cells(labelled_rasters, tile_size_px, len(categories))
     if len(cells) < 2:
         raise VectorError(
             "The labelled area is too small to keep a part of it for validation. Annotate more, "
@@ -165,7 +165,7 @@ def _validation_on(labelled: LabelledRaster, other: LabelledRaster) -> Area:
     return Area.of(there).within(Area(box(grid.window)))
 
 
-def _candidate_cells(
+def candidate_cells(
     labelled_rasters: Sequence[LabelledRaster], tile_size_px: int, categories: int
 ) -> list[Cell]:
     """Return the cells of all rasters that hold labelled pixels."""

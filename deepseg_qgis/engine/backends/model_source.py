@@ -209,6 +209,16 @@ class ModelSource:
         return True
 
 
+class UnconvertedSource(ModelSource):
+    """The same in torch, on any device: for a network that is run once, and hardly.
+
+    Converting it would take longer than it saves, and leave it in the cache.
+    """
+
+    def _default_backend(self) -> Backend:
+        return self._torch_backend()
+
+
 def _device_for(precision: str, wish: str) -> str:
     """Return the device to run on, which must know the precision."""
     if precision not in PRECISIONS:

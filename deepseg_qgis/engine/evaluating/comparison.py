@@ -71,6 +71,11 @@ class Comparison:
             )
         )
 
+    @property
+    def matches(self) -> Sequence[Matches]:
+        """Who was matched to whom, on one raster after the other."""
+        return self._matches
+
     def scores(self, thresholds: Sequence[float]) -> Evaluation:
         """Return every score; ``thresholds`` are those of the categories that may be predicted."""
         missing = len(self.categories) - len(thresholds)

@@ -22,6 +22,7 @@ from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.instances.finder import objects_at_once
 from deepseg_qgis.engine.legend.legend import InstanceRule, Legend
 from deepseg_qgis.engine.models.model_file import ModelFile
+from deepseg_qgis.engine.scoring.matches import Matches
 from deepseg_qgis.engine.scoring.objects import Objects
 from deepseg_qgis.engine.scoring.scores import Evaluation
 
@@ -69,6 +70,11 @@ class ModelEvaluation:
         objects = _objects(predicted, area, self._model.card.legend.instance_rule)
         self._comparison.add(Segmentation(predicted.classes, objects), reference, counted)
         return ComparedRaster(region, predicted.classes, reference.classes, counted)
+
+    @property
+    def matches(self) -> Sequence[Matches]:
+        """Who was matched to whom, on one raster after the other."""
+        return self._comparison.matches
 
     def scores(self, threshold: float | None) -> Evaluation:
         """Return all scores, with what they were taken on; None is each category's threshold."""

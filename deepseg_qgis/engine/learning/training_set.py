@@ -25,7 +25,7 @@ from deepseg_qgis.engine.geometry.areas import Area, clipped
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.legend.legend import LONGEST_NAME, Category, task_of
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
-from deepseg_qgis.jobs import TrainJob, VectorSource
+from deepseg_qgis.jobs import TrainingJob, VectorSource
 
 NEW_TILES = 2
 """New ground of fewer tiles is not divided again when a model goes on learning."""
@@ -47,7 +47,7 @@ class TrainingSet:
 
 
 def load_training_set(
-    job: TrainJob,
+    job: TrainingJob,
     rasters: Sequence[Raster],
     control: Control,
     rng: np.random.Generator,
@@ -85,7 +85,7 @@ def _check_names(names: Sequence[str], layer: str) -> None:
 
 
 def _labelled(
-    job: TrainJob,
+    job: TrainingJob,
     layer: Annotations,
     rasters: Sequence[Raster],
     earlier: EarlierTraining,
@@ -139,7 +139,7 @@ def _warn_of_no_area(labelled_rasters: Sequence[LabelledRaster], control: Contro
 
 
 def _split(
-    job: TrainJob,
+    job: TrainingJob,
     labelled_rasters: Sequence[LabelledRaster],
     categories: tuple[Category, ...],
     earlier: EarlierTraining,
@@ -228,7 +228,7 @@ def _warn_of_not_learned(
 
 
 def _countable(
-    job: TrainJob,
+    job: TrainingJob,
     stuff: Sequence[str],
     labelled_rasters: Sequence[LabelledRaster],
     categories: tuple[Category, ...],

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyproj
-import shapely
 
 from deepseg_qgis import bounds
 from deepseg_qgis.choices import CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
-from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
+from deepseg_qgis.engine.annotations.area_layers import write_areas
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.experiments.tracking import check_tracking_uri, tracked_run
-from deepseg_qgis.engine.files import tables, vectors
-from deepseg_qgis.engine.files.features import Features
+from deepseg_qgis.engine.files import tables
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_sets import (
@@ -46,7 +43,7 @@ from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.models.model_card import MOST_BANDS
 from deepseg_qgis.engine.reports import training_report
 from deepseg_qgis.errors import ParameterError, RasterError
-from deepseg_qgis.jobs import TrainJob
+from deepseg_qgis.jobs import TrainingJob, TrainJob
 
 
 def run(job: TrainJob, control: Control) -> dict[str, Any]:
@@ -58,7 +55,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         DeepSegError: a parameter, raster or layer cannot be used; nothing is written then. Or
             training or a report failed; the log says where the model is.
     """
-    _check(job)
+    check(job)
+    check_tracking_uri(job.tracking_uri)
     with (
         tracked_run(job, control) as tracked,
         Outputs(control, job) as outputs,
@@ -69,7 +67,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
         if initial is not None:
             initial.check(job)
-        rasters, resolution_m = _at_one_resolution(rasters, initial, control)
+        rasters, resolution_m = at_one_resolution(rasters, initial, control)
         validation_crs = None
         if reports.validation:
             grids = [(raster.name, raster.grid) for raster in rasters]
@@ -86,7 +84,8 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         trained = _train(job, start, training_set, checkpoint, control)
         with outputs.saving(job.output_validation):
             if reports.validation:
-                _write_validation(reports.validation, validation_crs, training_set.labelled_rasters)
+                kept = [(each.raster, each.validation) for each in training_set.labelled_rasters]
+                write_areas(reports.validation, validation_crs, kept)
         with outputs.saving(job.output_log):
             if reports.log:
                 _write_log(reports.log, [record.row(epoch) for epoch in trained.history])
@@ -118,12 +117,15 @@ class _ReportPaths(NamedTuple):
         return cls(*(outputs.optional(each) for each in given))
 
 
-def _at_one_resolution(
+def at_one_resolution(
     rasters: Sequence[Raster], initial: InitialModel | None, control: Control
 ) -> tuple[list[Raster], float | None]:
     """Return the rasters with the bands of the first, as they are learned from, and the resolution.
 
     In metres a pixel; None where that is not known. Both are those of the initial model, if any.
+
+    Raises:
+        RasterError: they cannot be learned from together.
     """
     if initial is not None:
         fitted = with_expected_bands(rasters, initial.card.kind, INITIAL_MODEL, control)
@@ -169,9 +171,12 @@ def _train(
     return trained
 
 
-def _check(job: TrainJob) -> None:
-    """Check what can be checked before any file is opened."""
-    check_tracking_uri(job.tracking_uri)
+def check(job: TrainingJob) -> None:
+    """Check what can be checked before any file is opened.
+
+    Raises:
+        ParameterError: a parameter is out of bounds.
+    """
     check_tile_size(job.tile_size_px)
     largest_px = bounds.TILE_SIZE_PX.most
     checks = {
@@ -221,21 +226,6 @@ def _finest_m(rasters: Sequence[Raster]) -> float | None:
     """
     known = [each.grid.resolution_m for each in rasters if each.grid.resolution_m is not None]
     return min(known, default=None)
-
-
-def _write_validation(
-    path: str, crs: pyproj.CRS | None, labelled_rasters: Sequence[LabelledRaster]
-) -> None:
-    """Write the areas that were kept from training, so that `evaluate` can take them as AOI."""
-
-    def batches() -> Iterator[Features]:
-        for labelled in labelled_rasters:
-            if labelled.validation.size_px:
-                shape = np.array([labelled.validation.geometry], dtype=object)
-                parts = shapely.get_parts(labelled.raster.grid.to_crs(shape, crs))
-                yield Features(parts, {"source": [labelled.raster.name] * len(parts)})
-
-    vectors.write_features(path, batches(), {"source": pa.string()}, crs)
 
 
 def _write_log(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
