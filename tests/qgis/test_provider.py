@@ -202,6 +202,15 @@ CHOICES = {
     "VALUES": choices.VALUE_MEANINGS,
 }
 
+TRAINING_BOUNDS = {
+    "VALIDATION_FRACTION": bounds.VALIDATION_FRACTION,
+    "EPOCHS": bounds.EPOCHS,
+    "TILE_SIZE": bounds.TILE_SIZE_PX,
+    "BATCH_SIZE": bounds.TRAINING_BATCH_SIZE,
+    "LEARNING_RATE": bounds.LEARNING_RATE,
+    "PATIENCE": bounds.PATIENCE,
+    "SEED": bounds.SEED,
+}
 BOUNDS = {
     "demoscene": {"SIZE": bounds.SCENE_SIZE_PX, "SEED": bounds.SEED},
     "tile": {
@@ -210,15 +219,8 @@ BOUNDS = {
         "TILE_SIZE": bounds.GRID_TILE_SIZE_PX,
         "OVERLAP": bounds.OVERLAP_PX,
     },
-    "train": {
-        "VALIDATION_FRACTION": bounds.VALIDATION_FRACTION,
-        "EPOCHS": bounds.EPOCHS,
-        "TILE_SIZE": bounds.TILE_SIZE_PX,
-        "BATCH_SIZE": bounds.TRAINING_BATCH_SIZE,
-        "LEARNING_RATE": bounds.LEARNING_RATE,
-        "PATIENCE": bounds.PATIENCE,
-        "SEED": bounds.SEED,
-    },
+    "train": TRAINING_BOUNDS,
+    "learningcurve": TRAINING_BOUNDS | {"SUBSETS": bounds.SUBSETS},
     "evaluate": {"THRESHOLD": bounds.THRESHOLD, "IOU_THRESHOLD": bounds.IOU_THRESHOLD},
     "predict": {
         "THRESHOLD": bounds.THRESHOLD,
