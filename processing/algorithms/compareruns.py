@@ -33,7 +33,8 @@ class CompareRuns(EngineAlgorithm):
 
     What it needs: a folder with models that 'Train a model' made, in subfolders, too. Where a
     folder also holds scores that 'Evaluate a model' wrote (OUTPUT_JSON), each model gets its
-    newest ones. Reports that are called like their model are linked.
+    newest ones. Learning curves (OUTPUT_LOG) tell how long each took. Reports that are called
+    like their model are linked.
 
     What comes out: a table layer with a row for each model, and a page with the settings that
     differ, the best model and the learning curves. Files that are no models are listed with the

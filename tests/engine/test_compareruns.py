@@ -214,6 +214,19 @@ def test_a_history_with_gaps_has_no_minutes(tmp_path):
     assert columns_of(tmp_path)["epochs_run"].values == [3]
 
 
+def test_times_come_from_the_log_of_this_very_training(tmp_path):
+    history = [{k: v for k, v in each.items() if k != "seconds"} for each in CARD.history]
+    write_model(tmp_path / "a.safetensors", replace(CARD, history=tuple(history)))
+    (tmp_path / "other.csv").write_text("epoch,train_loss,validation_score,seconds\n1,1.0,,9\n")
+    (tmp_path / "broken.csv").write_text("epoch,train_loss,validation_score,seconds\n1,x\n")
+    assert columns_of(tmp_path)["minutes"].values == [None]
+    with open(tmp_path / "mine.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [*history[0], "seconds"])
+        writer.writeheader()
+        writer.writerows({**each, "seconds": 60.0} for each in history)
+    assert columns_of(tmp_path)["minutes"].values == [3.0]
+
+
 def test_many_models_take_no_time_for_their_weights(tmp_path):
     write_model(tmp_path / "large.safetensors")
     with open(tmp_path / "large.safetensors", "r+b") as file:

@@ -1,6 +1,7 @@
 """What a network is to learn: which categories, which of them are counted, and what is said."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_sets import open_rasters
+from deepseg_qgis.engine.geometry.areas import Area
+from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning.training_dataset import training_dataset
-from deepseg_qgis.engine.learning.training_set import load_training_set
+from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.errors import ParameterError
 from tests.engine.conftest import NORTH_UP
 
@@ -125,3 +128,17 @@ def test_a_raster_without_any_polygon_is_background_inside_the_area_and_else_not
             else:
                 assert 0.1 < drawn["east.tif"] / len(dataset) < 0.4
                 assert not any("Nothing is learned from" in each for each in control.texts)
+
+
+def test_the_amount_counts_what_lies_in_the_training_areas(labelled_discs):
+    labelled, categories = labelled_discs
+    left = Area.of_windows([Window(0, 0, 160, 84)])
+    half = replace(labelled, training=left)
+    assert TrainingSet(categories, (False,), (labelled,)).amount == {
+        "training_polygons": 16,
+        "training_px": 160 * 160,
+    }
+    assert TrainingSet(categories, (False,), (half, labelled)).amount == {
+        "training_polygons": 8 + 16,
+        "training_px": 160 * 84 + 160 * 160,
+    }

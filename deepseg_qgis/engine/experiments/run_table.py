@@ -70,6 +70,8 @@ def _settings(runs: Sequence[Run]) -> Iterator[Column]:
     yield of("resolution_m", "Resolution (m)", lambda card: card.resolution_m)
     yield of("architecture", "Architecture", lambda card: card.architecture)
     yield of("encoder", "Encoder", lambda card: card.encoder)
+    yield of("decoder_channels", "Decoder channels", lambda card: card.decoder_channels)
+    yield of("magnification", "Magnification", lambda card: card.magnification)
     yield of("tile_size_px", "Tile size (px)", lambda card: card.tile_size_px)
     noted = dict.fromkeys(name for run in runs if run.card for name in run.card.training)
     named = [name for name in noted if SETTING_NAME.fullmatch(name)][:MOST_SETTINGS]

@@ -7,6 +7,7 @@ run with a problem.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.experiments.epoch_logs import curve_of, read_epoch_logs
 from deepseg_qgis.engine.experiments.evaluation_files import (
     EvaluationFile,
     finite,
@@ -33,7 +35,7 @@ class Run:
 
     ``name`` is the file's path within the folder, ``date`` when it was written, in local time.
     ``card`` is None where ``problem`` says why the file is no model. ``evaluation`` has the newest
-    scores of this model on ground of its own.
+    scores of this model on ground of its own, ``seconds`` the times of its epochs by its log.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Run:
     card: ModelCard | None
     problem: str = ""
     evaluation: EvaluationFile | None = None
+    seconds: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -67,17 +70,12 @@ class Run:
     @property
     def minutes(self) -> list[float] | None:
         """How long it had been trained at the end of each of `epochs`; None if not known."""
-        seconds = [finite(epoch.get("seconds")) for epoch in self.epochs]
+        known = [finite(epoch.get("seconds")) for epoch in self.epochs]
+        seconds = self.seconds or tuple(each for each in known if each is not None)
         whole = [epoch["epoch"] for epoch in self.epochs] == list(range(1, len(seconds) + 1))
-        if not whole:  # of long histories some epochs were left out
+        if not seconds or not whole:  # of long histories some epochs were left out
             return None
-        total, passed = 0.0, []
-        for each in seconds:
-            if each is None:
-                return None
-            total += each / 60.0
-            passed.append(total)
-        return passed or None
+        return [total / 60.0 for total in itertools.accumulate(seconds)]
 
 
 def read_runs(folder: str, control: Control) -> list[Run]:
@@ -104,7 +102,15 @@ def read_runs(folder: str, control: Control) -> list[Run]:
         control.progress(0.8 * done / len(models), f"Reading model {done + 1} of {len(models)}")
         runs.append(_read(path, folder))
     evaluations = read_evaluations([each for each in files if each.endswith(".json")], folder)
-    return [replace(run, evaluation=_newest(evaluations, run)) for run in runs]
+    logs = read_epoch_logs([each for each in files if each.endswith(".csv")])
+    return [
+        replace(
+            run,
+            evaluation=_newest(evaluations, run),
+            seconds=logs.get(curve_of(run.epochs), ()),
+        )
+        for run in runs
+    ]
 
 
 def _files(folder: str, control: Control) -> Iterator[str]:

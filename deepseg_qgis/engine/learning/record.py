@@ -111,6 +111,7 @@ class Record:
                 "seed": job.seed,
                 "validation_fraction": job.validation_fraction,
                 "class_weighting": job.class_weighting,
+                **training_set.amount,
                 **self.start.facts,
             },
             versions={"deepseg": __version__} | _versions(),

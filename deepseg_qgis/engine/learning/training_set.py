@@ -45,6 +45,15 @@ class TrainingSet:
     countable: tuple[bool, ...]
     labelled_rasters: tuple[LabelledRaster, ...]
 
+    @functools.cached_property
+    def amount(self) -> dict[str, int]:
+        """How much there is to learn from: the polygons and pixels of the training areas."""
+        polygons = sum(
+            int(each.annotated.mostly_within(each.training).sum()) for each in self.labelled_rasters
+        )
+        pixels = sum(each.training.size_px for each in self.labelled_rasters)
+        return {"training_polygons": polygons, "training_px": int(pixels)}
+
 
 def load_training_set(
     job: TrainingJob,
