@@ -90,7 +90,7 @@ SAYING = """
 say(events.Log("one"))
 for step in range(500):
     say(events.Progress(step / 500, "step"))
-say(events.Epoch(1, 1, 0.5, None, None, {}, {}, 1e-3, 1.0, True))
+say(events.Epoch(1, 1, 0.5, None, None, {}, {}, 1e-3, 1.0, True, picture="A" * 60_000))
 write_outputs()
 say(events.Result({"tiles": 4}))
 """
@@ -105,7 +105,7 @@ def test_every_event_of_a_run_is_heard(
         events.Hello(events.CONTRACT_VERSION, "test", "3"),
         events.Log("one"),
         *(events.Progress(step / 500, "step") for step in range(500)),
-        events.Epoch(1, 1, 0.5, None, None, {}, {}, 1e-3, 1.0, True),
+        events.Epoch(1, 1, 0.5, None, None, {}, {}, 1e-3, 1.0, True, picture="A" * 60_000),
         events.Result({"tiles": 4}),
     ]
     (started,) = ear.runs
