@@ -23,6 +23,7 @@ import random
 import resource
 import shutil
 import struct
+import sys
 import tempfile
 import time
 import traceback
@@ -34,6 +35,10 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from fuzz_coco import damaged_bytes, damaged_tree
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+from example_jobs import train_job
 
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.control import Control
@@ -188,10 +193,10 @@ def jobs_on(raster: RasterSource, folder: Path, train: bool) -> Iterator[jobs.Jo
         return
     layer = jobs.VectorSource(str(tiles), "tiles", "tiles", "", "row", {})
     model = str(folder / "model.safetensors")
-    yield jobs.TrainJob(
-        (raster,), layer, None, None, None, 0.3, "semantic", (), "linknet", "mobilenet_v2",
-        "none", 1, 64, 2, 1e-3, None, 1, "cpu", model, None, str(folder / "training.html"), None,
-    )  # fmt: skip
+    short = {"task": "semantic", "epochs": 1, "batch_size": 2, "encoder_weights": "none"}
+    yield train_job(
+        raster, layer, folder, **short, output=model, output_html=str(folder / "training.html")
+    )
     if not Path(model).exists():
         return
     yield jobs.EvaluateJob(
