@@ -40,7 +40,7 @@ class CompareRuns(EngineAlgorithm):
     differ, the best model and the learning curves. Files that are no models are listed with the
     reason.
 
-    Validation scores can be compared between models that were trained on the same ground for the
+    Validation scores can be compared between models that were validated on the same ground for the
     same categories. For all others run 'Evaluate a model' on one test area; models are then ranked
     by F1, or by IoU where nothing is counted.
 

@@ -199,12 +199,12 @@ def test_test_scores_decide_which_is_best_where_two_have_them(three):
 
 
 def test_scores_on_other_ground_are_not_ranked_but_said(three):
-    elsewhere = replace(CARD, validation_score=0.99, data=({"raster": "other.tif"},))
+    elsewhere = replace(CARD, validation_score=0.99, validation_footprint=({"raster": "o.tif"},))
     write_model(three / "d.safetensors", elsewhere)
     compare(three)
     page = Reader((three / "c.html").read_text(encoding="utf-8"))
     assert "0.75 b (validation score)" in page.text
-    assert "not all models were trained on the same ground" in page.text.lower()
+    assert "not all models were validated on the same ground" in page.text.lower()
 
 
 def test_a_history_with_gaps_has_no_minutes(tmp_path):

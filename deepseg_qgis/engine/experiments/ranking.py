@@ -27,7 +27,7 @@ def best_run(runs: Sequence[Run]) -> BestRun | None:
     """Return the best run; None if no model has a score.
 
     Scores on the same test area come first, if at least two runs have them. Validation scores are
-    compared within the largest set of runs that learned the same categories on the same ground.
+    compared within the largest set of runs validated on the same ground for the same categories.
     """
     return _best_tested(runs) or _best_validated(runs)
 
@@ -88,7 +88,7 @@ def _best_validated(runs: Sequence[Run]) -> BestRun | None:
         return None
     group = max(groups.values(), key=_size)
     score, run = max(group, key=_score)
-    reason = f"Best of {counted(len(group), 'model')} trained on the same ground."
+    reason = f"Best of {counted(len(group), 'model')} validated on the same ground."
     return BestRun(run, _runs(group), "validation score", score, reason)
 
 

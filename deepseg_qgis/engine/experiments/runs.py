@@ -53,11 +53,13 @@ class Run:
 
     @property
     def ground(self) -> str:
-        """What two runs share whose validation scores can be compared: ground and categories."""
+        """What runs share whose validation scores can be compared: ground and categories."""
         if self.card is None:
             return ""
         card = self.card
-        same = (card.data, card.footprint, [each.name for each in card.categories], card.countable)
+        # cards from before validation areas were kept in them tell by their training areas
+        ground = card.validation_footprint or (card.data, card.footprint)
+        same = (ground, [each.name for each in card.categories], card.countable)
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
     @property

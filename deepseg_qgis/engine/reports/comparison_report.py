@@ -57,7 +57,7 @@ def _notes(runs: Sequence[Run], best: BestRun | None) -> list[str]:
         notes.append(f"{counted(broken, 'file')} cannot be used as a model: see the end.")
     if best is not None and len({run.ground for run in runs if run.card}) > 1:
         notes.append(
-            "Not all models were trained on the same ground for the same categories. Their "
+            "Not all models were validated on the same ground for the same categories. Their "
             "validation scores cannot be compared: run 'Evaluate a model' for each of them on one "
             "test area, save OUTPUT_JSON beside the model, and compare again."
         )
