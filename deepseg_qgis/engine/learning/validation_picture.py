@@ -26,6 +26,8 @@ MOST_BYTES = 45_000
 """Of the PNG file: as text in an event these are 60,000."""
 COLOURS = (256, 128, 64, 32, 16)
 """Numbers of colours that are tried until the file is small enough."""
+MARGIN_PX = 16
+"""So much is shown around what is validated."""
 MOST_PLACES = 200
 """So many places are looked at to choose one."""
 FILL = 0.45
@@ -122,7 +124,7 @@ def _best_window(labelled: LabelledRaster) -> tuple[float, Window]:
     windows = [_window_around(x, y, side, whole) for x, y in chosen]
     merits = [_merit(labelled, inside, window) for window in windows]
     best = int(np.argmax(merits))
-    return merits[best], windows[best]
+    return merits[best], _cropped(labelled, windows[best])
 
 
 def _window_around(x: float, y: float, side: int, whole: Window) -> Window:
@@ -131,6 +133,17 @@ def _window_around(x: float, y: float, side: int, whole: Window) -> Window:
     row = min(max(int(y) - height // 2, 0), whole.height - height)
     column = min(max(int(x) - width // 2, 0), whole.width - width)
     return Window(row, column, height, width)
+
+
+def _cropped(labelled: LabelledRaster, window: Window) -> Window:
+    """Return what of a window is validated, with some of its surroundings."""
+    rows, columns = np.nonzero(labelled.validation.mask(window))
+    if not rows.size:
+        return window
+    top, left = max(int(rows.min()) - MARGIN_PX, 0), max(int(columns.min()) - MARGIN_PX, 0)
+    bottom = min(int(rows.max()) + 1 + MARGIN_PX, window.height)
+    right = min(int(columns.max()) + 1 + MARGIN_PX, window.width)
+    return Window(window.row + top, window.column + left, bottom - top, right - left)
 
 
 def _merit(labelled: LabelledRaster, inside: NDArray[np.int64], window: Window) -> float:
