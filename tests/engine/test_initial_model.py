@@ -15,7 +15,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.learning import starting_network, training_dataset
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.initial_model import continued_network
-from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
+from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category, InstanceRule
 from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.engine.verbs import train
 from deepseg_qgis.errors import ModelError, ParameterError, RasterError
@@ -40,6 +40,13 @@ def test_one_gone_and_one_new_is_a_renamed_category():
     assert control.texts == [
         "Categories of the initial model: known: 'road'; renamed: 'house' is now 'building'."
     ]
+
+
+def test_the_rule_of_known_categories_is_the_usual_one():
+    rule = InstanceRule((0, 36), (0, 120))
+    earlier = replace(KNOWN, rule=rule)
+    assert earlier.instance_rule(["house", "pond", "road"]) == InstanceRule((36, 0, 0), (120, 0, 0))
+    assert EarlierTraining().instance_rule(["house"]) is None
 
 
 def test_what_is_gone_is_warned_of():
@@ -95,6 +102,8 @@ def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypa
     before, now = weights.load(job.initial_model), weights.load(job.output)
     assert (now.card.architecture, now.card.encoder) == ("linknet", "mobilenet_v2")
     assert now.card.mean == before.card.mean
+    assert now.card.smoothing_px == before.card.smoothing_px
+    assert now.card.depths == before.card.depths, "no other one is clearly better"
     assert now.card.countable == (True,), "the discs lie apart, but were told apart before"
     assert now.card.training["initial_model"] == "model.safetensors"
     assert now.card.training["initial_model_sha256"] == before.fingerprint

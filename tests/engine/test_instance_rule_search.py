@@ -17,7 +17,7 @@ from deepseg_qgis.engine.learning.instance_rule_search import (
     best_instance_rule,
 )
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
-from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, InstanceRule
 
 ONE = np.array([True])
 HALF = (0.5,)
@@ -165,6 +165,17 @@ def test_where_nothing_can_be_told_the_rule_is_the_default():
     missed.planes[0] = 0
     for region in (empty, missed):
         assert best_instance_rule([region], HALF, ONE).depths == (DEFAULT_DEPTH,)
+
+
+def test_a_usual_rule_stays_where_no_other_is_clearly_better():
+    regions = [perfect(houses())]
+    for depth in (21, 90):
+        usual = InstanceRule((depth,), (10**6,))
+        found = best_instance_rule(regions, HALF, ONE, usual=usual)
+        assert found.depths == (depth,)
+        assert found.least_px >= best_instance_rule(regions, HALF, ONE).least_px
+    unknown = best_instance_rule(regions, HALF, ONE, usual=InstanceRule((0,), (0,)))
+    assert unknown == best_instance_rule(regions, HALF, ONE)
 
 
 def two_categories():

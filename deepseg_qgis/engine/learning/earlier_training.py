@@ -9,7 +9,7 @@ from deepseg_qgis.engine.annotations.continued_split import EarlierGround
 from deepseg_qgis.engine.annotations.footprint_area import Footprint, footprint_area
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
-from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category
+from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category, InstanceRule
 from deepseg_qgis.errors import listed
 
 
@@ -18,13 +18,27 @@ class EarlierTraining:
     """What a training before this one has left; nothing, where there was none.
 
     ``countable`` says of each of the ``categories`` whether its objects are told apart;
-    ``trained`` and ``validated`` are where it was trained and validated, on any raster.
+    ``trained`` and ``validated`` are where it was trained and validated, on any raster;
+    ``rule`` is what tells objects apart, in heights smoothed by ``smoothing_px``, None for neither.
     """
 
     categories: tuple[Category, ...] = ()
     countable: tuple[bool, ...] = ()
     trained: Footprint = ()
     validated: Footprint = ()
+    rule: InstanceRule | None = None
+    smoothing_px: float | None = None
+
+    def instance_rule(self, names: Sequence[str]) -> InstanceRule | None:
+        """Return the rule for categories of these names; depths of new ones are 0."""
+        if self.rule is None:
+            return None
+        depths, least_px = (*self.rule.depths, 0), (*self.rule.least_px, 0)
+        numbers = [-1 if source is None else source for source in self.sources(names)]
+        return InstanceRule(
+            tuple(depths[number] for number in numbers),
+            tuple(least_px[number] for number in numbers),
+        )
 
     def ground(self, raster: Raster) -> EarlierGround:
         """Return where on a raster it was trained and validated."""

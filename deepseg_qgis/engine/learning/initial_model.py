@@ -80,7 +80,12 @@ class InitialModel:
         """What its training left."""
         card = self.card
         return EarlierTraining(
-            card.categories, card.legend.countable, card.footprint, card.validation_footprint
+            card.categories,
+            card.legend.countable,
+            card.footprint,
+            card.validation_footprint,
+            card.legend.instance_rule,
+            card.smoothing,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -59,6 +60,7 @@ def best_instance_rule(
     thresholds: Sequence[float],
     countable: NDArray[np.bool_],
     control: Control | None = None,
+    usual: InstanceRule | None = None,
 ) -> ScoredInstanceRule:
     """Return for each category the rule with the best objects, rightly counted.
 
@@ -73,6 +75,7 @@ def best_instance_rule(
         thresholds: of the categories, 0 to 1.
         countable: (k,), which categories are countable; one at least.
         control: hears how far it is.
+        usual: the rule that is the default of each category whose depth it knows (above 0).
 
     Memory: some 40 bytes a pixel of one region, and 4 of the others.
     """
@@ -89,16 +92,19 @@ def best_instance_rule(
                 control.progress(
                     number / len(regions), f"Validation of objects, {number} of {len(regions)}"
                 )
-    return _best(counts, sizes, countable)
+    return _best(counts, sizes, countable, _Default.of(usual, sizes))
 
 
 def _best(
-    counts: Sequence[_MatchCounts], sizes: NDArray[np.int64], countable: NDArray[np.bool_]
+    counts: Sequence[_MatchCounts],
+    sizes: NDArray[np.int64],
+    countable: NDArray[np.bool_],
+    default: _Default,
 ) -> ScoredInstanceRule:
     """Return each category's best rule, out of the counts of all (depths × sizes)."""
     merits = np.nan_to_num(np.array([each.merits for each in counts]))
     shape = len(DEPTHS), len(sizes), len(countable)
-    chosen = _nearest_to_default(_smoothed(merits.reshape(shape)), counts[0].reference)
+    chosen = _nearest_to_default(_smoothed(merits.reshape(shape)), counts[0].reference, default)
     depths, least = np.divmod(chosen, len(sizes))
     qualities = [counts[rule].qualities[category] for category, rule in enumerate(chosen)]
     return ScoredInstanceRule(
@@ -120,8 +126,28 @@ def _smoothed(merits: NDArray[np.float64]) -> NDArray[np.float64]:
     return merits
 
 
+class _Default(NamedTuple):
+    """The default of each category, as places in `DEPTHS` and in the sizes that are tried."""
+
+    depths: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, usual: InstanceRule | None, sizes: NDArray[np.int64]) -> _Default:
+        """Return the places nearest to a usual rule, where that knows a category."""
+        count = sizes.shape[1]
+        depths = np.full(count, DEPTHS.index(DEFAULT_DEPTH))
+        shares = np.full(count, LEAST_SHARES.index(DEFAULT_SHARE))
+        if usual is None:
+            return cls(depths, shares)
+        given = np.array(usual.depths)
+        nearest = np.abs(np.array(DEPTHS)[:, None] - given).argmin(axis=0)
+        least = np.abs(sizes - np.array(usual.least_px)).argmin(axis=0)
+        return cls(np.where(given > 0, nearest, depths), np.where(given > 0, least, shares))
+
+
 def _nearest_to_default(
-    merits: NDArray[np.float64], reference: NDArray[np.int64]
+    merits: NDArray[np.float64], reference: NDArray[np.int64], default: _Default
 ) -> NDArray[np.int64]:
     """Return each category's rule: the nearest to the default of those as good as the best.
 
@@ -132,13 +158,14 @@ def _nearest_to_default(
     Args:
         merits: (depths, sizes, categories).
         reference: (categories,), how many objects are annotated.
+        default: of each category.
 
     Source: the rule of one standard error, Breiman, Friedman, Olshen, Stone, Classification and
     Regression Trees, 1984.
     """
-    depths = np.abs(np.arange(len(DEPTHS)) - DEPTHS.index(DEFAULT_DEPTH)) / len(DEPTHS)
-    shares = np.abs(np.arange(len(LEAST_SHARES)) - LEAST_SHARES.index(DEFAULT_SHARE))
-    away = (depths[:, None] + shares / len(LEAST_SHARES))[..., None]
+    depths = np.abs(np.arange(len(DEPTHS))[:, None] - default.depths) / len(DEPTHS)
+    shares = np.abs(np.arange(len(LEAST_SHARES))[:, None] - default.sizes) / len(LEAST_SHARES)
+    away = depths[:, None] + shares  # (depths, sizes, categories)
     error = 1.0 / np.sqrt(np.maximum(reference, 1))
     good = merits >= (1.0 - error) * merits.max(axis=(0, 1))
     distance = np.where(good, away - 1e-6 * merits, np.inf)

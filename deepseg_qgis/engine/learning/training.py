@@ -25,7 +25,12 @@ from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.learning.training_state import KeptNetwork, TrainingState
-from deepseg_qgis.engine.learning.validation import Validation, default_validation, validate
+from deepseg_qgis.engine.learning.validation import (
+    Validation,
+    ValidationListener,
+    default_validation,
+    validate,
+)
 from deepseg_qgis.engine.learning.validation_picture import ValidationPicture
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.errors import ParameterError, counted
@@ -47,7 +52,12 @@ class Training:
         self._settings, self._training_set = settings, training_set
         self._checkpoint, self._control = checkpoint, control
         self._countable = np.array(training_set.countable, dtype=bool)
-        self._smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
+        names = [category.name for category in training_set.categories]
+        self._usual = start.earlier.instance_rule(names)
+        smoothing_px = start.earlier.smoothing_px  # a usual depth is one of heights smoothed so
+        if smoothing_px is None:
+            smoothing_px = smoothing_for(training_set.labelled_rasters, self._countable)
+        self._smoothing_px = smoothing_px
         self._normalisation = start.normalisation or dataset.normalisation()
         self._trainer = Trainer(start.network, dataset, self._normalisation, settings, control)
         self._picture = ValidationPicture.of(training_set.labelled_rasters, training_set.categories)
@@ -67,7 +77,7 @@ class Training:
         """
         keep_freed_memory()
         self._log_start()
-        untrained = self._trained(default_validation(self._countable))
+        untrained = self._trained(default_validation(self._countable, self._usual))
         last_good = self._continued(saved)
         self._checkpoint.check_can_save(untrained)
         while not self._is_over:
@@ -131,7 +141,7 @@ class Training:
     def _finish_epoch(self, loss: float, started: float) -> None:
         """Validate, and keep the network if it is to be kept."""
         if self._kept is None and self._control.stopped:
-            self._checkpoint.save(self._trained(default_validation(self._countable)))
+            self._checkpoint.save(self._trained(default_validation(self._countable, self._usual)))
         validation = self._validate()
         is_kept = self._selection.add(validation.score)
         epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
@@ -207,8 +217,10 @@ class Training:
             self._countable,
             self._training_set.labelled_rasters,
             settings.tile_size_px,
-            self._control.part(done, done),
-            self._picture.add if self._picture else None,
+            self._usual,
+            ValidationListener(
+                self._control.part(done, done), self._picture.add if self._picture else None
+            ),
         )
 
     def _trained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,20 @@ from deepseg_qgis.engine.learning.instance_rule_search import (
     best_instance_rule,
 )
 from deepseg_qgis.engine.learning.threshold_search import ThresholdSearch
-from deepseg_qgis.engine.legend.legend import OBJECT_PLANES
+from deepseg_qgis.engine.legend.legend import OBJECT_PLANES, InstanceRule
 from deepseg_qgis.engine.scoring.confusion import mean_of_known
 
 PLACE_PX = 512
 """Tiles of validation whose corners lie in one square of this size lie in one place."""
 OnCore = Callable[[Raster, Window, NDArray[np.uint8]], None]
 """Hears of a core of a raster what the network says there: (planes, rows, columns)."""
+
+
+class ValidationListener(NamedTuple):
+    """Who hears of a validation: how far it is, and what the network says."""
+
+    control: Control
+    on_core: OnCore | None = None
 
 
 @dataclass(frozen=True)
@@ -69,19 +77,20 @@ def validate(
     countable: NDArray[np.bool_],
     labelled_rasters: Sequence[LabelledRaster],
     training_tile_px: int,
-    control: Control | None = None,
-    on_core: OnCore | None = None,
+    usual: InstanceRule | None = None,
+    listener: ValidationListener | None = None,
 ) -> Validation:
     """Return how good the network is on the validation areas, in tiles like those of training.
 
     ``countable`` (categories,) says which categories consist of objects that are told apart;
-    ``control`` hears how far it is, ``on_core`` what the network says.
+    ``usual`` is the rule that tells them apart unless another one is clearly better.
     Memory: with objects, as many bytes for each pixel of the windows around the parts of the
     validation area as there are categories, and some ten more.
     """
     side = windows.default_tile_size(training_tile_px)
-    control = control or Control()
-    sums = _ValidationSums(countable, on_core)
+    listener = listener or ValidationListener(Control())
+    control = listener.control
+    sums = _ValidationSums(countable, usual, listener.on_core)
     session = backend.session(side, side)
     for labelled in labelled_rasters:
         layout = windows.square(labelled.raster.grid.window, labelled.validation, side).wanted_alone
@@ -95,16 +104,23 @@ def validate(
     return sums.validation(control)
 
 
-def default_validation(countable: NDArray[np.bool_]) -> Validation:
+def default_validation(
+    countable: NDArray[np.bool_], usual: InstanceRule | None = None
+) -> Validation:
     """Return what suits a network that was never validated: plain thresholds, usual objects."""
-    return _ValidationSums(countable).validation(Control())
+    return _ValidationSums(countable, usual).validation(Control())
 
 
 class _ValidationSums:
     """What is summed up over the windows of all validation areas."""
 
-    def __init__(self, countable: NDArray[np.bool_], on_core: OnCore | None = None) -> None:
-        self._countable, self._on_core = countable, on_core
+    def __init__(
+        self,
+        countable: NDArray[np.bool_],
+        usual: InstanceRule | None,
+        on_core: OnCore | None = None,
+    ) -> None:
+        self._countable, self._usual, self._on_core = countable, usual, on_core
         self._search = ThresholdSearch(len(countable))
         self._gaps = AnnotationGaps(len(countable))
         self._entropy, self._count = 0.0, 0
@@ -141,7 +157,9 @@ class _ValidationSums:
         loss = self._entropy / max(self._count, 1)
         rule = None
         if self._countable.any():
-            rule = best_instance_rule(self._regions, thresholds, self._countable, control)
+            rule = best_instance_rule(
+                self._regions, thresholds, self._countable, control, self._usual
+            )
         return Validation(loss, thresholds, scores, rule, self._gaps.shares())
 
 
