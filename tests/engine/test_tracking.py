@@ -3,6 +3,7 @@
 MLflow itself is an extra: without it, a stand-in for its client is told what it would be told.
 """
 
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -95,7 +96,9 @@ def client(monkeypatch):
     entities = types.ModuleType("mlflow.entities")
     entities.Param = lambda key, value: (key, value)
     entities.Metric = lambda key, value, time_ms, step: (key, value, step)
-    monkeypatch.setitem(sys.modules, "mlflow", types.ModuleType("mlflow"))
+    package = types.ModuleType("mlflow")
+    package.__spec__ = importlib.machinery.ModuleSpec("mlflow", None)
+    monkeypatch.setitem(sys.modules, "mlflow", package)
     monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
     monkeypatch.setattr(tracking, "_client", lambda uri: client)
     return client
@@ -315,3 +318,16 @@ def test_a_server_that_is_not_there_costs_seconds(job, control, said):
         run.hear(EPOCH)
     assert len(said) == 2
     assert all("could not log this training" in each for each in said)
+
+
+@pytest.mark.slow
+def test_a_real_training_is_logged_with_its_report(discs, client, control, said, tmp_path):
+    uri = "file:///data/runs"
+    changes = {"epochs": 1, "tile_size_px": 32, "tracking_uri": uri}
+    train.run(train_job(*discs, tmp_path, **changes), control)
+    assert f"MLflow logs this training at {uri}." in said
+    assert client.sent.count(("metrics",)) == 1
+    assert {step for _, _, step in client.metrics} == {1}
+    files = [name for kind, *name in client.sent if kind == "file"]
+    assert files == [["model.safetensors"], ["report.html"]]
+    assert client.sent[-1] == ("end", "FINISHED")
