@@ -181,6 +181,7 @@ def test_nobody_reads_passwords(job, client, control, said):
     for secret in ("anna", "s3cr", "abc"):
         assert secret not in " ".join(said)
     assert shown_uri(SECRET) == "http://tracking.example:5000/base"
+    assert shown_uri("sqlite:////data/r.db?mode=rw") == "sqlite:////data/r.db"
 
 
 def test_without_an_address_there_is_no_run(job, control):
@@ -200,6 +201,9 @@ def test_without_an_address_there_is_no_run(job, control):
         "http://[",
         "C:\\runs",
         "sqlite:",
+        "sqlite:///runs.db",
+        "file:runs",
+        "postgresql:///runs",
         "",
     ],
 )
@@ -210,7 +214,10 @@ def test_what_is_no_address_is_refused_at_once(uri):
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://localhost:5000", SECRET, "file:///data/runs", "sqlite:////data/runs.db"],
+    [
+        *("http://localhost:5000", SECRET, "file:///data/runs", "sqlite:////data/runs.db"),
+        *("sqlite:///C:/runs/a.db", "postgresql+psycopg2://anna:s3cr@host/runs"),
+    ],
 )
 def test_without_mlflow_it_says_how_to_install_it(uri, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -31,7 +31,9 @@ LONGEST_VALUE = 500
 """Of a parameter, in characters: what every version of MLflow takes."""
 FOREIGN = re.compile(r"[^\w./ -]")
 """What MLflow takes in no name."""
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+SERVED_DATABASES = ("postgresql", "mysql", "mssql")
+ABSOLUTE_FILE = re.compile(r"//.|/[A-Za-z]:/.")
+"""What stands behind ``sqlite://`` where the path is absolute, on Windows too."""
 PATIENCE_S, PATIENCE_WITH_FILES_S = "10", "120"
 """How long a server may be silent, during the training and at its end."""
 
@@ -62,6 +64,8 @@ def shown_uri(uri: str) -> str:
     try:
         parts = urlsplit(uri)
         host = parts.netloc.rpartition("@")[2]
+        if host == parts.netloc:
+            return uri.partition("?")[0]
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return uri.rpartition("@")[2]
@@ -177,8 +181,11 @@ def _is_address(uri: str) -> bool:
     if parts.scheme in ("http", "https"):
         return bool(host)
     if parts.scheme == "file":
-        return len(parts.path) > 1
-    return parts.scheme.partition("+")[0] in DATABASES and bool(host or len(parts.path) > 1)
+        return len(parts.path) > 1 and parts.path.startswith("/")
+    if parts.scheme == "sqlite":
+        # after three slashes comes a relative path: the engine's own folder goes with the run
+        return ABSOLUTE_FILE.match(parts.path) is not None
+    return parts.scheme.partition("+")[0] in SERVED_DATABASES and bool(host)
 
 
 def _client(uri: str) -> Any:
