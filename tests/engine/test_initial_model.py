@@ -98,7 +98,8 @@ def continuing(first, tmp_path, **changes):
 def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypatch):
     monkeypatch.setattr(starting_network, "CONTINUED_RATE", 1e-9)
     job = continuing(first, tmp_path)
-    train.run(job, Control())
+    control = Watched()
+    train.run(job, control)
     before, now = weights.load(job.initial_model), weights.load(job.output)
     assert (now.card.architecture, now.card.encoder) == ("linknet", "mobilenet_v2")
     assert now.card.mean == before.card.mean
@@ -112,6 +113,8 @@ def test_the_second_round_starts_where_the_first_ended(first, tmp_path, monkeypa
     assert ground(now.card.footprint).equals(ground(before.card.footprint))
     assert not ground(now.card.validation_footprint).is_empty
     assert now.card.validation_score == pytest.approx(before.card.validation_score, abs=0.02)
+    score = before.card.validation_score
+    assert f"The model to continue from has a validation score of {score:.3f}." in control.texts
     pairs = zip(before.network.parameters(), now.network.parameters(), strict=True)
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in pairs)
 

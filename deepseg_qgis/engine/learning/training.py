@@ -53,6 +53,7 @@ class Training:
         self._checkpoint, self._control = checkpoint, control
         self._countable = np.array(training_set.countable, dtype=bool)
         names = [category.name for category in training_set.categories]
+        self._has_learned = bool(start.earlier.categories)
         self._usual = start.earlier.instance_rule(names)
         smoothing_px = start.earlier.smoothing_px  # a usual depth is one of heights smoothed so
         if smoothing_px is None:
@@ -80,6 +81,8 @@ class Training:
         untrained = self._trained(default_validation(self._countable, self._usual))
         last_good = self._continued(saved)
         self._checkpoint.check_can_save(untrained)
+        if self._has_learned and not self._history:
+            self._log_score_before()
         while not self._is_over:
             started = time.monotonic()
             loss = self._train_epoch()
@@ -187,6 +190,12 @@ class Training:
             f"{counted(settings.epochs, 'epoch')} of {trainer.steps * settings.batch_size} windows "
             f"of {settings.window_px} px."
         )
+
+    def _log_score_before(self) -> None:
+        """Say how good a network that goes on learning is already, on the same ground."""
+        score = self._validate().score
+        if score is not None:
+            self._control.log(f"The model to continue from has a validation score of {score:.3f}.")
 
     def _train_epoch(self) -> float:
         """Train an epoch; return its mean loss. It ends early when the user stops."""
