@@ -56,7 +56,7 @@ class AnnotationStatistics:
     def reason(self, tile_size_px: int) -> str:
         """Why they are or are not, and how to have it otherwise where that might be wanted."""
         if self.known is not None:
-            return "as in the initial model"
+            return f"as in the initial model{'' if self.known else f'; {INSTANCE_TASK_HINT}'}"
         if not self._touches:
             few = f"fewer than {NEAR_SHARE:.0%} lie so near; {INSTANCE_TASK_HINT}"
             return few if self.objects > 1 else "there is just one"
