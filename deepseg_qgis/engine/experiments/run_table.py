@@ -132,7 +132,7 @@ def _column(name: str, label: str, values: Sequence[Any], *, setting: bool) -> C
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
+    if value is None or value in ("", (), []):
         return None
     if isinstance(value, str):
         text = value
