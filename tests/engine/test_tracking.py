@@ -161,7 +161,7 @@ def test_a_server_that_is_away_costs_a_warning_and_is_tried_again_at_the_end(
     assert {step for _, _, step in client.metrics} == {1, 2, 3, 4, 5}
     assert client.sent[-1] == ("end", "FINISHED")
     (warning,) = said
-    assert "Training goes on; DeepSeg tries again at the end" in warning
+    assert "Training goes on; DeepSeg tries again at its end" in warning
 
 
 def test_a_server_that_stays_away_costs_no_training(job, client, control, said):

@@ -126,10 +126,13 @@ class TrackedRun:
             for action in actions:
                 action()
         except Exception as error:  # noqa: BLE001 - no fault of MLflow's costs a training
-            again = "" if self._is_away else " Training goes on; DeepSeg tries again at the end."
+            kept = "The model is kept where you chose."
+            next_step = (
+                kept if self._is_away else "Training goes on; DeepSeg tries again at its end."
+            )
             self._control.warn(
-                f"MLflow at {shown_uri(self._uri)} could not log this training: "
-                f"{self._without_secrets(error)}.{again}"
+                f"MLflow at {shown_uri(self._uri)} could not log this training. {next_step} "
+                f"({self._without_secrets(error)})"
             )
             self._is_away = True
             return False
