@@ -8,6 +8,7 @@ CONTRACT: standard library only; runs on Python 3.9.
 from __future__ import annotations
 
 AUTO = "auto"
+"""The engine chooses."""
 
 NO_WEIGHTS = "none"
 """What ``encoder_weights`` says, beside ``auto`` and names: the encoder starts from random ones."""

@@ -230,6 +230,13 @@ def test_auto_takes_what_is_there_and_says_so(store, file):
     assert chosen_weights("timm-skresnet18", "auto", control) is None, "of another encoder"
 
 
+def test_damaged_weights_in_the_store_can_be_fetched_again(store, file):
+    path = Path(kept(store, file, "resnet18", "imagenet"))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ModelError, match=r"damaged.*ENCODER=resnet18, WEIGHTS=imagenet"):
+        chosen_weights("resnet18", "auto", Control())
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [

@@ -17,6 +17,7 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.pretrained.encoder_weights import EncoderWeights
 from deepseg_qgis.engine.pretrained.weight_files import METADATA_KEY, read_weights
+from deepseg_qgis.errors import ModelError
 from deepseg_qgis.user_folders import data_home
 
 ENDING = ".safetensors"
@@ -52,7 +53,14 @@ class WeightStore:
         Raises:
             ModelError: the file is damaged.
         """
-        return read_weights(self.path(encoder, name))
+        path = self.path(encoder, name)
+        try:
+            return read_weights(path)
+        except ModelError as error:
+            raise ModelError(
+                f"The weights in {path} are damaged. Run 'Fetch encoder weights' again "
+                f"(deepseg:fetchweights, ENCODER={encoder}, WEIGHTS={name}), or delete the file."
+            ) from error
 
     def write(self, encoder: str, weights: EncoderWeights, control: Control) -> str:
         """Keep weights, whole or not at all; return the file's path.
