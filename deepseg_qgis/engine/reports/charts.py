@@ -17,6 +17,8 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 
 Curve = tuple[Sequence[float], Sequence[float | None]]
 """The x and y of a line; None leaves a gap."""
+Band = tuple[Sequence[float], Sequence[float]]
+"""Between what a line lies, shaded: from the low to the high values, at the line's x."""
 
 
 def line_chart(
@@ -39,12 +41,16 @@ def curve_chart(
     labels: tuple[str, str],
     limits: tuple[float, float] | None = None,
     mark: tuple[float, str] | None = None,
+    bands: Mapping[str, Band] | None = None,
 ) -> bytes:
-    """Return the same of lines that each have an x of their own."""
+    """Return the same of lines that each have an x of their own, and ``bands`` by their names."""
     figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     drawn = [_line(axes, x, y, number) for number, (x, y) in enumerate(curves.values())]
     names = list(curves)
+    for name, (low, high) in (bands or {}).items():
+        number = names.index(name)
+        axes.fill_between(curves[name][0], low, high, color=_colour(number), alpha=0.2, linewidth=0)
     if mark is not None:
         drawn.append(axes.axvline(mark[0], color="#777777", linestyle="--", linewidth=1))
         names.append(mark[1])
@@ -63,12 +69,16 @@ def curve_chart(
     return file.getvalue()
 
 
+def _colour(number: int) -> str:
+    return PALETTE[number % len(PALETTE)]
+
+
 def _line(axes: Axes, x: Sequence[float], values: Sequence[float | None], number: int) -> Artist:
     """Draw a line that differs from those with other numbers."""
     (line,) = axes.plot(
         x,
         [math.nan if value is None else value for value in values],
-        color=PALETTE[number % len(PALETTE)],
+        color=_colour(number),
         linestyle=("-", "--", ":")[number // len(PALETTE) % 3],
         marker="o",
         markersize=3,

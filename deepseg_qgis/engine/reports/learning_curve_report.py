@@ -59,16 +59,16 @@ def write(path: str, curve: LearningCurve, text: str, annotations: str) -> None:
         curve_chart(
             {
                 name: (numbers, [each.value for each in scores]),
-                "lower bound": (numbers, [each.low for each in scores]),
-                "upper bound": (numbers, [each.high for each in scores]),
                 "expected": (further, [last.value, expected.value]),
-                "expected, lower bound": (further, [last.value, expected.low]),
-                "expected, upper bound": (further, [last.value, expected.high]),
             },
             ("polygons to learn from", name),
             (0.0, 1.0),
+            bands={
+                name: ([each.low for each in scores], [each.high for each in scores]),
+                "expected": ([last.low, expected.low], [last.high, expected.high]),
+            },
         ),
-        "Bounds hold in nine of ten cases: other validation ground, another training.",
+        "Shaded: where the score lies in nine of ten cases, were ground and training others.",
     )
     rows: list[list[Cell]] = [
         [f"{number:,}", f"{each.value:.3f}", f"{each.low:.3f} to {each.high:.3f}"]
