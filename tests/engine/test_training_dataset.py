@@ -13,6 +13,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.learning import training_dataset as training_dataset_module
 from deepseg_qgis.engine.learning.training_dataset import FEWEST_WINDOWS, training_dataset
 from deepseg_qgis.engine.learning.training_sample import collate
 
@@ -77,6 +78,15 @@ def test_an_epoch_has_full_batches_and_enough_windows(labelled_discs):
     for index in (-1, len(dataset)):
         with pytest.raises(IndexError, match=f"from 0 to 259, got {index}"):
             dataset[index]
+
+
+def test_magnified_an_epoch_takes_as_long(labelled_discs, monkeypatch):
+    monkeypatch.setattr(training_dataset_module, "FEWEST_WINDOWS", 4)
+    labelled, _ = labelled_discs
+    plain = training_dataset([labelled], [True], 64, 4, seed=0)
+    magnified = training_dataset([labelled], [True], 64, 4, seed=0, magnification=2)
+    assert len(plain) == len(magnified) > 4
+    assert magnified[0].classes.shape == (32, 32)
 
 
 def test_the_normalisation_is_that_of_the_seed(labelled_discs):

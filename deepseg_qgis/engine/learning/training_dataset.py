@@ -100,12 +100,15 @@ def training_dataset(
     tile_size_px: int,
     batch_size: int,
     seed: int,
+    magnification: int = 1,
 ) -> TrainingDataset:
     """Return the first epoch of training on labelled rasters, of full batches.
 
     ``countable`` (categories,) says which categories consist of objects that are told apart.
+    ``tile_size_px`` is what the network sees; magnified, windows are so many times smaller, and an
+    epoch has no more of them: it takes as long.
     """
-    sampler = WindowSampler(labelled_rasters, tile_size_px)
+    sampler = WindowSampler(labelled_rasters, tile_size_px // magnification)
     once = math.ceil(sampler.training_px / tile_size_px**2)
     windows = max(FEWEST_WINDOWS, once, min(TIMES_SHOWN * once, MOST_REPEATED))
     full = math.ceil(windows / batch_size) * batch_size

@@ -151,9 +151,10 @@ def _train(
     dataset = training_dataset(
         training_set.labelled_rasters,
         training_set.countable,
-        settings.window_px,
+        job.tile_size_px,
         job.batch_size,
         job.seed,
+        start.design.magnification,
     )
     if job.class_weighting == "auto":
         dataset = dataset.weighted()
