@@ -68,7 +68,7 @@ def training(raster: Raster, area: Area, side: int, windows: int) -> Training:
     annotated = AnnotatedArea(squares, np.ones(len(squares), dtype=np.uint8))
     labelled = LabelledRaster(raster, annotated, area, Area.of_windows([]))
     labelled_rasters = split_by_cells([labelled], 0.2, 256, CATEGORIES, rng)
-    settings = TrainingSettings(SIZES["medium"], 9, 256, 8, 1e-3, None, "cpu")
+    settings = TrainingSettings(SIZES["medium"], 9, 256, 8, 1e-3, None, None, "cpu")
     training_set = TrainingSet(CATEGORIES, (False,), tuple(labelled_rasters))
     dataset = training_dataset(labelled_rasters, (False,), 256, settings.batch_size, seed=0)
     dataset = replace(dataset, windows=windows)

@@ -40,7 +40,7 @@ from deepseg_qgis.engine.models.network_design import SIZES  # noqa: E402
 from deepseg_qgis.jobs import RasterSource  # noqa: E402
 
 SIDE_PX, TILE_PX, BATCH = 1024, 256, 8
-SETTINGS = TrainingSettings(SIZES["medium"], 1, TILE_PX, BATCH, 1e-3, None, "cpu")
+SETTINGS = TrainingSettings(SIZES["medium"], 1, TILE_PX, BATCH, 1e-3, None, None, "cpu")
 
 
 def written(folder: str) -> str:
@@ -118,7 +118,7 @@ def main() -> None:
         windows = replace(dataset, windows=given.batches * BATCH)
         trainer = Trainer(network, windows, normalisation, SETTINGS, Control())
         started = time.process_time()
-        trainer.train_epoch(0, lambda *_: True)
+        trainer.train_epoch(0, lambda done, _loss: done < trainer.steps)
         step = (time.process_time() - started) / trainer.steps
         few = worker_seconds(path, given.workers, given.workers)
         many = worker_seconds(path, given.batches, given.workers)

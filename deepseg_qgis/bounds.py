@@ -33,6 +33,7 @@ OVERLAP_PX = Bounds(0)
 ROWS = COLUMNS = Bounds(1)
 
 EPOCHS = Bounds(1)
+MINUTES = Bounds(0.1)
 SUBSETS = Bounds(3, 8)
 """Of a learning curve."""
 PATIENCE = Bounds(1)

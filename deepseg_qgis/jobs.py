@@ -156,7 +156,7 @@ class TrainingJob(_Job):
     ``small``, ``medium`` or ``large``; an ``architecture`` or ``encoder`` of the catalogue
     overrides what it stands for.
     ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, the name of weights, or
-    a file of them.
+    a file of them. It ends after ``epochs`` or ``max_minutes``, whichever comes first.
     """
 
     rasters: tuple[RasterSource, ...]
@@ -172,6 +172,7 @@ class TrainingJob(_Job):
     encoder: Optional[str]
     encoder_weights: InputPath
     epochs: int
+    max_minutes: Optional[float]
     tile_size_px: int
     batch_size: int
     learning_rate: float

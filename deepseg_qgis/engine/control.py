@@ -44,8 +44,11 @@ class Control:
         if self.stopped:
             raise Stopped("Stopped. Nothing was written.")
 
-    def progress(self, fraction: float, text: str = "") -> None:
-        """Say how far the work is (0 to 1) and what is being done; cheap to call often."""
+    def progress(self, fraction: float, text: str = "", seconds_left: float | None = None) -> None:
+        """Say how far the work is (0 to 1) and what is being done; cheap to call often.
+
+        ``seconds_left`` is for those who know it better than the pace so far does.
+        """
         now = time.monotonic()
         quiet = now - self._last_progress < PROGRESS_EVERY_S
         if quiet and text in ("", self._last_text) and fraction < 1.0:
@@ -53,6 +56,8 @@ class Control:
         self._last_progress = now
         self._last_text = text or self._last_text
         left = self._clock.seconds_left(now, fraction)
+        if seconds_left is not None:
+            left = seconds_left
         self._emit(Progress(min(max(fraction, 0.0), 1.0), self._last_text, left))
 
     def log(self, text: str) -> None:
@@ -103,9 +108,9 @@ class _Part(Control):
     def stop(self) -> None:
         self._whole.stop()
 
-    def progress(self, fraction: float, text: str = "") -> None:
+    def progress(self, fraction: float, text: str = "", seconds_left: float | None = None) -> None:
         share = min(max(fraction, 0.0), 1.0)
-        self._whole.progress(self._start + (self._end - self._start) * share, text)
+        self._whole.progress(self._start + (self._end - self._start) * share, text, seconds_left)
 
     def log(self, text: str) -> None:
         self._whole.log(text)

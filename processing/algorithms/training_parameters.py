@@ -82,6 +82,7 @@ def training_values(inputs: Inputs) -> dict[str, Any]:
         "encoder": inputs.optional_choice("ENCODER"),
         "encoder_weights": inputs.word_or_file("ENCODER_WEIGHTS", WEIGHTS) or AUTO,
         "epochs": inputs.whole("EPOCHS"),
+        "max_minutes": inputs.optional_number("MAX_MINUTES"),
         "tile_size_px": inputs.whole("TILE_SIZE"),
         "batch_size": inputs.whole("BATCH_SIZE"),
         "learning_rate": inputs.number("LEARNING_RATE"),
@@ -97,6 +98,12 @@ def _optimisation() -> Parameters:
     patience = "Stop after so many epochs without gain (empty: never)"
     return [
         whole_number("EPOCHS", "Epochs", 20, bounds.EPOCHS),
+        number(
+            "MAX_MINUTES",
+            "Maximum training time (minutes, empty = no limit)",
+            None,
+            bounds.MINUTES,
+        ),
         whole_number("TILE_SIZE", tile_size, 256, bounds.TILE_SIZE_PX),
         advanced(whole_number("BATCH_SIZE", "Batch size (tiles)", 8, bounds.TRAINING_BATCH_SIZE)),
         advanced(number("LEARNING_RATE", "Highest learning rate", 0.001, bounds.LEARNING_RATE)),

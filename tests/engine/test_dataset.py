@@ -259,7 +259,7 @@ def test_stop_and_errors_leave_nothing(job, make_layer, tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
 
     class Stopping(Control):
-        def progress(self, fraction, text=""):
+        def progress(self, fraction, text="", seconds_left=None):
             if text == "Writing chips" and fraction > 0.3:
                 self.stop()
 

@@ -473,7 +473,7 @@ def test_what_is_filled_meanwhile_is_not_replaced(tmp_path, scene, monkeypatch):
             if not path.exists():
                 write_layer(path, "drawn")
 
-        def progress(self, fraction, text=""):
+        def progress(self, fraction, text="", seconds_left=None):
             self.log(text)
 
     with pytest.raises(OutputError, match=r"drawn.*was kept at"):

@@ -356,7 +356,7 @@ class StopsAfter(Control):
         super().__init__()
         self._tiles = tiles
 
-    def progress(self, fraction, text=""):
+    def progress(self, fraction, text="", seconds_left=None):
         self._tiles -= 1
         if self._tiles == 0:
             self.stop()

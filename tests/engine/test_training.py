@@ -1,10 +1,14 @@
 """A training from its first to its last epoch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.learning import training_dataset
+from deepseg_qgis.engine.learning.pace import Pace
+from deepseg_qgis.engine.learning.timetable import Timetable
 from deepseg_qgis.engine.learning.trainer import Trainer
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import train
@@ -67,3 +71,51 @@ def test_nothing_is_kept_of_a_training_that_diverges_from_the_start(job, rates):
     rates(range(9))
     with pytest.raises(ParameterError, match="diverged in epoch 1, even with a learning rate of 0"):
         train.run(job, Watched())
+
+
+def rates_of(job, control):
+    """Return the learning rate of each step of a training, and its result."""
+    found, plain = [], Trainer._train_step
+
+    def step(self, batch):
+        found.append(self.learning_rate)
+        return plain(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", step)
+        result = train.run(job, control)
+    return np.array(found) / job.learning_rate, result
+
+
+def test_when_the_minutes_are_nearly_over_the_rate_falls_and_training_ends(job, monkeypatch):
+    """Here 16 steps fit into the time, whatever the clock says."""
+    seen, plain = [], Timetable.in_time
+
+    def in_time(self, schedule, step):
+        seen.append(step)
+        return plain(self, schedule, step)
+
+    monkeypatch.setattr(Timetable, "in_time", in_time)
+    monkeypatch.setattr(Pace, "steps_within", lambda *_: 16 - seen[-1])
+    rates, result = rates_of(replace(job, epochs=20, max_minutes=9.0), Watched())
+    assert len(rates) == 16
+    assert (rates[4:13] == 1.0).all()
+    assert (np.diff(rates[12:]) < 0.0).all()
+    assert result["epochs_run"] == 8
+
+
+def test_after_stop_the_rate_falls_for_a_few_steps_and_the_model_is_that_of_after(job):
+    control = Watched(tiles=14, then=lambda each: each.stop())
+    rates, result = rates_of(replace(job, epochs=60), control)
+    assert 2 < len(rates) < 20
+    assert rates[-1] < 1.0
+    history = model_file.read(job.output).card.history
+    assert len(history) == result["epochs_run"]
+    assert history[-1]["learning_rate"] == 0.0
+
+
+def test_the_log_says_in_the_middle_whether_more_epochs_would_help(job):
+    control = Watched()
+    train.run(replace(job, epochs=8), control)
+    (said,) = [text for text in control.texts if "More epochs" in text]
+    assert said.startswith("After 4 epochs: the validation score")

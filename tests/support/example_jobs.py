@@ -23,6 +23,7 @@ def train_job(raster, layer, folder, **changes):
         encoder="mobilenet_v2",
         encoder_weights="none",
         epochs=3,
+        max_minutes=None,
         tile_size_px=64,
         batch_size=8,
         learning_rate=6e-3,
@@ -133,7 +134,7 @@ class Watched(Control):
         if hasattr(event, "level"):
             self.texts.append(event.text)
 
-    def progress(self, fraction, text=""):
+    def progress(self, fraction, text="", seconds_left=None):
         self.tiles += 1
         if self.tiles == self._last:
             self._then(self)

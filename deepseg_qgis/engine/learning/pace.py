@@ -6,12 +6,14 @@ import statistics
 from collections import deque
 
 STEPS_REMEMBERED = 15
+FEWEST_STEPS = 3
+"""After so many steps the pace is known: the first ones are slow."""
 VALIDATION_SHARE = 0.3
-"""What a pixel takes in validation, of what it takes in training, until it is measured."""
+"""What a pixel takes in validation, of what it takes in training, until that is measured."""
 
 
 class Pace:
-    """Seconds a step and a validation take, by those that were measured.
+    """The seconds of a step and of a validation, as they were measured.
 
     ``validation_steps`` is how many steps have as many pixels as a validation.
     """
@@ -30,24 +32,26 @@ class Pace:
         self._validation_s = seconds
 
     @property
+    def is_known(self) -> bool:
+        """Whether times can be told from it."""
+        return len(self._steps) >= FEWEST_STEPS
+
+    @property
     def step_s(self) -> float:
-        """The seconds of a step: the median, since the first ones are slow. 0 before any."""
-        return statistics.median(self._steps) if self._steps else 0.0
+        """The median seconds of a step; 1 before any."""
+        return statistics.median(self._steps) if self._steps else 1.0
 
     @property
     def validation_s(self) -> float:
         """The seconds of a validation."""
-        if self._validation_s is None:
-            return self._validation_steps * self.step_s
-        return self._validation_s
+        measured = self._validation_s
+        return self._validation_steps * self.step_s if measured is None else measured
 
-    def validation_share(self, steps: int) -> float:
-        """Return which share of an epoch of so many steps its validation takes."""
-        if self._validation_s is None or not self._steps:
-            return self._validation_steps / (steps + self._validation_steps)
-        return self._validation_s / (steps * self.step_s + self._validation_s)
+    def seconds(self, steps: float, validations: float) -> float:
+        """Return how long steps and validations take."""
+        return steps * self.step_s + validations * self.validation_s
 
-    def steps_within(self, seconds: float, steps: int) -> int:
-        """Return how many steps fit, with a validation after each ``steps`` and in the end."""
-        a_step = self.step_s + self.validation_s / steps
-        return max(0, int((seconds - self.validation_s) / a_step)) if a_step else steps
+    def steps_within(self, seconds: float, epoch_steps: int) -> int:
+        """Return how many steps there is time for, with a validation an epoch and in the end."""
+        each = self.step_s + self.validation_s / epoch_steps
+        return max(0, int((seconds - self.validation_s) / each))

@@ -5,9 +5,11 @@ Only Lightning Fabric's devices and precision are used, so that the loop stays r
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,7 @@ class TrainingSettings:
     batch_size: int
     learning_rate: float
     patience: int | None
+    max_minutes: float | None
     device: str
 
     @property
@@ -113,15 +116,15 @@ class Trainer:
         return self._learning_rate * self.rate_share * self.schedule.factor(self.step)
 
     def train_epoch(self, epoch: int, on_step: Callable[[int, float], bool]) -> float:
-        """Train on the batches of an epoch; return their mean loss.
+        """Train on the batches of an epoch and, if wanted, on; return their mean loss.
 
-        ``on_step`` hears how many steps are done and the loss of the last one; where it returns
-        False the epoch ends. So it does where a loss or a weight is not finite; infinity is
-        returned then.
+        ``on_step`` hears how many steps are done and the loss of the last one, and says whether
+        there is to be another one. Where a loss or a weight is not finite the epoch ends, and
+        infinity is returned.
         """
         self._network.train()
         losses: list[float] = []
-        for batch in self._batches(epoch):
+        for batch in chain.from_iterable(map(self._batches, itertools.count(epoch))):
             losses.append(self._train_step(batch))
             if not math.isfinite(losses[-1]) or not on_step(len(losses), losses[-1]):
                 break

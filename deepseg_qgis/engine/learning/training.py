@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from dataclasses import replace
 
@@ -17,8 +18,10 @@ from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.divergence import MOST_ROLLBACKS, has_diverged
 from deepseg_qgis.engine.learning.early_stopping import EpochSelection
 from deepseg_qgis.engine.learning.object_sizes import smoothing_for
+from deepseg_qgis.engine.learning.outlook import outlook
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork
+from deepseg_qgis.engine.learning.timetable import Timetable
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
 from deepseg_qgis.engine.learning.trainer_state import TrainerState
@@ -30,11 +33,14 @@ from deepseg_qgis.engine.learning.validation import (
     ValidationListener,
     default_validation,
     validate,
+    validation_px,
 )
 from deepseg_qgis.engine.learning.validation_picture import ValidationPicture
 from deepseg_qgis.engine.models import networks
 from deepseg_qgis.errors import ParameterError, counted
 from deepseg_qgis.events import Epoch
+
+HALF = 0.5
 
 
 class Training:
@@ -61,10 +67,16 @@ class Training:
         self._smoothing_px = smoothing_px
         self._normalisation = start.normalisation or dataset.normalisation()
         self._trainer = Trainer(start.network, dataset, self._normalisation, settings, control)
+        self._planned_end = self._trainer.schedule.end
+        validation_steps = validation_px(training_set.labelled_rasters, settings.tile_size_px) / (
+            settings.batch_size * settings.window_px**2
+        )
+        self._timetable = Timetable(self._trainer.steps, validation_steps, settings.max_minutes)
         self._picture = ValidationPicture.of(training_set.labelled_rasters, training_set.categories)
         self._selection = EpochSelection(settings.patience)
         self._history: list[Epoch] = []
         self._kept: TrainedNetwork | None = None
+        self._outlook: str | None = None
 
     def run(self, saved: SavedTraining) -> TrainedNetwork:
         """Train until all epochs are done, patience is over, or the user stops; keep one epoch.
@@ -81,6 +93,7 @@ class Training:
         untrained = self._trained(default_validation(self._countable, self._usual))
         last_good = self._continued(saved)
         self._checkpoint.check_can_save(untrained)
+        self._timetable.start(sum(epoch.seconds for epoch in self._history))
         if self._has_learned and not self._history:
             self._log_score_before()
         while not self._is_over:
@@ -102,9 +115,17 @@ class Training:
 
     @property
     def _is_over(self) -> bool:
-        done = len(self._history) >= self._settings.epochs
-        stopped = self._control.stopped and self._kept is not None
-        return done or stopped or self._is_out_of_patience
+        """Whether the schedule is at its end; Stop and lost patience bring that forward."""
+        trainer = self._trainer
+        if self._control.stopped:
+            trainer.schedule = self._timetable.stopped(trainer.schedule, trainer.step)
+        elif self._selection.is_out_of_patience and trainer.schedule.end == self._planned_end:
+            trainer.schedule = self._timetable.out_of_patience(trainer.schedule, trainer.step)
+            self._control.log(
+                f"No better score for {counted(self._settings.patience or 0, 'epoch')}: training "
+                f"ends after {counted(trainer.schedule.end - trainer.step, 'more step')}."
+            )
+        return trainer.step >= trainer.schedule.end
 
     def _state(self) -> TrainingState:
         """Return the state after the last epoch, from which another run can go on."""
@@ -145,7 +166,9 @@ class Training:
         """Validate, and keep the network if it is to be kept."""
         if self._kept is None and self._control.stopped:
             self._checkpoint.save(self._trained(default_validation(self._countable, self._usual)))
+        validating = time.monotonic()
         validation = self._validate()
+        self._timetable.pace.add_validation(time.monotonic() - validating)
         is_kept = self._selection.add(validation.score)
         epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
         self._control.epoch(self._with_picture(epoch, validation))
@@ -153,6 +176,15 @@ class Training:
         if is_kept:
             self._kept = self._trained(validation)
             self._checkpoint.save(self._kept)
+        self._log_outlook()
+
+    def _log_outlook(self) -> None:
+        """Say once, in the middle of the training, whether more epochs would help."""
+        place = self._trainer.schedule, self._trainer.step, len(self._history)
+        if self._outlook is None and self._timetable.fraction(*place) >= HALF:
+            self._outlook = outlook([epoch.validation_score for epoch in self._history])
+            if self._outlook and not self._control.stopped:
+                self._control.log(self._outlook)
 
     def _roll_back(self, last_good: TrainerState) -> bool:
         """Go back to the last good epoch with half of the learning rate; False if it is too low.
@@ -198,15 +230,30 @@ class Training:
             self._control.log(f"The model to continue from has a validation score of {score:.3f}.")
 
     def _train_epoch(self) -> float:
-        """Train an epoch; return its mean loss. It ends early when the user stops."""
-        number, epochs, steps = len(self._history), self._settings.epochs, self._trainer.steps
+        """Train an epoch; return its mean loss. It ends early, or late, where training ends."""
+        number, trainer, timetable = len(self._history), self._trainer, self._timetable
+        last = time.monotonic()
 
         def on_step(done: int, loss: float) -> bool:
-            text = f"Epoch {number + 1} of {epochs}, loss {loss:.3f}"
-            self._control.progress((number + done / steps) / epochs, text)
-            return not self._control.stopped
+            nonlocal last
+            now = time.monotonic()
+            timetable.pace.add_step(now - last)
+            last = now
+            trainer.schedule = timetable.in_time(trainer.schedule, trainer.step)
+            if self._control.stopped:
+                trainer.schedule = timetable.stopped(trainer.schedule, trainer.step)
+            text = f"Epoch {number + 1} of {self._epochs_in_all}, loss {loss:.3f}"
+            place = trainer.schedule, trainer.step, number
+            self._control.progress(timetable.fraction(*place), text, timetable.seconds_left(*place))
+            goes_on = done < trainer.steps or self._control.stopped
+            return goes_on and trainer.step < trainer.schedule.end
 
-        return self._trainer.train_epoch(number, on_step)
+        return trainer.train_epoch(number, on_step)
+
+    @property
+    def _epochs_in_all(self) -> int:
+        """How many epochs there will be, the last one perhaps cut short."""
+        return math.ceil(self._trainer.schedule.end / self._trainer.steps)
 
     def _validate(self) -> Validation:
         """Validate the network as it is after an epoch."""
@@ -220,7 +267,8 @@ class Training:
         )
         batch_size = max(1, training_px // default_tile_size(settings.tile_size_px) ** 2)
         backend = TorchBackend(raw, self._trainer.device, self._trainer.bfloat16, batch_size)
-        done = (len(self._history) + 1) / settings.epochs
+        number, place = len(self._history), (self._trainer.schedule, self._trainer.step)
+        start, end = (self._timetable.fraction(*place, each) for each in (number, number + 1))
         return validate(
             backend,
             self._countable,
@@ -228,7 +276,7 @@ class Training:
             settings.tile_size_px,
             self._usual,
             ValidationListener(
-                self._control.part(done, done), self._picture.add if self._picture else None
+                self._control.part(start, end), self._picture.add if self._picture else None
             ),
         )
 
@@ -247,7 +295,7 @@ class Training:
         names = [category.name for category in self._training_set.categories]
         return Epoch(
             epoch=len(self._history) + 1,
-            epochs=self._settings.epochs,
+            epochs=self._epochs_in_all,
             train_loss=loss,
             validation_loss=validation.loss,
             validation_score=validation.score,
@@ -264,10 +312,3 @@ class Training:
             return epoch
         png = self._picture.png(validation.thresholds, validation.instance_rule)
         return replace(epoch, picture=base64.b64encode(png).decode("ascii"))
-
-    @property
-    def _is_out_of_patience(self) -> bool:
-        if self._selection.is_out_of_patience:
-            epochs = counted(self._settings.patience or 0, "epoch")
-            self._control.log(f"No better score for {epochs}: training ends here.")
-        return self._selection.is_out_of_patience

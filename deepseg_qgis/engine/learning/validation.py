@@ -104,6 +104,16 @@ def validate(
     return sums.validation(control)
 
 
+def validation_px(labelled_rasters: Sequence[LabelledRaster], training_tile_px: int) -> int:
+    """Return how many pixels a network is run on by `validate`."""
+    side = windows.default_tile_size(training_tile_px)
+    layouts = (
+        windows.square(each.raster.grid.window, each.validation, side).wanted_alone
+        for each in labelled_rasters
+    )
+    return sum(len(layout.tiles) for layout in layouts) * side**2
+
+
 def default_validation(
     countable: NDArray[np.bool_], usual: InstanceRule | None = None
 ) -> Validation:

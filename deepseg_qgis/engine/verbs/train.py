@@ -183,6 +183,8 @@ def check(job: TrainingJob) -> None:
     checks = {
         f"The tile size must be at most {largest_px} px": job.tile_size_px <= largest_px,
         "The number of epochs must be at least 1": job.epochs in bounds.EPOCHS,
+        "The maximum time must be at least 0.1 minutes": job.max_minutes is None
+        or job.max_minutes in bounds.MINUTES,
         "The batch size must be at least 2 (batch normalisation needs two tiles)": job.batch_size
         in bounds.TRAINING_BATCH_SIZE,
         "The learning rate must be from 0.00000001 to 1": job.learning_rate in bounds.LEARNING_RATE,
@@ -206,6 +208,7 @@ def _settings(job: TrainJob, start: StartingNetwork) -> TrainingSettings:
         batch_size=job.batch_size,
         learning_rate=job.learning_rate * start.rate_share,
         patience=job.patience,
+        max_minutes=job.max_minutes,
         device=job.device,
     )
 
