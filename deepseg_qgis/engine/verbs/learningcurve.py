@@ -280,8 +280,8 @@ class _Quiet(Control):
     def stopped(self) -> bool:
         return self._whole.stopped
 
-    def progress(self, fraction: float, text: str = "") -> None:
-        self._whole.progress(fraction, text)
+    def progress(self, fraction: float, text: str = "", seconds_left: float | None = None) -> None:
+        self._whole.progress(fraction, text, seconds_left)
 
     def epoch(self, epoch: Epoch) -> None:
         self._whole.epoch(epoch)
