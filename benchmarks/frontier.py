@@ -198,7 +198,7 @@ def quality(text: str, scene: Path, polygons: Path, wanted: argparse.Namespace) 
         encoder=None,
         encoder_weights=wanted.weights,
         epochs=wanted.epochs,
-        tile_size_px=SIDE_PX,
+        tile_size_px=wanted.tile_size_px,
         learning_rate=1e-3,
         seed=wanted.seed,
         output_html=None,
@@ -234,6 +234,7 @@ def main() -> None:
     parser.add_argument("--polygons", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=150.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tile-size-px", type=int, default=SIDE_PX)
     parser.add_argument("--weights", default="auto", help="as ENCODER_WEIGHTS of deepseg:train")
     parser.add_argument("--speed", action="store_true", help="measure the speeds alone")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "frontier")
@@ -252,7 +253,8 @@ def main() -> None:
     for text in wanted.networks:
         name = ["--networks", text]
         fast = in_a_process(scene, polygons, "--one", "speed", *name)
-        epochs = max(1, round(wanted.seconds / STEPS_PER_EPOCH / fast["step"]))
+        share = (wanted.tile_size_px / SIDE_PX) ** 2
+        epochs = max(1, round(wanted.seconds / STEPS_PER_EPOCH / fast["step"] / share))
         speeds = f"{text} | {fast['weights']:.1f} | {fast['step']:.2f} | {fast['inference']:.1f}"
         if wanted.speed:
             print(f"| {speeds} | | | | |", flush=True)

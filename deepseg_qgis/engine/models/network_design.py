@@ -43,7 +43,7 @@ class NetworkDesign:
 
 
 SIZES = {
-    "small": NetworkDesign("linknet", "timm-tf_efficientnet_lite0"),
+    "small": NetworkDesign("unet", "timm-tf_efficientnet_lite0", (96, 64, 32, 24, 8)),
     "medium": NetworkDesign("unet", "timm-tf_efficientnet_lite0", (128, 64, 48, 32, 16)),
     "large": NetworkDesign("unet", "timm-tf_efficientnet_lite0"),
 }
