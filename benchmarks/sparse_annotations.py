@@ -100,6 +100,7 @@ def main() -> None:
                 folder,
                 architecture="linknet",
                 encoder=wanted.encoder,
+                encoder_weights="auto",
                 epochs=wanted.epochs,
                 tile_size_px=wanted.tile_size,
                 learning_rate=1e-3,

@@ -67,6 +67,10 @@ class Train(EngineAlgorithm):
     The model size says how large the network is. 'Medium' suits most work. 'Small' predicts a fifth
     faster and needs more training for the same quality. 'Large' takes a quarter longer to train.
 
+    Rare categories are shown more often than their ground alone would have it. Without an area of
+    interest the log warns at the end if most of what looks like a category has no polygon: draw
+    an area around ground that you annotated completely, or the missing polygons.
+
     The validation score goes from 0 to 1, over the areas kept from training: the mean IoU
     (overlap divided by union), or, where objects are told apart, the panoptic quality, which
     is the F1 of the objects times the mean IoU of those that were found; of a panoptic model the

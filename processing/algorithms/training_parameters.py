@@ -49,7 +49,7 @@ def learning() -> Parameters:
         ),
         choice("TASK", "Task (auto: by how the annotations lie)", TASKS, "auto"),
         text("STUFF_CATEGORIES", "Categories that nobody counts, like water (by commas)"),
-        advanced(choice("CLASS_WEIGHTING", "Weight of rare categories", CLASS_WEIGHTINGS, "auto")),
+        advanced(choice("CLASS_WEIGHTING", "Weight of rare categories", CLASS_WEIGHTINGS, "none")),
         choice("MODEL_SIZE", "Model size", MODEL_SIZES, "medium"),
         advanced(
             choice("ARCHITECTURE", "Architecture (empty = by model size)", ARCHITECTURES, None)

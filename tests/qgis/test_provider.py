@@ -69,7 +69,7 @@ DEFAULTS = {
     "train": {
         "VALIDATION_FRACTION": 0.2,
         "TASK": "auto",
-        "CLASS_WEIGHTING": "auto",
+        "CLASS_WEIGHTING": "none",
         "MODEL_SIZE": "medium",
         "ARCHITECTURE": None,
         "ENCODER": None,

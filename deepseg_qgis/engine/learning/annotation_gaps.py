@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.learning.training_set import TrainingSet
-from deepseg_qgis.errors import listed
 
 LEVELS = 256
-MANY = 0.4
-"""So large a share of what looks most like a category has no polygon where half of the objects were
-forgotten; a model that was taught all of them comes to much less."""
+MANY = 0.6
+"""A smaller share of what looks most like a category lacks a polygon with a poor model, too."""
 FEWEST_OBJECTS = 5
 """Fewer objects in the validation areas tell nothing."""
 
@@ -75,11 +73,11 @@ def _open_share(annotated: NDArray[np.int64], open_ground: NDArray[np.int64]) ->
 
 
 def warn_of_gaps(
-    shares: Sequence[float | None], training_set: TrainingSet, *, drawn: bool, control: Control
+    shares: Sequence[float | None], training_set: TrainingSet, control: Control
 ) -> None:
-    """Warn of categories of which much has no polygon, as it seems.
+    """Warn of categories of which most has no polygon, as it seems; no area of interest was drawn.
 
-    ``drawn`` says that an area of interest was drawn around what is annotated completely.
+    ``shares`` are those of `AnnotationGaps`.
     """
     numbers = _validation_objects(training_set)
     doubtful = [
@@ -87,15 +85,14 @@ def warn_of_gaps(
         for category, share, objects in zip(training_set.categories, shares, numbers, strict=False)
         if share is not None and share >= MANY and objects >= FEWEST_OBJECTS
     ]
-    if not doubtful:
-        return
-    what = "draw an area of interest around ground that you annotated completely, or annotate"
-    control.warn(
-        "Objects may lack a polygon: of the ground in the validation areas that looks most like "
-        f"a category, this much has none: {listed(doubtful)}. Run 'Predict' there and compare. If "
-        f"objects were forgotten, {'annotate' if drawn else what} them: each one teaches the model "
-        "to overlook others. If not, the model needs more polygons to tell them from other ground."
-    )
+    if doubtful:
+        control.warn(
+            "Objects may lack a polygon: of the ground in the validation areas that looks most "
+            f"like a category, this much has none: {', '.join(doubtful)}. Run 'Predict' there and "
+            "compare. If objects were forgotten, draw an area of interest around ground that you "
+            "annotated completely, or annotate them. If not, the model needs more polygons to tell "
+            "them from other ground."
+        )
 
 
 def _validation_objects(training_set: TrainingSet) -> list[int]:

@@ -12,7 +12,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 
-TEMPER = 0.5
+TEMPER = 0.25
 """A category is as likely as its share of the annotated ground to this power: between as it is (1)
 and all alike (0)."""
 POINTS = 256

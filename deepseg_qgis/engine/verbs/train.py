@@ -166,9 +166,8 @@ def _train(
         checkpoint.warn_of_error()
         raise
     checkpoint.finish(trained)
-    warn_of_gaps(
-        trained.validation.open_shares, training_set, drawn=job.aoi is not None, control=control
-    )
+    if job.aoi is None:
+        warn_of_gaps(trained.validation.open_shares, training_set, control)
     return trained
 
 
