@@ -16,7 +16,7 @@ SMOOTHING_SHARE = 0.15
 and large ones do not fall apart over what lies on their roofs."""
 MOST_SMOOTHING_PX = 4.0
 SMALL_RADIUS_PX = 7.0
-SMALL_SHARE = 0.25
+SMALL_SHARE = 0.5
 """If so many objects are smaller than that, the network looks at the raster magnified, …"""
 MAGNIFICATION = 2
 """… so many times: prediction takes the square of it as long."""
