@@ -228,7 +228,8 @@ def test_epochs_of_a_real_training_arrive_in_the_main_thread_as_they_end(
     assert [each.epoch for each in epochs] == [1, 2, 3]
     assert {each.epochs for each in epochs} == {3}
     pictures = [QImage.fromData(base64.b64decode(each.picture or ""), "PNG") for each in epochs]
-    assert {(each.width(), each.height()) for each in pictures} == {(64, 64)}
+    assert not any(each.isNull() for each in pictures)
+    assert len({(each.width(), each.height()) for each in pictures}) == 1  # the same place
     assert isinstance(ear.events[0], events.Hello)
     assert isinstance(ear.events[-1], events.Result)
     (started,) = ear.runs
