@@ -169,12 +169,13 @@ def _curve(
     """Train on one subset after the other, each from the model of the one before, and compare."""
     counts: list[PlaceCounts] = []
     model: str | None = None
+    epochs = [_epochs(job.epochs, number, len(subsets)) for number in range(len(subsets))]
     for number, subset in enumerate(subsets):
-        part = control.step(number, len(subsets))
+        done = sum(epochs[:number])
+        part = control.part(done / sum(epochs), (done + epochs[number]) / sum(epochs))
         control.log(f"Subset {number + 1} of {len(subsets)}: {counted(subset.polygons, 'polygon')}")
         output = str(folder / f"{number}.safetensors")
-        epochs = _epochs(job.epochs, number, len(subsets))
-        step = _Step(subset, epochs, model, output)
+        step = _Step(subset, epochs[number], model, output)
         train.run(_training(job, ground, step), _Quiet(part))
         control.check()
         counts.append(_counts(job, ground, output, _Quiet(part.part(1.0, 1.0))))
