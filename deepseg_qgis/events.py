@@ -55,7 +55,8 @@ class Epoch:
     as it is now, unless a later epoch takes its place. ``picture`` shows one place in the
     validation areas, the same in every epoch: a PNG file of at most 256 px a side, in base64 (at
     most 60,000 characters), with what the model finds as fills and what is annotated as outlines in
-    the categories' colours; pale ground is not validated.
+    the categories' colours; pale ground is not validated. ``seconds_left`` is the time until the
+    training is done, None while it is unknown.
     """
 
     epoch: int
@@ -69,6 +70,7 @@ class Epoch:
     seconds: float
     kept: bool
     picture: Optional[str] = None
+    seconds_left: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,8 @@ def test_epochs_of_a_real_training_arrive_in_the_main_thread_as_they_end(
     epochs = [each for each in ear.events if isinstance(each, events.Epoch)]
     assert [each.epoch for each in epochs] == [1, 2, 3]
     assert {each.epochs for each in epochs} == {3}
+    assert all(each.seconds_left is not None for each in epochs)
+    assert epochs[-1].seconds_left == 0.0
     pictures = [QImage.fromData(base64.b64decode(each.picture or ""), "PNG") for each in epochs]
     assert not any(each.isNull() for each in pictures)
     assert len({(each.width(), each.height()) for each in pictures}) == 1  # the same place

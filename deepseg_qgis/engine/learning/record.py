@@ -134,7 +134,7 @@ def row(epoch: Epoch) -> dict[str, Any]:
 
 
 def _plain(epoch: Epoch) -> dict[str, Any]:
-    left_out = ("epochs", "picture")
+    left_out = ("epochs", "picture", "seconds_left")
     return {name: value for name, value in asdict(epoch).items() if name not in left_out}
 
 

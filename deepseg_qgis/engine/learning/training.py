@@ -171,8 +171,8 @@ class Training:
         self._timetable.pace.add_validation(time.monotonic() - validating)
         is_kept = self._selection.add(validation.score)
         epoch = self._epoch(loss, validation, is_kept, time.monotonic() - started)
-        self._control.epoch(self._with_picture(epoch, validation))
-        self._history.append(replace(epoch, picture=None))
+        self._control.epoch(self._as_told(epoch, validation))
+        self._history.append(epoch)
         if is_kept:
             self._kept = self._trained(validation)
             self._checkpoint.save(self._kept)
@@ -306,9 +306,12 @@ class Training:
             kept=kept,
         )
 
-    def _with_picture(self, epoch: Epoch, validation: Validation) -> Epoch:
-        """Return what is told of an epoch: with a picture, which no history keeps."""
-        if self._picture is None:
-            return epoch
-        png = self._picture.png(validation.thresholds, validation.instance_rule)
-        return replace(epoch, picture=base64.b64encode(png).decode("ascii"))
+    def _as_told(self, epoch: Epoch, validation: Validation) -> Epoch:
+        """Return what is told of an epoch: time left and picture too, which no history keeps."""
+        place = self._trainer.schedule, self._trainer.step, len(self._history) + 1
+        picture = None
+        if self._picture is not None:
+            png = self._picture.png(validation.thresholds, validation.instance_rule)
+            picture = base64.b64encode(png).decode("ascii")
+        left = self._timetable.seconds_left(*place)
+        return replace(epoch, picture=picture, seconds_left=left)
