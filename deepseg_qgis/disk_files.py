@@ -1,4 +1,4 @@
-"""Files on disk: which are the same, and which of them an address names.
+"""Files on disk: which are the same, what is in them, and which of them an address names.
 
 CONTRACT: standard library only; runs on Python 3.9.
 """
@@ -6,6 +6,7 @@ CONTRACT: standard library only; runs on Python 3.9.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import unicodedata
@@ -37,6 +38,15 @@ def file_identity(path: str) -> FileIdentity:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def sha256_of(path: str) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def files_in_uri(address: str) -> list[str]:

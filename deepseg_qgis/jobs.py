@@ -152,7 +152,7 @@ class TrainingJob(_Job):
     """What training from annotations takes, whatever comes out of it.
 
     ``task`` is ``auto``, ``semantic``, ``instance`` or ``panoptic``; ``stuff_categories`` are those
-    whose objects are not told apart. ``class_weighting`` is ``auto`` or ``none``. ``model_size`` is
+    that are not countable. ``class_weighting`` is ``auto`` or ``none``. ``model_size`` is
     ``small``, ``medium`` or ``large``; an ``architecture`` or ``encoder`` of the catalogue
     overrides what it stands for.
     ``encoder_weights`` is what the encoder starts from: ``auto``, ``none``, the name of weights, or

@@ -20,6 +20,12 @@ def data_home(variables: Mapping[str, str] = os.environ) -> str:
     return _place(variables, "Library/Application Support", "XDG_DATA_HOME", ".local/share")
 
 
+def own_data_folder(variables: Mapping[str, str] = os.environ) -> str:
+    """Return DeepSeg's folder among this user's data, outside of QGIS's profile."""
+    own_name = "DeepSeg" if os.name == "nt" or sys.platform == "darwin" else "deepseg"
+    return os.path.join(data_home(variables), own_name)
+
+
 def _place(variables: Mapping[str, str], on_macos: str, variable: str, elsewhere: str) -> str:
     home = os.path.expanduser("~")
     if os.name == "nt":

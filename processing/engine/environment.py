@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
-from deepseg_qgis.user_folders import data_home
+from deepseg_qgis.user_folders import own_data_folder
 
 PYTHON_VARIABLE = "DEEPSEG_ENGINE_PYTHON"
 HOME_VARIABLE = "DEEPSEG_ENGINE_HOME"
@@ -109,5 +109,4 @@ def engine_home(variables: Mapping[str, str]) -> str:
     """Return where engine environments live: outside of QGIS's profile, once for each user."""
     if variables.get(HOME_VARIABLE):
         return os.path.abspath(variables[HOME_VARIABLE])
-    own_name = "DeepSeg" if os.name == "nt" or sys.platform == "darwin" else "deepseg"
-    return os.path.join(data_home(variables), own_name, "engine")
+    return os.path.join(own_data_folder(variables), "engine")

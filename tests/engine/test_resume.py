@@ -24,7 +24,7 @@ from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.network_design import NetworkDesign
-from deepseg_qgis.engine.resuming import journal_folder
+from deepseg_qgis.engine.resuming import journal_folder, retention
 from deepseg_qgis.engine.resuming.journal import Journal
 from deepseg_qgis.engine.resuming.journal_folder import JournalFolder, prune
 from deepseg_qgis.engine.verbs import predict
@@ -396,7 +396,7 @@ def test_a_journal_of_another_grid_gives_nothing(tmp_path):
 
 
 def test_old_and_large_journals_go_but_none_in_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_folder, "MOST_BYTES", 1000)
+    monkeypatch.setattr(retention, "MOST_BYTES", 1000)
     ages = {"new": 1, "large": 2, "wanted": 30, "used": 30, "old": 30}
     for name, days in ages.items():
         path = tmp_path / f"{name}.journal"

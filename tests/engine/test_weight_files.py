@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from deepseg_qgis.disk_files import sha256_of
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_inputs.bands import named
 from deepseg_qgis.engine.models import networks
@@ -58,7 +59,7 @@ def test_tensors_are_found_in_what_torch_saves(wrap, legacy, file):
     assert list(found.tensors) == list(TENSORS)
     assert all(torch.equal(found.tensors[name], TENSORS[name]) for name in TENSORS)
     assert found.origin.source == "the file weights.pth"
-    assert found.origin.sha256 == weight_files.sha256_of(file)
+    assert found.origin.sha256 == sha256_of(file)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

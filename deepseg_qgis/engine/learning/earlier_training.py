@@ -17,7 +17,7 @@ from deepseg_qgis.errors import listed
 class EarlierTraining:
     """What a training before this one has left; nothing, where there was none.
 
-    ``countable`` says of each of the ``categories`` whether its objects are told apart;
+    ``countable`` says of each of the ``categories`` whether it is countable;
     ``trained`` and ``validated`` are where it was trained and validated, on any raster;
     ``rule`` is what tells objects apart, in heights smoothed by ``smoothing_px``, None for neither.
     """
@@ -63,7 +63,7 @@ class EarlierTraining:
         return tuple(known.get(name) for name in names)
 
     def is_countable(self, name: str, names: Sequence[str]) -> bool | None:
-        """Return whether the objects of one of ``names`` were told apart; None if it is new."""
+        """Return whether one of ``names`` was countable; None if it is new."""
         source = self.sources(names)[names.index(name)]
         return None if source is None else self.countable[source]
 

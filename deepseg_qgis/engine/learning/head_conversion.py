@@ -2,7 +2,7 @@
 
 Its channels are one logit where there is one category (against background, through a sigmoid), else
 those of background and of each category (through a softmax), then `OBJECT_HEADS` where objects are
-told apart. Whatever becomes of the categories, those that stay are decided as before.
+separated. Whatever becomes of the categories, those that stay are decided as before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEW_SHARE = 0.02
 
 
 class HeadLayout(NamedTuple):
-    """What the channels of a head mean: so many categories, and whether objects are told apart."""
+    """What the channels of a head mean: so many categories, and whether it has object heads."""
 
     categories: int
     objects: bool

@@ -113,7 +113,7 @@ class InitialModel:
     def network_for(self, names: Sequence[str], objects: bool) -> nn.Module:
         """Return a copy of its network for categories of these names.
 
-        ``objects`` says whether objects of any of them are to be told apart.
+        ``objects`` says whether any of them is countable.
         """
         return continued_network(self.model, self.earlier_training.sources(names), objects)
 
@@ -124,7 +124,7 @@ def continued_network(model: Model, sources: Sequence[int | None], objects: bool
     Args:
         model: whose network is to be continued.
         sources: for each category which one of the model's categories it is, None for a new one.
-        objects: whether objects of any category are to be told apart.
+        objects: whether any category is countable.
     """
     card = model.card
     network = networks.build(card.design, card.bands, len(sources), objects=objects)

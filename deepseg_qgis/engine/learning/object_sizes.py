@@ -40,7 +40,7 @@ def smoothing_for(
 def magnification_for(labelled_rasters: Sequence[LabelledRaster], tile_size_px: int) -> int:
     """Return how many times as large the network is to look at the rasters; 1 for most.
 
-    All annotations count, whether their objects are told apart or not. Tiles of the least size stay
+    All annotations count, countable or not. Tiles of the least size stay
     as they are: with less than that a network sees nothing of an object's surroundings.
     """
     radii = np.concatenate([_radii(labelled) for labelled in labelled_rasters])

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from types import TracebackType
 
 from deepseg_qgis.engine.backends.network_cache import cache_folder
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.learning import training_state
 from deepseg_qgis.engine.learning.training_state import TrainingState
+from deepseg_qgis.engine.resuming.retention import outdated
 from deepseg_qgis.errors import ResourceError
 from deepseg_qgis.locks import open_locked
 
-MOST_AGE_S = 14 * 24 * 3600
-MOST_BYTES = 5 * 10**9
 SUFFIX, PART, LOCK = ".training", ".training.part", ".lock"
 
 
@@ -119,16 +117,9 @@ class SavedTraining:
 
 
 def prune(folder: str, keep: str, now: float | None = None) -> None:
-    """Delete states that are old, and the oldest above `MOST_BYTES`; never one in use."""
-    now, total = now or time.time(), 0
-    found = []
-    for entry in os.scandir(folder):
-        with contextlib.suppress(OSError):
-            if entry.name.endswith((SUFFIX, PART)):
-                found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
-    for changed, size, path in sorted(found, reverse=True):
-        total += size
-        if path != keep and (now - changed > MOST_AGE_S or total > MOST_BYTES):
+    """Delete states that are not to be kept any longer; never one in use."""
+    for path in outdated(folder, (SUFFIX, PART), now):
+        if path != keep:
             _delete_unused(path)
 
 

@@ -40,7 +40,7 @@ class ValidationPicture:
     """A place in the validation areas, the same in every epoch: the one with most to see.
 
     The raster in its colours, pale where nothing is validated; what the network finds as fills and
-    what is annotated as outlines, in the colours of the categories. Objects that are told apart
+    what is annotated as outlines, in the colours of the categories. Objects that are separated
     have unfilled lines between them.
     """
 

@@ -1,7 +1,7 @@
 """Networks that see a raster larger than it is, and answer on its own grid.
 
 An encoder halves the picture as its first step, so an object of a few pixels is hardly there any
-more where shapes are told apart. Magnified, it covers as many pixels as others do.
+more where shapes are recognised. Magnified, it covers as many pixels as others do.
 """
 
 from __future__ import annotations

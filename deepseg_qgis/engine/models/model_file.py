@@ -7,7 +7,6 @@ https://github.com/huggingface/safetensors
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepseg_qgis.disk_files import sha256_of
 from deepseg_qgis.engine.models.model_card import ModelCard, from_json
 from deepseg_qgis.errors import ModelError
 
@@ -46,7 +46,7 @@ def read(path: str) -> ModelFile:
     """
     header = _header(path)
     card = _card(path, header)
-    return ModelFile(path, card, _fingerprint(path), header)
+    return ModelFile(path, card, sha256_of(path), header)
 
 
 def read_card(path: str) -> ModelCard:
@@ -83,14 +83,6 @@ def _header(path: str) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise no_model(path, "it does not start like one")
     return header
-
-
-def _fingerprint(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def no_model(path: str, what: str) -> ModelError:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 
+from deepseg_qgis.disk_files import sha256_of
 from deepseg_qgis.engine.pretrained.encoder_weights import (
     RED_GREEN_BLUE,
     EncoderWeights,
     WeightsOrigin,
 )
-from deepseg_qgis.engine.pretrained.weight_files import sha256_of
 from deepseg_qgis.errors import ModelError
 
 NAME, LICENCE = "imagenet", "Apache-2.0"

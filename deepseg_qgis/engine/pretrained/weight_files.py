@@ -6,7 +6,6 @@ whether they are an encoder's is found by `tensor_fitting`, before any of them i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zipfile
@@ -16,6 +15,7 @@ from typing import Any
 import safetensors
 import torch
 
+from deepseg_qgis.disk_files import sha256_of
 from deepseg_qgis.engine.files.raster_inputs.bands import Band, named
 from deepseg_qgis.engine.pretrained.encoder_weights import (
     EncoderWeights,
@@ -50,15 +50,6 @@ def read_weights(path: str) -> EncoderWeights:
     if path.lower().endswith(".safetensors"):
         return _from_safetensors(path, origin)
     return EncoderWeights(_from_pickle(path), origin)
-
-
-def sha256_of(path: str) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _from_safetensors(path: str, origin: WeightsOrigin) -> EncoderWeights:

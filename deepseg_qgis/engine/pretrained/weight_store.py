@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 
 import safetensors.torch
@@ -18,15 +17,14 @@ from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.pretrained.encoder_weights import EncoderWeights
 from deepseg_qgis.engine.pretrained.weight_files import METADATA_KEY, read_weights
 from deepseg_qgis.errors import ModelError
-from deepseg_qgis.user_folders import data_home
+from deepseg_qgis.user_folders import own_data_folder
 
 ENDING = ".safetensors"
 
 
 def store_folder(variables: Mapping[str, str] = os.environ) -> str:
     """Return DeepSeg's folder of weights among this user's data."""
-    own_name = "DeepSeg" if os.name == "nt" or sys.platform == "darwin" else "deepseg"
-    return os.path.join(data_home(variables), own_name, "encoders")
+    return os.path.join(own_data_folder(variables), "encoders")
 
 
 class WeightStore:

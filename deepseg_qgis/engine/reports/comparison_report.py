@@ -21,7 +21,7 @@ from deepseg_qgis.engine.reports.page import Page
 from deepseg_qgis.errors import counted
 
 MOST_CURVES = 10
-"""More lines in one chart cannot be told apart."""
+"""More lines in one chart look alike."""
 FEW_CATEGORIES = 12
 """With more of them, the page does without the table of IoU by category."""
 BEST = "★ "

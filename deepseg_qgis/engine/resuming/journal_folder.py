@@ -6,16 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
-import time
 
 from deepseg_qgis.engine.backends.network_cache import cache_folder
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.resuming.journal import Journal
+from deepseg_qgis.engine.resuming.retention import outdated
 from deepseg_qgis.errors import ResourceError
 from deepseg_qgis.locks import open_locked
 
-MOST_AGE_S = 14 * 24 * 3600
-MOST_BYTES = 5 * 10**9
 KEPT_FREE_BYTES = 500 * 10**6
 """A journal takes no disk below that."""
 PACKED_SHARE = 0.2
@@ -90,18 +88,9 @@ class JournalFolder:
 
 
 def prune(folder: str, keep: str, now: float | None = None) -> None:
-    """Delete journals that are old, and the oldest above `MOST_BYTES`; never one in use."""
-    now, total = now or time.time(), 0
-    found = []
-    for entry in os.scandir(folder):
-        with contextlib.suppress(OSError):
-            about = entry.stat()
-            if entry.name.endswith(SUFFIX):
-                found.append((about.st_mtime, about.st_size, entry.path))
-    for changed, size, path in sorted(found, reverse=True):
-        total += size
-        too_much = now - changed > MOST_AGE_S or total > MOST_BYTES
-        if too_much and os.path.basename(path) != keep:
+    """Delete journals that are not to be kept any longer; never one in use."""
+    for path in outdated(folder, (SUFFIX,), now):
+        if os.path.basename(path) != keep:
             _delete_unused(path)
 
 
