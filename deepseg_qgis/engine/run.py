@@ -11,6 +11,7 @@ import importlib
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from typing import Any, TextIO
 from deepseg_qgis import __version__, events, jobs
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_out_of_memory, is_system_error
+from deepseg_qgis.engine.torchrun import process_place
 from deepseg_qgis.errors import NO_ROOM, TOO_MANY, DeepSegError, os_message
 from deepseg_qgis.jobs import STOP
 
@@ -33,11 +35,19 @@ ORPHANED = 3
 
 
 def run(job_file: str, stream: TextIO) -> int:
-    """Do the job in ``job_file``, with events to ``stream``; return the exit code."""
+    """Do the job in ``job_file``, with events to ``stream``; return the exit code.
+
+    A process that follows another one says nothing, and hears of the user from that one alone.
+    """
+    place = process_place()
+    if place.follows:
+        return _follow()
     _use_folder(os.path.dirname(os.path.abspath(job_file)))
     emit = _emitter(stream)
     control = Control(emit)
     _listen(control, job_file)
+    if place.size > 1:  # torchrun ends all where one fails; this one tells of it first
+        signal.signal(signal.SIGTERM, lambda *_: control.stop())
     emit(events.Hello(events.CONTRACT_VERSION, __version__, platform.python_version()))
     try:
         with open(job_file, encoding="utf-8") as file:
@@ -48,6 +58,17 @@ def run(job_file: str, stream: TextIO) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where every error is caught
         emit(_error_event(error))
+        return 1
+
+
+def _follow() -> int:
+    """Train with other processes; return the exit code."""
+    verb = importlib.import_module(f"{VERBS}.train")
+    try:
+        verb.follow(Control())
+        return 0
+    except Exception:  # noqa: BLE001 - the first process tells the user
+        traceback.print_exc()
         return 1
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Optional
 
 from deepseg_qgis.processing.algorithms.algorithm import DeepSegAlgorithm, is_step, qgis_error
 from deepseg_qgis.processing.algorithms.run_folders import file_problem, runs_folder
-from deepseg_qgis.processing.engine.client import JobObserver, run_job
+from deepseg_qgis.processing.engine.client import EngineProgram, JobObserver, run_job
 from deepseg_qgis.processing.engine.discovery import find_engine
 from deepseg_qgis.processing.engine.event_hub import EventHub, Run
 from deepseg_qgis.processing.engine.private_folders import PrivateFolder
@@ -61,6 +61,14 @@ class EngineAlgorithm(DeepSegAlgorithm):
     def job(self, inputs: Inputs, destinations: Destinations) -> Job:
         """Return what the engine is asked to do."""
         raise NotImplementedError
+
+    def engine(self) -> EngineProgram:
+        """Return the program that does the job.
+
+        Raises:
+            EngineMissing: there is none.
+        """
+        return find_engine()
 
     def styles(self, values: Mapping[str, Any]) -> Styles:  # noqa: ARG002
         """Return how to draw the outputs, given the engine's results."""
@@ -152,7 +160,7 @@ class EngineAlgorithm(DeepSegAlgorithm):
                 window.process_events,
             )
             try:
-                return run_job(job, find_engine(), observer, self._folder)
+                return run_job(job, self.engine(), observer, self._folder)
             finally:
                 relay.finish()
 

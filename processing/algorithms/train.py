@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from deepseg_qgis.processing.algorithms.algorithm import OBJECT_TAGS
@@ -24,6 +26,8 @@ from deepseg_qgis.processing.algorithms.training_parameters import (
     training_values,
 )
 from deepseg_qgis.processing.algorithms.vector_destinations import GeoPackageOutput
+from deepseg_qgis.processing.engine.client import EngineProgram
+from deepseg_qgis.processing.engine.environment import torchrun_options
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
 from deepseg_qgis.processing.layers.styles import VALIDATION_COLOUR, outline_style
@@ -115,6 +119,10 @@ class Train(EngineAlgorithm):
             file_output("OUTPUT_HTML", "Report", WEB_PAGES),
             file_output("OUTPUT_LOG", "Learning curve", TABLES, created=False),
         ]
+
+    def engine(self) -> EngineProgram:
+        """Return the program that does the job, in several processes if torchrun is wanted."""
+        return replace(super().engine(), torchrun=torchrun_options(os.environ))
 
     def job(self, inputs: Inputs, destinations: Destinations) -> TrainJob:
         """Return what the engine is asked to do."""

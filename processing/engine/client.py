@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseg_qgis.processing.engine.exit_causes import cause_of_exit
@@ -45,17 +45,23 @@ class EngineDetails(Exception):  # noqa: N818 - the cause of an error, never rai
 class EngineProgram:
     """Which Python runs the engine, the script that is its door, and its environment.
 
-    A ``yielding`` one lets other programs go first, such as the desktop that waits for it.
+    A ``yielding`` one lets other programs go first, such as the desktop that waits for it. With
+    options of ``torchrun`` several processes do the job together, here or on several computers.
     """
 
     python: str
     launch: str
     environment: Mapping[str, str]
     yielding: bool = False
+    torchrun: Sequence[str] = ()
 
     def command(self, job_file: str) -> list[str]:
         """Return the command line: isolated, UTF-8 everywhere, nothing kept in buffers."""
-        return [self.python, "-I", "-X", "utf8", "-u", self.launch, job_file]
+        python = [self.python, "-I", "-X", "utf8", "-u"]
+        engine = [*python, self.launch, job_file]
+        if not self.torchrun:
+            return engine
+        return [*python, "-m", "torch.distributed.run", *self.torchrun, "--no-python", *engine]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -16,6 +17,8 @@ from deepseg_qgis.user_folders import own_data_folder
 
 PYTHON_VARIABLE = "DEEPSEG_ENGINE_PYTHON"
 HOME_VARIABLE = "DEEPSEG_ENGINE_HOME"
+TORCHRUN_VARIABLE = "DEEPSEG_TORCHRUN"
+"""Options of torchrun, for training with several processes."""
 
 _NAMES = """
 HOME USER LOGNAME USERNAME USERPROFILE USERDOMAIN HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA
@@ -39,10 +42,11 @@ both ways."""
 
 PASSED_ON_PREFIXES = (
     *("LC_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "OS_", "PYTORCH_", "PIP_"),
-    "MLFLOW_TRACKING_",
+    *("MLFLOW_TRACKING_", "NCCL_", "GLOO_"),
 )
 """Locale, credentials of object stores (`OS_` and `SWIFT_`: OpenStack), torch's own settings, pip's
-(its index, certificates and cache are the user's business), and credentials of MLflow servers."""
+(its index, certificates and cache are the user's business), credentials of MLflow servers, and the
+network between computers that train together."""
 
 QGIS_FOLDERS = ("OSGEO4W_ROOT", "CONDA_PREFIX", "VIRTUAL_ENV", "APPDIR", "SNAP")
 """Variables that name folders whose programs belong to QGIS's environment, not to the engine's."""
@@ -59,6 +63,11 @@ def engine_variables(variables: Mapping[str, str]) -> dict[str, str]:
         if name.upper() in PASSED_ON or name.upper().startswith(PASSED_ON_PREFIXES)
     }
     return {**passed, "PATH": _engine_path(variables)}
+
+
+def torchrun_options(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the options of torchrun, if any; without, one process trains alone."""
+    return tuple(shlex.split(variables.get(TORCHRUN_VARIABLE, "")))
 
 
 def _engine_path(variables: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = (
-    {"control", "faults", "kernels", "streams"},
+    {"control", "faults", "kernels", "streams", "torchrun"},
     {"geometry", "legend"},
     {"files", "scoring", "vectorising"},
     {"instances", "models"},

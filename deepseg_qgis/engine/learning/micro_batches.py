@@ -18,10 +18,8 @@ from torch import nn
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_out_of_memory
 from deepseg_qgis.engine.learning.depthwise_gradients import DepthwiseGradients
+from deepseg_qgis.engine.learning.process_group import FEWEST_TILES, Order, ProcessGroup
 from deepseg_qgis.errors import ResourceError
-
-FEWEST_TILES = 2
-"""Batch normalisation needs two tiles."""
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
 """From the logits of a whole batch to its loss, a scalar."""
@@ -31,22 +29,33 @@ class MicroBatches:
     """Runs a network forward and backward; ``parts`` grows when the memory runs out.
 
     Memory: with one part all activations of a batch; with k parts a k-th of them, and the logits.
+    With several ``processes`` each has its share of a batch, and may cut that into parts.
     """
 
-    def __init__(self, fabric: Fabric, network: nn.Module, control: Control) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        control: Control,
+        processes: ProcessGroup | None = None,
+    ) -> None:
         self._fabric, self._network, self._control = fabric, network, control
+        self._processes = processes or ProcessGroup()
         self.parts = 1
 
-    def backward(self, images: torch.Tensor, loss: Loss) -> float:
+    def backward(self, images: torch.Tensor, loss: Loss, epoch: int = 0, batch: int = 0) -> float:
         """Add the gradients of a batch (N, bands, H, W) to the weights'; return its loss.
+
+        Other processes do the same with their share of that batch of that epoch.
 
         Raises:
             ResourceError: the memory is not enough for `FEWEST_TILES`.
+            DeepSegError: another process has failed.
         """
         while True:
+            self._processes.begin(Order(epoch, batch, self.parts), self._network)
             try:
-                with DepthwiseGradients():
-                    return self._added(images, loss)
+                return self.add(images, loss)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -54,6 +63,13 @@ class MicroBatches:
             self._network.zero_grad()  # out here, where the error holds no activations any more
             if images.is_cuda:
                 torch.cuda.empty_cache()
+
+    def add(self, images: torch.Tensor, loss: Loss) -> float:
+        """Do `backward` once, with as many parts as it takes by now."""
+        with DepthwiseGradients(), self._processes.together():
+            found = self._added(images, loss)
+        self._processes.add_gradients(self._network)
+        return found
 
     def _added(self, images: torch.Tensor, loss: Loss) -> float:
         return self._whole(images, loss) if self.parts == 1 else self._parts(images, loss)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -21,10 +22,13 @@ from torch.utils.data import DataLoader
 
 from deepseg_qgis.engine.backends.devices import choose_device
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.faults import is_out_of_memory
 from deepseg_qgis.engine.learning import trainer_state
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.micro_batches import MicroBatches
 from deepseg_qgis.engine.learning.normalisation import Normalisation
+from deepseg_qgis.engine.learning.ordered_batches import OrderedBatches
+from deepseg_qgis.engine.learning.process_group import FEWEST_TILES, ProcessGroup, SeveralProcesses
 from deepseg_qgis.engine.learning.schedule import Schedule
 from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
@@ -45,6 +49,7 @@ class TrainingSettings:
     """How to train; ``learning_rate`` is the highest of the schedule.
 
     ``tile_size_px`` is what the network sees: of a raster so many times less as it is magnified.
+    ``processes`` are those that share the work.
     """
 
     design: NetworkDesign
@@ -55,6 +60,7 @@ class TrainingSettings:
     patience: int | None
     max_minutes: float | None
     device: str
+    processes: ProcessGroup = field(default_factory=ProcessGroup)
 
     @property
     def window_px(self) -> int:
@@ -82,7 +88,8 @@ class Trainer:
         settings: TrainingSettings,
         control: Control,
     ) -> None:
-        self.device = torch.device(choose_device(settings.device))
+        self._processes = settings.processes
+        self.device = self._processes.device(choose_device(settings.device))
         self.bfloat16 = networks.has_fast_bfloat16(self.device)
         self.steps = len(dataset) // settings.batch_size
         self.step, self.rate_share = 0, 1.0
@@ -91,7 +98,7 @@ class Trainer:
         self._batch_size, self._learning_rate = settings.batch_size, settings.learning_rate
         self._fabric = Fabric(
             accelerator=self.device.type,
-            devices=1,
+            devices=1 if self.device.index is None else [self.device.index],
             precision="bf16-mixed" if self.bfloat16 else "32-true",
         )
         optimiser = torch.optim.AdamW(
@@ -102,7 +109,8 @@ class Trainer:
         )
         self._optimiser: torch.optim.Optimizer
         self._network, self._optimiser = self._fabric.setup(network, optimiser)
-        self._micro_batches = MicroBatches(self._fabric, self._network, control)
+        self._micro_batches = MicroBatches(self._fabric, self._network, control, self._processes)
+        self._processes.compare(self._facts())
 
     @property
     def network(self) -> nn.Module:
@@ -124,11 +132,34 @@ class Trainer:
         """
         self._network.train()
         losses: list[float] = []
-        for batch in chain.from_iterable(map(self._batches, itertools.count(epoch))):
-            losses.append(self._train_step(batch))
+        batches = chain.from_iterable(map(self._batches, itertools.count(epoch)))
+        for done, batch in enumerate(batches):
+            further, number = divmod(done, self.steps)
+            losses.append(self._train_step(epoch + further, number, batch))
             if not math.isfinite(losses[-1]) or not on_step(len(losses), losses[-1]):
                 break
         return float(np.mean(losses)) if self._is_finite(losses) else math.inf
+
+    def follow(self, processes: SeveralProcesses) -> None:
+        """Compute the gradients that the first of the processes asks for, until it is done.
+
+        Raises:
+            DeepSegError: another process has failed, or is gone.
+        """
+        self._network.train()
+        batches = OrderedBatches(self._batches)
+        for order in processes.orders(self._network):
+            torch.manual_seed(hash((self._dataset.seed, order.epoch, order.batch, processes.place)))
+            batch = batches.get(order.epoch, order.batch)
+            images = self._images(batch)
+            self._micro_batches.parts = min(order.parts, max(1, len(images) // FEWEST_TILES))
+            self._optimiser.zero_grad()
+            try:
+                self._micro_batches.add(images, partial(self._loss, batch=batch))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                # the leader asks again, with more parts
 
     def state(self) -> TrainerState:
         """Return a copy of all that the next steps hang on."""
@@ -150,13 +181,14 @@ class Trainer:
         self.step, self.schedule, self.rate_share = state.step, state.schedule, state.rate_share
         self._micro_batches.parts = state.parts
 
-    def _train_step(self, batch: TrainingBatch) -> float:
+    def _train_step(self, epoch: int, number: int, batch: TrainingBatch) -> float:
         """Return the loss of a batch; the weights are a step further."""
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate
         self._optimiser.zero_grad()
-        images = self._to_device(batch.values).contiguous(memory_format=torch.channels_last)
-        loss = self._micro_batches.backward(images, lambda logits: self._loss(logits, batch))
+        loss = self._micro_batches.backward(
+            self._images(batch), partial(self._loss, batch=batch), epoch, number
+        )
         self._fabric.clip_gradients(
             self._network,
             self._optimiser,
@@ -173,9 +205,13 @@ class Trainer:
 
     def _batches(self, epoch: int) -> Generator[TrainingBatch, None, None]:
         """Return the batches of an epoch, read by a thread ahead of their use."""
+        numbers = range(self.steps * self._batch_size)
         loader = DataLoader(
             replace(self._dataset, epoch=epoch),
-            self._batch_size,
+            batch_sampler=[
+                self._processes.part(numbers[start : start + self._batch_size])
+                for start in numbers[:: self._batch_size]
+            ],
             collate_fn=self._collate,
             generator=torch.Generator(),  # else it would draw from the network's
         )
@@ -184,16 +220,39 @@ class Trainer:
     def _collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         return collate(samples, self._normalisation)
 
+    def _images(self, batch: TrainingBatch) -> torch.Tensor:
+        return self._to_device(batch.values).contiguous(memory_format=torch.channels_last)
+
     def _loss(self, logits: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
-        """Return the loss of a batch, a scalar, from its logits (N, channels, H, W)."""
+        """Return the loss of a batch, a scalar, from its logits (N, channels, H, W).
+
+        Where processes share the batch, it is that of all of it.
+        """
+        total = self._processes.total
         classes, weight = self._to_device(batch.classes), self._to_device(batch.weight)
         if batch.heights is None or batch.edges is None:
-            return segmentation_loss(logits, classes, weight)
+            return segmentation_loss(logits, classes, weight, total)
         heights, edges = self._to_device(batch.heights), self._to_device(batch.edges)
         heads = networks.OBJECT_HEADS
-        return segmentation_loss(logits[:, :-heads], classes, weight) + object_loss(
-            logits[:, -heads:], heights, edges, weight
+        return segmentation_loss(logits[:, :-heads], classes, weight, total) + object_loss(
+            logits[:, -heads:], heights, edges, weight, total
         )
+
+    def _facts(self) -> torch.Tensor:
+        """Return numbers that tell this training from another one, as good as always."""
+        normalisation = torch.from_numpy(
+            np.concatenate([self._normalisation.mean, self._normalisation.std]).astype(np.float64)
+        )
+        facts = [
+            len(self._dataset),
+            self._dataset.sampler.training_px,
+            self._batch_size,
+            sum(each.numel() for each in self.network.parameters()),
+            self.bfloat16,
+            self.device.type == "cuda",
+            float(normalisation @ torch.arange(1.0, len(normalisation) + 1, dtype=torch.float64)),
+        ]
+        return torch.tensor(facts, dtype=torch.float64)
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -27,16 +27,18 @@ from deepseg_qgis.engine.files.raster_sets import (
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
 from deepseg_qgis.engine.learning import record
+from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.annotation_gaps import warn_of_gaps
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
+from deepseg_qgis.engine.learning.process_group import ProcessGroup, following, leading
 from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork, starting_network
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
-from deepseg_qgis.engine.learning.trainer import TrainingSettings
+from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
-from deepseg_qgis.engine.learning.training_dataset import training_dataset
+from deepseg_qgis.engine.learning.training_dataset import TrainingDataset, training_dataset
 from deepseg_qgis.engine.learning.training_fingerprint import fingerprint
 from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.models import model_file
@@ -58,6 +60,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
     check(job)
     check_tracking_uri(job.tracking_uri)
     with (
+        leading(job) as processes,
         tracked_run(job, control) as tracked,
         Outputs(control, job) as outputs,
         open_rasters(job.rasters, control) as rasters,
@@ -81,7 +84,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         if tracked is not None:
             tracked.start()
             control = control.telling(tracked.hear)
-        trained = _train(job, start, training_set, checkpoint, control)
+        trained = _train(job, start, training_set, checkpoint, processes, control)
         with outputs.saving(job.output_validation):
             if reports.validation:
                 kept = [(each.raster, each.validation) for each in training_set.labelled_rasters]
@@ -143,21 +146,13 @@ def _train(
     start: StartingNetwork,
     training_set: TrainingSet,
     checkpoint: Checkpoint,
+    processes: ProcessGroup,
     control: Control,
 ) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
-    settings = _settings(job, start)
+    settings = _settings(job, start, processes)
     name = fingerprint(job, training_set, start.network) if job.resume else None
-    dataset = training_dataset(
-        training_set.labelled_rasters,
-        training_set.countable,
-        job.tile_size_px,
-        job.batch_size,
-        job.seed,
-        start.design.magnification,
-    )
-    if job.class_weighting == "auto":
-        dataset = dataset.weighted()
+    dataset = _dataset(job, start, training_set)
     try:
         training = Training(start, settings, training_set, dataset, checkpoint, control)
         with SavedTraining(name, control) as saved:
@@ -169,6 +164,38 @@ def _train(
     if job.aoi is None:
         warn_of_gaps(trained.validation.open_shares, training_set, control)
     return trained
+
+
+def follow(control: Control) -> None:
+    """Train as one of several processes, with the first one, which validates and writes.
+
+    Raises:
+        DeepSegError: something cannot be used here, or another process failed.
+    """
+    with following() as (processes, job), open_rasters(job.rasters, control) as given:
+        initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
+        rasters, _ = at_one_resolution(given, initial, control)
+        earlier = initial.earlier_training if initial else None
+        rng = np.random.default_rng(job.seed)
+        training_set = load_training_set(job, rasters, control, rng, earlier)
+        start = starting_network(job, training_set, initial, control)
+        settings = _settings(job, start, processes)
+        dataset = _dataset(job, start, training_set)
+        normalisation = start.normalisation or dataset.normalisation()
+        keep_freed_memory()
+        Trainer(start.network, dataset, normalisation, settings, control).follow(processes)
+
+
+def _dataset(job: TrainJob, start: StartingNetwork, training_set: TrainingSet) -> TrainingDataset:
+    dataset = training_dataset(
+        training_set.labelled_rasters,
+        training_set.countable,
+        job.tile_size_px,
+        job.batch_size,
+        job.seed,
+        start.design.magnification,
+    )
+    return dataset.weighted() if job.class_weighting == "auto" else dataset
 
 
 def check(job: TrainingJob) -> None:
@@ -199,7 +226,7 @@ def check(job: TrainingJob) -> None:
             raise ParameterError(f"{what}. Change it in the dialog.")
 
 
-def _settings(job: TrainJob, start: StartingNetwork) -> TrainingSettings:
+def _settings(job: TrainJob, start: StartingNetwork, processes: ProcessGroup) -> TrainingSettings:
     return TrainingSettings(
         design=start.design,
         epochs=job.epochs,
@@ -209,6 +236,7 @@ def _settings(job: TrainJob, start: StartingNetwork) -> TrainingSettings:
         patience=job.patience,
         max_minutes=job.max_minutes,
         device=job.device,
+        processes=processes,
     )
 
 
