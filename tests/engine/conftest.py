@@ -19,10 +19,21 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
+from deepseg_qgis.engine.learning import saved_training
+from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.jobs import RasterSource, VectorSource
 
 UTM = pyproj.CRS.from_epsg(32633)
 NORTH_UP = Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 5_500_000.0)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this test's interrupted runs, not there yet; converted networks stay shared."""
+    folder = tmp_path / "interrupted"
+    for module in (journal_folder, saved_training):
+        monkeypatch.setattr(module, "default_folder", lambda: str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.raster_output import NAMESPACE
 from deepseg_qgis.engine.instances.watershed import instances_of
 from deepseg_qgis.engine.models import model_file, weights
-from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import evaluate, polygonize, predict, train
 from deepseg_qgis.errors import ParameterError, RasterError
 
@@ -230,14 +229,6 @@ def test_probabilities_without_heights_are_refused(town, model, tmp_path):
         dataset.update_tags(ns=NAMESPACE, **tags)
     with pytest.raises(RasterError, match=r"expected \d bands.*house, height.*found 1"):
         polygonize.run(polygonize_job(cut, tmp_path / "again.gpkg"), Control())
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty folder of journals."""
-    folder = tmp_path / "journals"
-    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(folder))
-    return folder
 
 
 def test_a_run_that_was_interrupted_ends_as_if_it_was_not(town, model, tmp_path, cache):

@@ -30,7 +30,6 @@ from deepseg_qgis.engine.models import networks, weights
 from deepseg_qgis.engine.models.model_card import ModelCard
 from deepseg_qgis.engine.models.network_design import NetworkDesign
 from deepseg_qgis.engine.prediction import probability_raster
-from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.engine.verbs import importannotations, polygonize, predict
 from deepseg_qgis.errors import DeepSegError, OutputError, ParameterError, RasterError
 from deepseg_qgis.jobs import RasterSource
@@ -362,8 +361,7 @@ class StopsAfter(Control):
             self.stop()
 
 
-def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(tmp_path / "journals"))
+def test_a_stopped_run_has_what_it_covers(predict_job, tmp_path, cache):
     given = replace(predict_job, resume=True, simplify_px=1.0)
     result = predict.run(given, StopsAfter(5))
     assert "5 of 6 tiles" in result["covered"]

@@ -56,14 +56,6 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty folder of journals, with as much room as they want."""
-    folder = tmp_path / "journals"
-    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(folder))
-    return folder
-
-
-@pytest.fixture
 def scene(make_raster):
     """Return 5 × 7 tiles of soft shapes, a strip of them without data."""
     rng = np.random.default_rng(5)
@@ -287,13 +279,12 @@ def test_a_full_cache_disk_costs_the_journal_alone(job, cache, monkeypatch):
             raise OSError(28, "No space left on device")
         append(self, data)
 
-    monkeypatch.setattr(Journal, "_append", full)
     control = Watched(15, kill)
-    with pytest.raises(KilledError):
-        run(job, control)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_append", full)
+        with pytest.raises(KilledError):
+            run(job, control)
     assert any("the journal ends here (No space left" in text for text in control.texts)
-    monkeypatch.undo()
-    monkeypatch.setattr(journal_folder, "default_folder", lambda: str(cache))
     control = Watched()
     run(job, control)
     assert any("6 of 35 tiles" in text for text in control.texts)

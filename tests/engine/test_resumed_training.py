@@ -10,7 +10,7 @@ import torch
 from example_jobs import KilledError, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import saved_training, training_dataset, training_state
+from deepseg_qgis.engine.learning import training_dataset, training_state
 from deepseg_qgis.engine.learning.checkpoint import SavedModel
 from deepseg_qgis.engine.learning.instance_rule_search import ScoredInstanceRule
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
@@ -39,14 +39,6 @@ class Heard(Control):
         """Return after how many epochs a run went on, 0 if it began anew."""
         said = [text for text in self.texts if text.startswith("Continuing a training")]
         return int(said[0].split(": ")[1].split(" of ")[0]) if said else 0
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Return the folder of states of trainings."""
-    folder = tmp_path / "trainings"
-    monkeypatch.setattr(saved_training, "default_folder", lambda: str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -168,7 +160,7 @@ def test_a_state_comes_back_as_it_was_written(tmp_path, kept):
         TrainerState(tensors, 77, Schedule(5, 80, 100), 0.5, 2),
         (epoch(1, True), epoch(2, kept)),
         KeptNetwork(weights, Validation(0.2, (0.5, 0.4), (0.75, None), rule)),
-        SavedModel("/somewhere/m.safetensors", "12ab"),
+        SavedModel("/somewhere/m.safetensors", "12ab", 2),
     )
     path = str(tmp_path / "state")
     training_state.write(path, state)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.threshold_search import LEVELS
 from deepseg_qgis.engine.learning.training_set import TrainingSet
 
-LEVELS = 256
 MANY = 0.6
 """A smaller share of what looks most like a category lacks a polygon with a poor model, too."""
 FEWEST_OBJECTS = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.outputs import Outputs
@@ -18,11 +18,13 @@ LONGEST_STEM = 50
 """Of the model's name so much stands in the checkpoint's: file names have their limits."""
 
 
-class SavedModel(NamedTuple):
-    """Where the model so far was saved, and its fingerprint."""
+@dataclass(frozen=True)
+class SavedModel:
+    """Where the model so far was saved, its fingerprint, and after how many epochs."""
 
     path: str
     fingerprint: str
+    epochs: int
 
 
 class Checkpoint:
@@ -41,7 +43,6 @@ class Checkpoint:
         self._outputs, self._destination = outputs, destination
         self._record, self._control = record, control
         self.path = _free_name(Path(destination)) if os.path.exists(destination) else destination
-        self._saved: int | None = None
         self.saved: SavedModel | None = None
         outputs.path(self.path)
 
@@ -70,8 +71,6 @@ class Checkpoint:
             self.saved = self._write(self.path, trained, finished=False)
         except (OSError, ModelError, OutputError) as error:
             self._control.warn(f"The model so far could not be saved ({error}). Training goes on.")
-        else:
-            self._saved = len(trained.history)
 
     def finish(self, trained: TrainedNetwork) -> None:
         """Put the model at its destination, where it stays.
@@ -86,16 +85,16 @@ class Checkpoint:
 
     def warn_of_error(self) -> None:
         """Say where the model is, after an error that ended the training."""
-        if self._saved is not None:
+        if self.saved is not None:
             self._control.warn(
-                f"The model as it was after epoch {self._saved} is kept: {self.path}"
+                f"The model as it was after epoch {self.saved.epochs} is kept: {self.path}"
             )
 
     def _write(self, path: str, trained: TrainedNetwork, *, finished: bool) -> SavedModel:
         place, card = self._outputs.path(path), self._record.card(trained)
         fingerprint = weights.save(place, trained.weights, card)
         self._outputs.place(path, finished=finished)
-        return SavedModel(path, fingerprint)
+        return SavedModel(path, fingerprint, len(trained.history))
 
     def _is_ours(self, saved: SavedModel) -> bool:
         path, final = Path(saved.path), Path(self._destination)

@@ -56,7 +56,7 @@ class _Numbers:
     parts: int
     history: tuple[Epoch, ...]
     validation: Validation | None
-    model: tuple[str, ...]
+    model: SavedModel | None
 
 
 def write(path: str, state: TrainingState) -> None:
@@ -76,7 +76,7 @@ def write(path: str, state: TrainingState) -> None:
         trainer.parts,
         state.history,
         state.kept.validation if state.kept else None,
-        state.model or (),
+        state.model,
     )
     text = json.dumps(asdict(numbers), allow_nan=False)
     whole = {name: each.contiguous() for name, each in tensors.items()}
@@ -107,8 +107,7 @@ def read(path: str) -> TrainingState:
         numbers.rate_share,
         numbers.parts,
     )
-    model = SavedModel(*numbers.model) if numbers.model else None
-    return TrainingState(trainer, numbers.history, _kept(tensors, numbers), model)
+    return TrainingState(trainer, numbers.history, _kept(tensors, numbers), numbers.model)
 
 
 def _kept(tensors: dict[str, torch.Tensor], numbers: _Numbers) -> KeptNetwork | None:
