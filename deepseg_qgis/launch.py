@@ -1,7 +1,8 @@
 """The door of the engine process: ``python -I -X utf8 -u launch.py job.json``.
 
 With ``--prepare`` instead of a job it compiles what is compiled on each computer, once; with
-``--convert`` and a model it converts that into the cache.
+``--convert`` and a model it converts that into the cache. With ``--follow`` it is one of the
+processes of a training that another computer leads.
 
 Events leave through a duplicate of the first standard output; whatever a library prints goes to
 standard error, so that it can never break the event stream. The package is loaded by its own
@@ -40,8 +41,10 @@ def main():
         from deepseg_qgis.engine.backends.conversion_process import run as convert
 
         return convert(sys.argv[2])
-    from deepseg_qgis.engine.run import run
+    from deepseg_qgis.engine.run import follow, run
 
+    if sys.argv[1] == "--follow":
+        return follow()
     return run(sys.argv[1], events)
 
 

@@ -41,11 +41,12 @@ def run(job_file: str, stream: TextIO) -> int:
     """
     place = process_place()
     if place.follows:
-        return _follow()
+        return follow()
     _use_folder(os.path.dirname(os.path.abspath(job_file)))
     emit = _emitter(stream)
     control = Control(emit)
-    _listen(control, job_file)
+    is_done = threading.Event()
+    _listen(control, job_file, is_done)
     if place.size > 1:  # torchrun ends all where one fails; this one tells of it first
         signal.signal(signal.SIGTERM, lambda *_: control.stop())
     emit(events.Hello(events.CONTRACT_VERSION, __version__, platform.python_version()))
@@ -54,6 +55,7 @@ def run(job_file: str, stream: TextIO) -> int:
             job = jobs.decode(file.read())
         verb = importlib.import_module(f"{VERBS}.{job.verb}")
         values: dict[str, Any] = verb.run(job, control)
+        is_done.set()
         emit(events.Result(values, partial=control.stopped))
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where every error is caught
@@ -61,14 +63,23 @@ def run(job_file: str, stream: TextIO) -> int:
         return 1
 
 
-def _follow() -> int:
-    """Train with other processes; return the exit code."""
+def follow() -> int:
+    """Train with other processes, the first of which has the job; return the exit code."""
+    if not process_place().follows:
+        sys.stderr.write(
+            "This computer cannot lead the training: QGIS does, on another one. Start it with "
+            "torchrun and '--node-rank 1' (or 2, 3, …); see 'Several GPUs or computers' in "
+            "docs/training.md.\n"
+        )
+        return 2
     verb = importlib.import_module(f"{VERBS}.train")
     try:
         verb.follow(Control())
         return 0
-    except Exception:  # noqa: BLE001 - the first process tells the user
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the first process tells the user
+        event = _error_event(error)
+        details = "" if isinstance(error, DeepSegError) else event.details
+        sys.stderr.write(f"{event.message}\n{details}")
         return 1
 
 
@@ -90,8 +101,8 @@ def _emitter(stream: TextIO) -> Callable[[events.Event], None]:
     return emit
 
 
-def _listen(control: Control, job_file: str) -> None:
-    """Watch standard input from a thread of its own."""
+def _listen(control: Control, job_file: str, is_done: threading.Event) -> None:
+    """Watch standard input from a thread of its own; its end is usual where the job is done."""
 
     def watch() -> None:
         for line in sys.stdin:
@@ -99,7 +110,7 @@ def _listen(control: Control, job_file: str) -> None:
                 control.stop()
         control.abandon()
         shutil.rmtree(os.path.dirname(job_file), ignore_errors=True)
-        os._exit(ORPHANED)
+        os._exit(0 if is_done.is_set() else ORPHANED)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 

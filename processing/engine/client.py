@@ -223,7 +223,9 @@ class _Conversation:
         self._until(self._stderr_read.is_set, 1.0)
         words = [line.strip() for line in self._stderr_tail if line.strip()]
         last = f" Its last words: {words[-1][:300]}" if words else ""
-        error = EngineDied(cause_of_exit(code, self._greeted, self._program.python) + last)
+        program = self._program
+        cause = cause_of_exit(code, self._greeted, program.python, program.torchrun)
+        error = EngineDied(cause + last)
         error.__cause__ = EngineDetails("\n".join(self._stderr_tail))
         return error
 

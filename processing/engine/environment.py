@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 
+from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.user_folders import own_data_folder
 
 PYTHON_VARIABLE = "DEEPSEG_ENGINE_PYTHON"
@@ -66,8 +67,20 @@ def engine_variables(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def torchrun_options(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the options of torchrun, if any; without, one process trains alone."""
-    return tuple(shlex.split(variables.get(TORCHRUN_VARIABLE, "")))
+    """Return the options of torchrun, if any; without, one process trains alone.
+
+    Raises:
+        ParameterError: a quotation mark is not closed.
+    """
+    options = variables.get(TORCHRUN_VARIABLE, "")
+    try:
+        return tuple(shlex.split(options))
+    except ValueError as error:
+        raise ParameterError(
+            f"{TORCHRUN_VARIABLE} holds options of torchrun, such as '--standalone "
+            f"--nproc-per-node gpu'; '{options}' cannot be read as such ({error}). Correct it, or "
+            "remove it to train in one process."
+        ) from error
 
 
 def _engine_path(variables: Mapping[str, str]) -> str:

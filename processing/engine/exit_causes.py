@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 OUT_OF_MEMORY = (-9, 137, 0xC0000017, 0xC000012D)
 """Exit codes of a process that the system killed: POSIX, a shell in between, Windows."""
@@ -10,8 +11,11 @@ OUT_OF_MEMORY = (-9, 137, 0xC0000017, 0xC000012D)
 WINDOWS_CRASH = 0xC0000000
 
 
-def cause_of_exit(code: int | None, greeted: bool, python: str) -> str:
-    """Return what happened to an engine that ended without a word, and what to do."""
+def cause_of_exit(code: int | None, greeted: bool, python: str, torchrun: Sequence[str]) -> str:
+    """Return what happened to an engine that ended without a word, and what to do.
+
+    ``torchrun`` has the options with which that has started it, if it has.
+    """
     if code in OUT_OF_MEMORY:
         return (
             "The DeepSeg engine was ended by the system: most likely the computer ran out of "
@@ -23,6 +27,11 @@ def cause_of_exit(code: int | None, greeted: bool, python: str) -> str:
             f"The DeepSeg engine crashed ({_signal_name(code)}), which points to a fault in one of "
             "its libraries. Run 'Set up the engine' (deepseg:setupengine) with 'Make it anew' "
             "switched on; if it happens again, report it with the details from the log."
+        )
+    if torchrun and not greeted:
+        return (
+            f"torchrun did not start the DeepSeg engine (exit code {code}). Correct the options in "
+            f"DEEPSEG_TORCHRUN ({' '.join(torchrun)}), or remove it to train in one process."
         )
     if not greeted:
         return (

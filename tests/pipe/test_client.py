@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -161,6 +162,22 @@ def test_what_is_kept_of_stderr_is_bounded(ask: Ask) -> None:
 def test_an_engine_that_does_not_start_says_why(ask: Ask) -> None:
     with pytest.raises(errors.EngineDied, match=r"did not start.*No module named 'nowhere'"):
         ask("import nowhere", greets=False)
+
+
+def test_torchrun_starts_the_same_program_with_its_options() -> None:
+    program = EngineProgram("python", "launch.py", {})
+    alone = program.command("job.json")
+    together = replace(program, torchrun=("--nproc-per-node", "2")).command("job.json")
+    assert alone == ["python", "-I", "-X", "utf8", "-u", "launch.py", "job.json"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+    assert together == [*alone[:5], *torchrun, *alone]
+
+
+def test_options_that_torchrun_does_not_know_are_named(heard: Heard, folder: Path) -> None:
+    variables = engine_variables(os.environ)
+    program = EngineProgram(sys.executable, "launch.py", variables, torchrun=("--nonsense",))
+    with pytest.raises(errors.EngineDied, match=r"options in DEEPSEG_TORCHRUN.*nonsense$"):
+        run_job(JOB, program, JobObserver(heard.events.append, lambda: False), str(folder))
 
 
 def test_a_python_that_is_not_there(heard: Heard, folder: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from deepseg_qgis.processing.engine import environment as environment
-from deepseg_qgis.processing.engine.environment import engine_variables
+from deepseg_qgis.processing.engine.environment import engine_variables, torchrun_options
 
-from deepseg_qgis import events
+from deepseg_qgis import errors, events
 
 POLLUTION = {
     "PYTHONHOME": "/nowhere",
@@ -43,6 +43,7 @@ POLLUTION = {
     "SLURM_JOB_ID": "1",
     "MASTER_ADDR": "nowhere",
     "WORLD_SIZE": "2",
+    "TORCHELASTIC_RUN_ID": "another",
     "MPLBACKEND": "Qt5Agg",
     "XDG_DATA_DIRS": "/nowhere",
 }
@@ -55,6 +56,8 @@ NEEDED = {
     "NO_PROXY": "localhost",
     "SSL_CERT_FILE": "/etc/ssl/ca.pem",
     "CUDA_VISIBLE_DEVICES": "1",
+    "NCCL_SOCKET_IFNAME": "eth0",
+    "GLOO_SOCKET_IFNAME": "eth0",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "MLFLOW_TRACKING_TOKEN": "secret",
     "GDAL_HTTP_HEADERS": "Authorization: me",
@@ -98,6 +101,21 @@ def test_the_bundle_of_macos_leaves_the_path(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "executable", "/Applications/QGIS.app/Contents/MacOS/QGIS")
     path = os.pathsep.join(["/Applications/QGIS.app/Contents/MacOS/bin", "/usr/bin"])
     assert engine_variables({"PATH": path})["PATH"] == "/usr/bin"
+
+
+def test_options_of_torchrun_are_words_as_in_a_shell() -> None:
+    given = "--standalone  --nproc-per-node 2 --log-dir '/tmp/a b'"
+    options = ("--standalone", "--nproc-per-node", "2", "--log-dir", "/tmp/a b")
+    assert torchrun_options({"DEEPSEG_TORCHRUN": given}) == options
+
+
+def test_without_options_of_torchrun_one_process_trains() -> None:
+    assert torchrun_options({}) == torchrun_options({"DEEPSEG_TORCHRUN": " "}) == ()
+
+
+def test_an_odd_quotation_mark_in_the_options_of_torchrun_is_named() -> None:
+    with pytest.raises(errors.ParameterError, match=r"DEEPSEG_TORCHRUN.*--nnodes '2.*No closing"):
+        torchrun_options({"DEEPSEG_TORCHRUN": "--nnodes '2"})
 
 
 def write_pointer(home: Path, python: str) -> None:

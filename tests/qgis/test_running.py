@@ -158,6 +158,31 @@ def test_the_model_to_continue_from_arrives(
     assert engine.job["initial_model"] == model
 
 
+def test_torchrun_starts_the_engine_of_trainings_where_it_is_wanted(
+    run: Run,
+    engine: Any,
+    raster: Callable[..., str],
+    polygons: str,
+    model: str,
+    feedback: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine.acts(
+        """
+        say(events.Log("torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else "alone"))
+        write_outputs()
+        say(events.Result({}))
+        """
+    )
+    monkeypatch.setenv("DEEPSEG_TORCHRUN", "--standalone --nproc-per-node 1")
+    run("train", INPUT=[raster()], ANNOTATIONS=polygons)
+    run("predict", INPUT=[raster()], MODEL=model)
+    assert [text for text in feedback.all("info") if text in ("torchrun", "alone")] == [
+        "torchrun",
+        "alone",
+    ]
+
+
 def test_an_extent_without_crs_is_in_that_of_the_raster(
     run: Run, engine: Any, raster: Callable[..., str], model: str
 ) -> None:

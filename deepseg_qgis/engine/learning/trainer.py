@@ -28,8 +28,9 @@ from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.micro_batches import MicroBatches
 from deepseg_qgis.engine.learning.normalisation import Normalisation
 from deepseg_qgis.engine.learning.ordered_batches import OrderedBatches
-from deepseg_qgis.engine.learning.process_group import FEWEST_TILES, ProcessGroup, SeveralProcesses
+from deepseg_qgis.engine.learning.process_group import FEWEST_TILES, ProcessGroup
 from deepseg_qgis.engine.learning.schedule import Schedule
+from deepseg_qgis.engine.learning.several_processes import SeveralProcesses
 from deepseg_qgis.engine.learning.trainer_state import TrainerState
 from deepseg_qgis.engine.learning.training_dataset import TrainingDataset
 from deepseg_qgis.engine.learning.training_sample import TrainingBatch, TrainingSample, collate

@@ -31,9 +31,10 @@ from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.annotation_gaps import warn_of_gaps
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
-from deepseg_qgis.engine.learning.process_group import ProcessGroup, following, leading
+from deepseg_qgis.engine.learning.process_group import ProcessGroup
 from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
+from deepseg_qgis.engine.learning.several_processes import following, leading
 from deepseg_qgis.engine.learning.starting_network import StartingNetwork, starting_network
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
