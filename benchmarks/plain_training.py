@@ -171,15 +171,15 @@ def main() -> None:
     parser.add_argument("ground", choices=NAMES)
     parser.add_argument("data", type=Path)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--polygons", type=int, help="how many are trained on (default: all)")
+    parser.add_argument("--polygons", type=int, help="trained on; 0, the default: all")
     parser.add_argument(
         "--place", type=int, default=0, help="where they were drawn, see grounds.py"
     )
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
-    folder = wanted.model.resolve().parent
-    places = ground(wanted.ground, wanted.data.resolve(), folder, wanted.polygons, wanted.place)
+    folder, polygons = wanted.model.resolve().parent, wanted.polygons or None
+    places = ground(wanted.ground, wanted.data.resolve(), folder, polygons, wanted.place)
     batches = Batches(places, wanted.seed)
     bands = len(batches.mean)
     network = train(batches, bands, wanted.minutes, wanted.seed)
