@@ -92,9 +92,9 @@ class Train(EngineAlgorithm):
     layer, so that nothing is forgotten.
 
     After each epoch the model so far is saved, at its place, or beside an older model that stands
-    there (the log says where). Cancel lets the learning rate fall for a few seconds, validates and
-    keeps the model. A training that was cancelled or interrupted goes on where it was when you run
-    it again with the same values.
+    there (the log says where). Cancel validates and keeps the model as it is, which is about as
+    good as if no more had been planned. A training that was cancelled or interrupted goes on where
+    it was when you run it again with the same values.
 
     Tip: start with a small area and few epochs, predict, look at the errors on the map,
     annotate there, and train again. A few hundred polygons often do.

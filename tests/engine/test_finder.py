@@ -170,3 +170,12 @@ def test_objects_go_that_are_smaller_than_those_of_their_category():
 def test_a_region_without_anything_gives_no_objects(instance_rule):
     empty = np.zeros((6, 6), dtype=np.uint8)
     assert len(objects_at_once((empty, empty, empty), Window(0, 0, 6, 6), instance_rule)) == 0
+
+
+def test_without_objects_to_tell_apart_specks_are_left_out_all_the_same():
+    maps = scene(3, (40, 40))
+    every = objects_at_once(maps, Window(*ORIGIN, 40, 40), None)
+    found = objects_at_once(maps, Window(*ORIGIN, 40, 40), InstanceRule((0, 0, 0), (1, 60, 40)))
+    least = np.array([0, 1, 60, 40])[every.classes]
+    assert 0 < len(found) < len(every)
+    assert found.sizes_px.tolist() == every.sizes_px[every.sizes_px >= least].tolist()

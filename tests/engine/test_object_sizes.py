@@ -10,7 +10,10 @@ from deepseg_qgis.engine.geometry.areas import AnnotatedArea
 from deepseg_qgis.engine.learning.object_sizes import (
     MAGNIFICATION,
     MOST_SMOOTHING_PX,
+    MOST_SPECK_PX,
     SMALL_RADIUS_PX,
+    SPECK_SHARE,
+    least_sizes,
     magnification_for,
     smoothing_for,
 )
@@ -52,3 +55,9 @@ def test_small_objects_are_magnified_and_others_are_not():
 def test_the_least_tile_is_not_made_smaller():
     assert magnification_for([labelled(4)], 32) == 1
     assert magnification_for([labelled(4)], 64) == MAGNIFICATION
+
+
+def test_specks_are_small_beside_the_small_objects_of_their_category():
+    ground = [labelled(10, 20, 20, classes=[1, 2, 2]), labelled(2000, classes=[3])]
+    assert least_sizes(ground, 4) == (SPECK_SHARE * 100, SPECK_SHARE * 400, MOST_SPECK_PX, 0)
+    assert least_sizes([labelled(1)], 1) == (0,)

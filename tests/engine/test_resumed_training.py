@@ -153,7 +153,7 @@ def epoch(number, kept):
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_state_comes_back_as_it_was_written(tmp_path, kept):
     weights = {"a.weight": torch.rand(3, 2), "a.count": torch.tensor(4)}
-    tensors = {f"network.{name}": each + (not kept) for name, each in weights.items()}
+    tensors = {f"average.{name}": each + (not kept) for name, each in weights.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     rule = ScoredInstanceRule((9, 256), (4, 1), (0.5, None))
     state = TrainingState(

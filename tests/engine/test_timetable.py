@@ -5,7 +5,7 @@ import pytest
 from deepseg_qgis.engine.learning.outlook import outlook
 from deepseg_qgis.engine.learning.pace import Pace
 from deepseg_qgis.engine.learning.schedule import Schedule
-from deepseg_qgis.engine.learning.timetable import STOP_S, Timetable
+from deepseg_qgis.engine.learning.timetable import Timetable
 
 EPOCH_STEPS = 32
 
@@ -77,16 +77,6 @@ def test_how_far_it_is_only_grows_and_ends_with_one():
     assert fractions == sorted(fractions)
     assert fractions[0] < 0.1
     assert fractions[-1] == 1.0
-
-
-@pytest.mark.parametrize(("step", "step_s"), [(3, 0.1), (50, 1.0), (400, 1.0), (400, 0.05)])
-def test_stop_takes_a_few_seconds_and_a_tenth_of_the_steps_at_most(step, step_s):
-    played = Played(20, None, step_s)
-    played.go_on(step)
-    schedule = played.timetable.stopped(played.schedule, played.step)
-    more = schedule.end - step
-    assert 1 <= more <= max(1, step / 10)
-    assert more * step_s <= max(STOP_S, step_s)
 
 
 def test_a_resumed_run_has_the_rest_of_the_time():

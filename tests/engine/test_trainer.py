@@ -132,7 +132,7 @@ def test_a_weight_that_is_no_number_ends_the_epoch_as_diverged(trainer):
 
     def spoil(done, _loss):
         if done == 2:
-            next(broken.network.parameters()).data[0] = float("nan")
+            next(broken._module.parameters()).data[0] = float("nan")
         return True
 
     assert broken.train_epoch(0, spoil) == float("inf")

@@ -149,7 +149,7 @@ def _objects_and_classes(
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return the objects (0 for none, or where none are told apart) and classes of a window."""
     classes, _ = decide_known(planes, as_levels(legend.thresholds), valid)
-    if legend.instance_rule is None:
+    if legend.instance_rule is None or not legend.has_objects:
         return np.zeros(classes.shape, dtype=np.int32), classes
     heights = planes[len(legend.categories)]
     return instances_at_once(classes, heights, legend.instance_rule), classes

@@ -22,9 +22,9 @@ from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 class Finder(AbstractContextManager["Finder"]):
     """Finds the objects of a region, whose cores come row by row of a complete grid.
 
-    With ``instance_rule`` None, objects are the 4-connected parts of a class. With it, those of
-    categories that have a depth are told apart by their heights, and what is smaller than its
-    category's ``least_px`` is no object. What comes out is the same whatever the grid. A context
+    Objects are the 4-connected parts of a class. With an ``instance_rule``, those of categories
+    that have a depth are told apart by their heights, and what is smaller than its category's
+    ``least_px`` is no object. What comes out is the same whatever the grid. A context
     manager; see `Splitter` and `Vectoriser` for memory and errors.
     """
 
@@ -36,7 +36,7 @@ class Finder(AbstractContextManager["Finder"]):
         self.left_out = 0
         """How many objects were smaller than their category's least size, so far."""
         self._splitter: Splitter | None = None
-        if instance_rule:
+        if instance_rule and any(instance_rule.depths):
             self._splitter = self._stack.enter_context(Splitter(region, instance_rule.depths))
         self._vectoriser = self._stack.enter_context(Vectoriser(region, options))
 
@@ -63,10 +63,12 @@ class Finder(AbstractContextManager["Finder"]):
             heights: (rows, columns), high in the middle of an object; only for telling apart.
         """
         if self._splitter is None:
-            yield self._vectoriser.add(core, classes, probabilities)
+            yield self._large(self._vectoriser.add(core, classes, probabilities))
             return
         for part in self._splitter.add(core, classes, probabilities, heights):
-            yield self._named(self._vectoriser.add(part.core, part.classes, part.probabilities))
+            found = self._vectoriser.add(part.core, part.classes, part.probabilities)
+            categories = self._splitter.categories[found.classes]  # instead of slots
+            yield self._large(replace(found, classes=categories))
 
     def check_complete(self) -> None:
         """Check, after the last core, that every pixel of every class was in an object.
@@ -81,11 +83,10 @@ class Finder(AbstractContextManager["Finder"]):
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
-    def _named(self, objects: Components) -> Components:
-        """Return objects with categories for their slots, those that are too small left out."""
-        assert self._splitter is not None
-        assert self._instance_rule is not None
-        objects = replace(objects, classes=self._splitter.categories[objects.classes])
+    def _large(self, objects: Components) -> Components:
+        """Return objects with those that are too small left out."""
+        if self._instance_rule is None:
+            return objects
         large = objects.sizes_px >= by_class(self._instance_rule.least_px)[objects.classes]
         self.left_out += int((~large).sum())
         return objects if large.all() else objects.chosen(np.flatnonzero(large))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.instances.watershed import Watershed, by_class, instances_of
+from deepseg_qgis.engine.learning.object_sizes import SMALL_QUANTILE
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.scoring.confusion import Counts
@@ -20,8 +21,6 @@ from deepseg_qgis.engine.scoring.label_overlaps import LabelOverlaps
 from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
 
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
-SMALL_QUANTILE = 0.1
-"""A category's *small* object: one in ten is smaller."""
 LEAST_SHARES = (0.0, 0.2, 0.4, 0.6)
 """Least sizes that are tried, as shares of the category's small object."""
 DEFAULT_DEPTH, DEFAULT_SHARE = 58, 0.4

@@ -15,11 +15,17 @@ SMOOTHING_SHARE = 0.15
 """Heights are smoothed by this share of the median object's radius: small objects are not drowned,
 and large ones do not fall apart over what lies on their roofs."""
 MOST_SMOOTHING_PX = 4.0
-SMALL_RADIUS_PX = 7.0
+SMALL_RADIUS_PX = 4.0
 SMALL_SHARE = 0.5
 """If so many objects are smaller than that, the network looks at the raster magnified, …"""
 MAGNIFICATION = 2
 """… so many times: prediction takes the square of it as long."""
+
+SMALL_QUANTILE = 0.1
+"""A category's *small* object: one in ten is smaller."""
+SPECK_SHARE = 0.4
+MOST_SPECK_PX = 512
+"""What has less than this share of a small object's area, and so few pixels, is a speck."""
 
 
 def smoothing_for(
@@ -46,6 +52,17 @@ def magnification_for(labelled_rasters: Sequence[LabelledRaster], tile_size_px: 
     radii = np.concatenate([_radii(labelled) for labelled in labelled_rasters])
     small = len(radii) and np.quantile(radii, SMALL_SHARE) < SMALL_RADIUS_PX
     return MAGNIFICATION if small and tile_size_px >= MAGNIFICATION * LATTICE_PX else 1
+
+
+def least_sizes(labelled_rasters: Sequence[LabelledRaster], categories: int) -> tuple[int, ...]:
+    """Return for each category how many pixels a connected area has that is no speck."""
+    sizes = np.concatenate([shapely.area(each.annotated.geometries) for each in labelled_rasters])
+    classes = np.concatenate([each.annotated.classes for each in labelled_rasters])
+    small = [
+        np.quantile(sizes[classes == number], SMALL_QUANTILE) if (classes == number).any() else 0.0
+        for number in range(1, categories + 1)
+    ]
+    return tuple(int(min(SPECK_SHARE * each, MOST_SPECK_PX)) for each in small)
 
 
 def _radii(labelled: LabelledRaster) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ class Record:
             tile_size_px=job.tile_size_px,
             thresholds=trained.validation.thresholds,
             depths=rule.depths if rule else (),
-            least_px=rule.least_px if rule else (),
+            least_px=rule.least_px if rule else training_set.least_px,
             smoothing_px=trained.smoothing_px,
             validation_score=trained.validation.score,
             validation_iou=trained.validation.category_iou,

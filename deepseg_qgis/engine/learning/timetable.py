@@ -1,4 +1,4 @@
-"""When a training ends, and how far it is: by epochs, minutes, patience, or the user's Stop."""
+"""When a training ends, and how far it is: by epochs or minutes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from collections.abc import Callable
 from deepseg_qgis.engine.learning.pace import Pace
 from deepseg_qgis.engine.learning.schedule import DECAY_SHARE, Schedule
 
-STOP_S = 10.0
-STOP_SHARE = 0.1
-"""After Stop the learning rate falls for so many seconds at most, and in so large a share of the
-steps done at most."""
 LATE = 0.8
 """An end is brought forward where there is time for less than this share of the steps to it."""
 
@@ -49,15 +45,6 @@ class Timetable:
         falls = step >= schedule.decay_start
         late = left < LATE * (schedule.end - step) if falls else left <= _fall_after(step)
         return schedule.ending(step, left) if late else schedule
-
-    def stopped(self, schedule: Schedule, step: int) -> Schedule:
-        """Return the schedule after the user stopped: it falls for a few seconds."""
-        steps = min(STOP_S / self.pace.step_s, STOP_SHARE * step)
-        return schedule.ending(step, max(1, int(steps)))
-
-    def out_of_patience(self, schedule: Schedule, step: int) -> Schedule:
-        """Return the schedule that begins to fall now, as far as one planned to end so would."""
-        return schedule.ending(step, max(1, _fall_after(step)))
 
     def fraction(self, schedule: Schedule, step: int, validations: float) -> float:
         """Return how far a training is, 0 to 1, by the time that it takes."""

@@ -5,12 +5,10 @@ Only Lightning Fabric's devices and precision are used, so that the loop stays r
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from deepseg_qgis.engine.backends.devices import choose_device
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.faults import is_out_of_memory
 from deepseg_qgis.engine.learning import trainer_state
+from deepseg_qgis.engine.learning.averaged_network import AveragedNetwork
 from deepseg_qgis.engine.learning.losses import object_loss, segmentation_loss
 from deepseg_qgis.engine.learning.micro_batches import MicroBatches
 from deepseg_qgis.engine.learning.normalisation import Normalisation
@@ -73,8 +72,9 @@ class Trainer:
     """Trains a network on a data set, epoch by epoch.
 
     ``device`` and ``bfloat16`` are what it computes on and in. ``steps`` is the number of batches
-    in an epoch, ``step`` how many steps are done. ``schedule`` and ``rate_share``, the share of the
-    learning rate that is used, may be changed at any time.
+    in an epoch, ``step`` how many steps are done. What it has learned is ``network``, the average
+    of the weights over the last steps, on the device. ``schedule`` and ``rate_share``, the share of
+    the learning rate that is used, may be changed at any time.
 
     Source of the optimiser: Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019
     (AdamW); of clipping: Pascanu, Mikolov, Bengio, On the Difficulty of Training Recurrent Neural
@@ -110,12 +110,18 @@ class Trainer:
         )
         self._optimiser: torch.optim.Optimizer
         self._network, self._optimiser = self._fabric.setup(network, optimiser)
+        self._averaged = AveragedNetwork(self._module)
         self._micro_batches = MicroBatches(self._fabric, self._network, control, self._processes)
         self._processes.compare(self._facts())
 
     @property
     def network(self) -> nn.Module:
-        """The network as it is now, on the device."""
+        """What is learned so far."""
+        return self._averaged.network
+
+    @property
+    def _module(self) -> nn.Module:
+        """The network with the weights of the last step."""
         module: nn.Module = self._network.module
         return module
 
@@ -125,7 +131,7 @@ class Trainer:
         return self._learning_rate * self.rate_share * self.schedule.factor(self.step)
 
     def train_epoch(self, epoch: int, on_step: Callable[[int, float], bool]) -> float:
-        """Train on the batches of an epoch and, if wanted, on; return their mean loss.
+        """Train on the batches of an epoch; return their mean loss.
 
         ``on_step`` hears how many steps are done and the loss of the last one, and says whether
         there is to be another one. Where a loss or a weight is not finite the epoch ends, and
@@ -133,10 +139,8 @@ class Trainer:
         """
         self._network.train()
         losses: list[float] = []
-        batches = chain.from_iterable(map(self._batches, itertools.count(epoch)))
-        for done, batch in enumerate(batches):
-            further, number = divmod(done, self.steps)
-            losses.append(self._train_step(epoch + further, number, batch))
+        for number, batch in enumerate(self._batches(epoch)):
+            losses.append(self._train_step(epoch, number, batch))
             if not math.isfinite(losses[-1]) or not on_step(len(losses), losses[-1]):
                 break
         return float(np.mean(losses)) if self._is_finite(losses) else math.inf
@@ -165,7 +169,7 @@ class Trainer:
     def state(self) -> TrainerState:
         """Return a copy of all that the next steps hang on."""
         return TrainerState(
-            trainer_state.copied(self.network, self._optimiser),
+            trainer_state.copied(self._module, self.network, self._optimiser),
             self.step,
             self.schedule,
             self.rate_share,
@@ -178,7 +182,7 @@ class Trainer:
         Raises:
             ValueError: it is of another network.
         """
-        trainer_state.put_back(state.tensors, self.network, self._optimiser)
+        trainer_state.put_back(state.tensors, self._module, self.network, self._optimiser)
         self.step, self.schedule, self.rate_share = state.step, state.schedule, state.rate_share
         self._micro_batches.parts = state.parts
 
@@ -198,10 +202,11 @@ class Trainer:
         )
         self._optimiser.step()
         self.step += 1
+        self._averaged.update(self._module, self.step)
         return loss
 
     def _is_finite(self, losses: Sequence[float]) -> bool:
-        weights = self.network.parameters()
+        weights = self._module.parameters()
         return all(map(math.isfinite, losses)) and all(each.isfinite().all() for each in weights)
 
     def _batches(self, epoch: int) -> Generator[TrainingBatch, None, None]:

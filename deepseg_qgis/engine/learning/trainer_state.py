@@ -10,7 +10,7 @@ from torch import nn
 
 from deepseg_qgis.engine.learning.schedule import Schedule
 
-NETWORK, OPTIMISER, RANDOM = "network.", "optimiser.", "random."
+NETWORK, AVERAGE, OPTIMISER, RANDOM = "network.", "average.", "optimiser.", "random."
 """Prefixes of the names of tensors."""
 
 
@@ -18,9 +18,10 @@ NETWORK, OPTIMISER, RANDOM = "network.", "optimiser.", "random."
 class TrainerState:
     """All that a trainer needs to go on as if it had never stopped.
 
-    ``tensors``, on the CPU, are the network's weights and buffers, the optimiser's moments and the
-    states of torch's random generators. ``step`` is the number of steps done; ``rate_share`` the
-    share of the learning rate that is used; ``parts`` how many a batch is computed in.
+    ``tensors``, on the CPU, are the network's weights and buffers, their averages, the optimiser's
+    moments and the states of torch's random generators. ``step`` is the number of steps done;
+    ``rate_share`` the share of the learning rate that is used; ``parts`` how many a batch is
+    computed in.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -30,9 +31,12 @@ class TrainerState:
     parts: int
 
 
-def copied(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return the tensors of a `TrainerState`; as much memory as three times the weights."""
+def copied(
+    network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """Return the tensors of a `TrainerState`; as much memory as four times the weights."""
     tensors = {NETWORK + name: each for name, each in network.state_dict().items()}
+    tensors |= {AVERAGE + name: each for name, each in average.state_dict().items()}
     for number, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"{OPTIMISER}{number}.{name}": each for name, each in moments.items()}
     tensors[RANDOM + "cpu"] = torch.get_rng_state()
@@ -42,27 +46,33 @@ def copied(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, to
 
 
 def put_back(
-    tensors: Mapping[str, torch.Tensor], network: nn.Module, optimiser: torch.optim.Optimizer
+    tensors: Mapping[str, torch.Tensor],
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
 ) -> None:
-    """Give network, optimiser and random generators the state that `copied` returned.
+    """Give network, average, optimiser and random generators the state that `copied` returned.
 
     Raises:
         ValueError: they are of another network or device.
     """
     moments = _moments(tensors, optimiser)
-    weights = {
-        name.removeprefix(NETWORK): each
-        for name, each in tensors.items()
-        if name.startswith(NETWORK)
-    }
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(named(tensors, NETWORK))
+        average.load_state_dict(named(tensors, AVERAGE))
         torch.set_rng_state(tensors[RANDOM + "cpu"])
         if _device(network).type == "cuda":
             torch.cuda.set_rng_state(tensors[RANDOM + "cuda"], _device(network))
     except (RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"not the state of this network: {error}") from error
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+
+
+def named(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)
+    }
 
 
 def _moments(

@@ -67,7 +67,6 @@ class Training:
         self._smoothing_px = smoothing_px
         self._normalisation = start.normalisation or dataset.normalisation()
         self._trainer = Trainer(start.network, dataset, self._normalisation, settings, control)
-        self._planned_end = self._trainer.schedule.end
         validation_steps = validation_px(training_set.labelled_rasters, settings.tile_size_px) / (
             settings.batch_size * settings.window_px**2
         )
@@ -115,17 +114,15 @@ class Training:
 
     @property
     def _is_over(self) -> bool:
-        """Whether the schedule is at its end; Stop and lost patience bring that forward."""
-        trainer = self._trainer
-        if self._control.stopped:
-            trainer.schedule = self._timetable.stopped(trainer.schedule, trainer.step)
-        elif self._selection.is_out_of_patience and trainer.schedule.end == self._planned_end:
-            trainer.schedule = self._timetable.out_of_patience(trainer.schedule, trainer.step)
+        """Whether the schedule is at its end, the user stopped, or patience is over."""
+        if self._trainer.step >= self._trainer.schedule.end or self._control.stopped:
+            return True
+        if self._selection.is_out_of_patience:
             self._control.log(
                 f"No better score for {counted(self._settings.patience or 0, 'epoch')}: training "
-                f"ends after {counted(trainer.schedule.end - trainer.step, 'more step')}."
+                "ends here."
             )
-        return trainer.step >= trainer.schedule.end
+        return self._selection.is_out_of_patience
 
     def _state(self) -> TrainingState:
         """Return the state after the last epoch, from which another run can go on."""
@@ -230,7 +227,7 @@ class Training:
             self._control.log(f"The model to continue from has a validation score of {score:.3f}.")
 
     def _train_epoch(self) -> float:
-        """Train an epoch; return its mean loss. It ends early, or late, where training ends."""
+        """Train an epoch; return its mean loss. It ends early where training ends."""
         number, trainer, timetable = len(self._history), self._trainer, self._timetable
         last = time.monotonic()
 
@@ -240,13 +237,11 @@ class Training:
             timetable.pace.add_step(now - last)
             last = now
             trainer.schedule = timetable.in_time(trainer.schedule, trainer.step)
-            if self._control.stopped:
-                trainer.schedule = timetable.stopped(trainer.schedule, trainer.step)
             text = f"Epoch {number + 1} of {self._epochs_in_all}, loss {loss:.3f}"
             place = trainer.schedule, trainer.step, number
             self._control.progress(timetable.fraction(*place), text, timetable.seconds_left(*place))
-            goes_on = done < trainer.steps or self._control.stopped
-            return goes_on and trainer.step < trainer.schedule.end
+            is_over = self._control.stopped or trainer.step >= trainer.schedule.end
+            return done < trainer.steps and not is_over
 
         return trainer.train_epoch(number, on_step)
 

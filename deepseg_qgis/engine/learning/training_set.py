@@ -22,6 +22,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, clipped
+from deepseg_qgis.engine.learning import object_sizes
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.legend.legend import LONGEST_NAME, Category, task_of
 from deepseg_qgis.errors import MOST_LISTED, VectorError, counted, listed
@@ -53,6 +54,11 @@ class TrainingSet:
         )
         pixels = sum(each.training.size_px for each in self.labelled_rasters)
         return {"training_polygons": polygons, "training_px": int(pixels)}
+
+    @functools.cached_property
+    def least_px(self) -> tuple[int, ...]:
+        """How many pixels an object of each category has at least, by the annotations alone."""
+        return object_sizes.least_sizes(self.labelled_rasters, len(self.categories))
 
 
 def load_training_set(

@@ -15,7 +15,7 @@ import torch
 from deepseg_qgis import jobs
 from deepseg_qgis.engine.learning.checkpoint import SavedModel
 from deepseg_qgis.engine.learning.schedule import Schedule
-from deepseg_qgis.engine.learning.trainer_state import NETWORK, TrainerState
+from deepseg_qgis.engine.learning.trainer_state import AVERAGE, TrainerState, named
 from deepseg_qgis.engine.learning.validation import Validation
 from deepseg_qgis.errors import ContractError
 from deepseg_qgis.events import Epoch
@@ -113,8 +113,5 @@ def read(path: str) -> TrainingState:
 def _kept(tensors: dict[str, torch.Tensor], numbers: _Numbers) -> KeptNetwork | None:
     if numbers.validation is None:
         return None
-    prefix = NETWORK if numbers.history[-1].kept else KEPT
-    weights = {
-        name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)
-    }
-    return KeptNetwork(weights, numbers.validation)
+    prefix = AVERAGE if numbers.history[-1].kept else KEPT
+    return KeptNetwork(named(tensors, prefix), numbers.validation)

@@ -34,10 +34,11 @@ class Category:
 
 @dataclass(frozen=True)
 class InstanceRule:
-    """How objects of one category are told apart where they touch; one entry for each category.
+    """What an object of each category is; one entry for each.
 
-    ``depths`` says how far (in 1/255) an object's height must stand out, 0 for categories that are
-    not countable; ``least_px`` how many pixels an object has at least.
+    ``depths`` says how far (in 1/255) the height of an object must stand out where it touches
+    another one, 0 for categories that are not countable: their objects are connected areas.
+    ``least_px`` says how many pixels an object has at least.
     """
 
     depths: tuple[int, ...]
@@ -48,8 +49,8 @@ class InstanceRule:
 class Legend:
     """The categories of a class map, class 1 first, and how they are decided.
 
-    ``thresholds`` are from 0 to 1, one for each category; ``instance_rule`` is None where no
-    objects are told apart: then they are the connected areas of a category.
+    ``thresholds`` are from 0 to 1, one for each category; without an ``instance_rule`` objects are
+    the connected areas of a category, however small.
     """
 
     categories: tuple[Category, ...]
@@ -59,7 +60,7 @@ class Legend:
     @property
     def has_objects(self) -> bool:
         """Whether objects of a category are told apart where they touch."""
-        return self.instance_rule is not None
+        return any(self.countable)
 
     @property
     def countable(self) -> tuple[bool, ...]:

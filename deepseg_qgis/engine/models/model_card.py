@@ -58,9 +58,10 @@ class ModelCard:
     ``mean`` and ``std`` are in the raster's units, one for each band; ``thresholds`` from 0 to 1,
     one for each category; ``countable`` says for each category whether its objects are told apart
     where they touch, ``depths`` how far (in 1/255) an object's height must stand out for that (0
-    where they are not told apart), ``least_px`` how many pixels an object has at least; these two
-    are empty if no category is countable. ``smoothing_px`` is how far heights are smoothed (the
-    Gaussian's standard deviation); ``resolution_m`` the ground sample distance in metres or None;
+    where they are not told apart), none if no category is countable; ``least_px`` how many pixels
+    an object has at least, none in older cards of such models; ``smoothing_px`` is how far heights
+    are smoothed (the Gaussian's standard deviation); ``resolution_m`` the ground sample distance in
+    metres or None;
     ``band_info`` has the fields of `Band` that tell each band apart, if they are known;
     ``decoder_channels`` and ``magnification`` are those of `NetworkDesign`;
     ``footprint`` lists where it was trained: the raster's name, its CRS as WKT and the area as a
@@ -118,7 +119,8 @@ class ModelCard:
     @property
     def legend(self) -> Legend:
         """What the network's planes mean."""
-        rule = InstanceRule(self.depths, self.least_px) if any(self.countable) else None
+        depths = self.depths or (0,) * len(self.categories)
+        rule = InstanceRule(depths, self.least_px) if self.least_px else None
         return Legend(self.categories, self.thresholds, rule)
 
     @property
