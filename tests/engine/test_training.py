@@ -10,6 +10,7 @@ from deepseg_qgis.engine.learning import training_dataset
 from deepseg_qgis.engine.learning.pace import Pace
 from deepseg_qgis.engine.learning.timetable import Timetable
 from deepseg_qgis.engine.learning.trainer import Trainer
+from deepseg_qgis.engine.learning.training import Training
 from deepseg_qgis.engine.models import model_file
 from deepseg_qgis.engine.verbs import train
 from deepseg_qgis.errors import ParameterError
@@ -111,6 +112,20 @@ def test_stop_ends_training_at_once_and_the_model_is_that_of_then(job):
     assert (np.diff(rates) >= 0.0).all()
     history = model_file.read(job.output).card.history
     assert len(history) == result["epochs_run"]
+
+
+def test_stopped_before_its_first_step_it_takes_one_and_keeps_the_model(job):
+    plain = Training.run
+
+    def stopped(self, saved):
+        self._control.stop()
+        return plain(self, saved)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "run", stopped)
+        rates, result = rates_of(job, Watched())
+    assert len(rates) == result["epochs_run"] == 1
+    assert model_file.read(job.output).card.history[0]["kept"]
 
 
 def test_the_log_says_in_the_middle_whether_more_epochs_would_help(job):

@@ -115,6 +115,8 @@ class Training:
     @property
     def _is_over(self) -> bool:
         """Whether the schedule is at its end, the user stopped, or patience is over."""
+        if not self._history:  # there is nothing to keep before the first step
+            return False
         if self._trainer.step >= self._trainer.schedule.end or self._control.stopped:
             return True
         if self._selection.is_out_of_patience:
