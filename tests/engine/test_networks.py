@@ -44,6 +44,8 @@ def card(count, smoothing_px, dtype="uint8"):
         tile_size_px=64,
         thresholds=(0.4, 0.3)[:count],
         countable=(True,) * count,
+        depths=(58,) * count,
+        least_px=(4,) * count,
         smoothing_px=smoothing_px,
     )
 
