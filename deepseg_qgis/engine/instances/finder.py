@@ -22,10 +22,10 @@ from deepseg_qgis.engine.vectorising.vectoriser import Vectoriser
 class Finder(AbstractContextManager["Finder"]):
     """Finds the objects of a region, whose cores come row by row of a complete grid.
 
-    Objects are the 4-connected parts of a class. With an ``instance_rule``, those of categories
-    that have a depth are told apart by their heights, and what is smaller than its category's
-    ``least_px`` is no object. What comes out is the same whatever the grid. A context
-    manager; see `Splitter` and `Vectoriser` for memory and errors.
+    Objects are the 4-connected parts of a class. With an ``instance_rule``, parts of countable
+    categories are split by their heights, and what has fewer pixels than ``least_px`` is no object.
+    What comes out is the same whatever the grid. A context manager; see `Splitter` and `Vectoriser`
+    for memory and errors.
     """
 
     def __init__(

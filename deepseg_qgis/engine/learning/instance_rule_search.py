@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.instances.watershed import Watershed, by_class, instances_of
-from deepseg_qgis.engine.learning.object_sizes import SMALL_QUANTILE
+from deepseg_qgis.engine.learning.object_sizes import SMALL_QUANTILE, SPECK_SHARE
 from deepseg_qgis.engine.legend.decisions import as_levels, decide_known
 from deepseg_qgis.engine.legend.legend import InstanceRule
 from deepseg_qgis.engine.scoring.confusion import Counts
@@ -23,8 +23,9 @@ from deepseg_qgis.engine.scoring.panoptic import PanopticQuality
 DEPTHS = (3, 6, 10, 15, 21, 28, 36, 46, 58, 72, 90, 112, 140)
 LEAST_SHARES = (0.0, 0.2, 0.4, 0.6)
 """Least sizes that are tried, as shares of the category's small object."""
-DEFAULT_DEPTH, DEFAULT_SHARE = 58, 0.4
-"""What is taken unless another rule is better by more than chance (docs/instances.md)."""
+DEFAULT_DEPTH = 58
+"""This and `SPECK_SHARE` are taken unless others are better by more than chance
+(docs/instances.md)."""
 CONNECTED = 256
 """A depth that no peak reaches: objects are connected areas."""
 
@@ -136,7 +137,7 @@ class _Default(NamedTuple):
         """Return the places nearest to a usual rule, where that knows a category."""
         count = sizes.shape[1]
         depths = np.full(count, DEPTHS.index(DEFAULT_DEPTH))
-        shares = np.full(count, LEAST_SHARES.index(DEFAULT_SHARE))
+        shares = np.full(count, LEAST_SHARES.index(SPECK_SHARE))
         if usual is None:
             return cls(depths, shares)
         given = np.array(usual.depths)

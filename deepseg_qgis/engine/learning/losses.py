@@ -89,9 +89,9 @@ def _dice_sums(share: torch.Tensor, wanted: torch.Tensor, known: torch.Tensor) -
 
 
 def _mean_and_dice(sums: torch.Tensor) -> torch.Tensor:
-    """Return the mean of a first sum over so many pixels as the second, plus 1 - Dice.
+    """Return the first sum divided by the second, plus 1 - Dice of the others (`_dice_sums`).
 
-    The latter of `_dice_sums`, as a mean over the categories that occur in the batch.
+    Of Dice it is the mean over the categories that occur in the batch.
     """
     common, both, wanted = sums[2:].chunk(3)
     dice = (2.0 * common + SMOOTH) / (both + SMOOTH)

@@ -24,8 +24,9 @@ MAGNIFICATION = 2
 SMALL_QUANTILE = 0.1
 """A category's *small* object: one in ten is smaller."""
 SPECK_SHARE = 0.4
+"""What has less than this share of a small object's area is a speck."""
 MOST_SPECK_PX = 512
-"""What has less than this share of a small object's area, and so few pixels, is a speck."""
+"""In models of connected areas no speck is larger: theirs are not checked by validation."""
 
 
 def smoothing_for(
