@@ -119,6 +119,45 @@ def test_an_older_model_stays_until_a_resumed_training_is_finished(job):
     assert os.listdir(Path(job.output).parent) == ["model.safetensors"]
 
 
+def test_killed_between_model_and_state_it_leaves_no_model_behind(job, cache, monkeypatch):
+    Path(job.output).parent.mkdir()
+    Path(job.output).write_text("a good old model")
+    write = SavedTraining.write
+
+    def killed_after_the_second_model(self, state):
+        if len(state.history) == 2:
+            raise KilledError
+        write(self, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SavedTraining, "write", killed_after_the_second_model)
+        with pytest.raises(KilledError):
+            train.run(job, Heard())
+    assert killed(job, "Epoch 3").resumed_after() == 1
+    train.run(job, Heard())
+    assert os.listdir(Path(job.output).parent) == ["model.safetensors"]
+
+
+def test_killed_before_the_report_it_trains_nothing_again(job, cache):
+    job = replace(job, output_html=str(Path(job.output).with_name("report.html")))
+    killed(job, "Writing the report")
+    whole = sha(job.output)
+    control = Heard()
+    train.run(job, control)
+    assert control.resumed_after() == 3
+    assert sha(job.output) == whole
+    assert sorted(os.listdir(Path(job.output).parent)) == ["model.safetensors", "report.html"]
+    assert os.listdir(cache) == []
+
+
+def test_what_a_kill_left_of_a_half_written_state_goes(cache):
+    part = cache / "a.training.part"
+    part.mkdir(parents=True)
+    (part / ".tmp123").write_text("half")
+    with SavedTraining("a", Control()):
+        assert not part.exists()
+
+
 @pytest.mark.parametrize("change", [{"seed": 2}, {"resume": False}, {"validation_fraction": 0.3}])
 def test_another_training_begins_anew(job, change):
     killed(job, "Epoch 2")
@@ -160,7 +199,7 @@ def test_a_state_comes_back_as_it_was_written(tmp_path, kept):
         TrainerState(tensors, 77, Schedule(5, 80, 100), 0.5, 2),
         (epoch(1, True), epoch(2, kept)),
         KeptNetwork(weights, Validation(0.2, (0.5, 0.4), (0.75, None), rule)),
-        SavedModel("/somewhere/m.safetensors", "12ab", 2),
+        SavedModel("/somewhere/m.safetensors", 2),
     )
     path = str(tmp_path / "state")
     training_state.write(path, state)

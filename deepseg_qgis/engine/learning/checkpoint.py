@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.models import model_file, weights
 from deepseg_qgis.errors import ModelError, OutputError
+from deepseg_qgis.events import Epoch
 
 LONGEST_STEM = 50
 """Of the model's name so much stands in the checkpoint's: file names have their limits."""
@@ -20,10 +22,9 @@ LONGEST_STEM = 50
 
 @dataclass(frozen=True)
 class SavedModel:
-    """Where the model so far was saved, its fingerprint, and after how many epochs."""
+    """Where the model so far was saved, and after how many epochs."""
 
     path: str
-    fingerprint: str
     epochs: int
 
 
@@ -58,9 +59,12 @@ class Checkpoint:
         os.remove(place)
         self._control.log(f"After each epoch the model so far is saved as {self.path}.")
 
-    def take_over(self, saved: SavedModel | None) -> None:
-        """Save to where the interrupted training did, if its model still is what it left there."""
-        if saved is None or not self._is_ours(saved):
+    def take_over(self, saved: SavedModel | None, history: Sequence[Epoch]) -> None:
+        """Save to where the interrupted training did, if what lies there still is its model.
+
+        ``history`` is that of the interrupted training's last state.
+        """
+        if saved is None or not self._is_ours(saved, history):
             return
         self.path, self.saved = saved.path, saved
         self._outputs.path(self.path)
@@ -92,18 +96,30 @@ class Checkpoint:
 
     def _write(self, path: str, trained: TrainedNetwork, *, finished: bool) -> SavedModel:
         place, card = self._outputs.path(path), self._record.card(trained)
-        fingerprint = weights.save(place, trained.weights, card)
+        weights.save(place, trained.weights, card)
         self._outputs.place(path, finished=finished)
-        return SavedModel(path, fingerprint, len(trained.history))
+        return SavedModel(path, len(trained.history))
 
-    def _is_ours(self, saved: SavedModel) -> bool:
+    def _is_ours(self, saved: SavedModel, history: Sequence[Epoch]) -> bool:
+        """Whether a model's losses are this training's.
+
+        It may be an epoch further: a run may be killed when the model is saved and its state not.
+        """
         path, final = Path(saved.path), Path(self._destination)
         if path.parent != final.parent or not path.name.startswith((final.name, _stem(final))):
             return False
         try:
-            return model_file.read(saved.path).fingerprint == saved.fingerprint
+            entries = model_file.read(saved.path).card.history
         except ModelError:
             return False
+        losses = {each.epoch: each.train_loss for each in history}
+        found = {each["epoch"]: each["train_loss"] for each in entries}
+        known = losses.keys() & found.keys()
+        return (
+            bool(known)
+            and max(found) <= max(losses) + 1
+            and all(losses[each] == found[each] for each in known)
+        )
 
 
 def _free_name(final: Path) -> str:

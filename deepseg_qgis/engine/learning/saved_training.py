@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from types import TracebackType
 
 from deepseg_qgis.engine.backends.network_cache import cache_folder
@@ -20,6 +21,8 @@ from deepseg_qgis.errors import ResourceError
 from deepseg_qgis.locks import open_locked
 
 SUFFIX, PART, LOCK = ".training", ".training.part", ".lock"
+"""Of a state's file; of the folder in which it is written, since safetensors writes to a file of a
+name of its own first, which a kill would leave; and of its lock."""
 
 
 def default_folder() -> str:
@@ -43,6 +46,7 @@ class SavedTraining:
         self._control = control
         self._folder = folder or default_folder()
         self._path = os.path.join(self._folder, f"{name}{SUFFIX}")
+        self._part = self._path.removesuffix(SUFFIX) + PART
         self._lock = None if name is None else self._locked()
 
     def read(self) -> TrainingState | None:
@@ -59,15 +63,16 @@ class SavedTraining:
         """Put a state in the place of the last one; where that fails, say so and go on."""
         if self._lock is None:
             return
-        part = self._path.removesuffix(SUFFIX) + PART
+        place = os.path.join(self._part, "state")
         try:
-            training_state.write(part, state)
-            _flush_to_disk(part)
-            os.replace(part, self._path)
+            os.makedirs(self._part, mode=0o700, exist_ok=True)
+            training_state.write(place, state)
+            _flush_to_disk(place)
+            os.replace(place, self._path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.remove(part)
             self._give_up(error)
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
 
     def delete(self) -> None:
         """Remove the state: nobody will want to go on from it."""
@@ -100,6 +105,7 @@ class SavedTraining:
                 "The same training is running already, perhaps in another QGIS. Wait until it is "
                 "done, or switch 'Resume' off to run both."
             )
+        shutil.rmtree(self._part, ignore_errors=True)  # of a run that was killed
         return lock
 
     def _give_up(self, error: OSError) -> None:
@@ -130,7 +136,10 @@ def _delete_unused(path: str) -> None:
         if lock is None:
             return
         try:
-            os.remove(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
         finally:
             _let_go(lock, lock_path)
 

@@ -106,8 +106,6 @@ class Training:
             if not self._control.stopped:
                 last_good = self._state()
                 saved.write(last_good)
-        if not self._control.stopped:
-            saved.delete()
         assert self._kept is not None  # the first epoch is
         self._kept.history = self._history
         return self._kept
@@ -154,7 +152,7 @@ class Training:
             self._selection.add(epoch.validation_score)
         if state.kept:
             self._kept = self._trained(state.kept.validation, state.kept.weights)
-        self._checkpoint.take_over(state.model)
+        self._checkpoint.take_over(state.model, state.history)
         self._control.log(
             f"Continuing a training that was interrupted: {len(self._history)} of "
             f"{counted(self._settings.epochs, 'epoch')} done."

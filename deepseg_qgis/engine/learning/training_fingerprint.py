@@ -18,7 +18,7 @@ from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.resuming.file_states import FileStates
 from deepseg_qgis.jobs import TrainJob
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever what a training does, or how its state is kept, changes within a version."""
 ELSEWHERE = ("rasters", "annotations", "aoi", "validation_aoi", "resume", "tracking_uri")
 """Fields of a job whose content is in the training set, or that change no model."""

@@ -85,18 +85,30 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         if tracked is not None:
             tracked.start()
             control = control.telling(tracked.hear)
-        trained = _train(job, start, training_set, checkpoint, processes, control)
-        with outputs.saving(job.output_validation):
-            if reports.validation:
-                kept = [(each.raster, each.validation) for each in training_set.labelled_rasters]
-                write_areas(reports.validation, validation_crs, kept)
-        with outputs.saving(job.output_log):
-            if reports.log:
-                _write_log(reports.log, [record.row(epoch) for epoch in trained.history])
-        with outputs.saving(job.output_html):
-            if reports.html:
-                model = model_file.read(job.output)
-                training_report.write(reports.html, model, training_set.labelled_rasters, control)
+        name = fingerprint(job, training_set, start.network) if job.resume else None
+        settings, dataset = _settings(job, start, processes), _dataset(job, start, training_set)
+        training = Training(start, settings, training_set, dataset, checkpoint, control)
+        with SavedTraining(name, control) as saved:
+            trained = _train(training, checkpoint, saved)
+            if job.aoi is None:
+                warn_of_gaps(trained.validation.open_shares, training_set, control)
+            with outputs.saving(job.output_validation):
+                if reports.validation:
+                    kept = [
+                        (each.raster, each.validation) for each in training_set.labelled_rasters
+                    ]
+                    write_areas(reports.validation, validation_crs, kept)
+            with outputs.saving(job.output_log):
+                if reports.log:
+                    _write_log(reports.log, [record.row(epoch) for epoch in trained.history])
+            with outputs.saving(job.output_html):
+                if reports.html:
+                    model = model_file.read(job.output)
+                    training_report.write(
+                        reports.html, model, training_set.labelled_rasters, control
+                    )
+            if not control.stopped:
+                saved.delete()
     return {
         "output": job.output,
         "output_validation": job.output_validation,
@@ -142,28 +154,14 @@ def at_one_resolution(
     return at_model_resolution(alike, resolution_m, False, control), resolution_m
 
 
-def _train(
-    job: TrainJob,
-    start: StartingNetwork,
-    training_set: TrainingSet,
-    checkpoint: Checkpoint,
-    processes: ProcessGroup,
-    control: Control,
-) -> TrainedNetwork:
+def _train(training: Training, checkpoint: Checkpoint, saved: SavedTraining) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
-    settings = _settings(job, start, processes)
-    name = fingerprint(job, training_set, start.network) if job.resume else None
-    dataset = _dataset(job, start, training_set)
     try:
-        training = Training(start, settings, training_set, dataset, checkpoint, control)
-        with SavedTraining(name, control) as saved:
-            trained = training.run(saved)
+        trained = training.run(saved)
     except Exception:
         checkpoint.warn_of_error()
         raise
     checkpoint.finish(trained)
-    if job.aoi is None:
-        warn_of_gaps(trained.validation.open_shares, training_set, control)
     return trained
 
 
