@@ -13,6 +13,8 @@ import numpy as np
 import rasterio
 import shapely
 
+from deepseg_qgis.jobs import VectorSource
+
 PLACES = ((0.5, 0.5), (0.25, 0.3), (0.75, 0.7))
 """Where the annotated area grows from, as shares of the training ground's width and height."""
 LAST_TRAINING_PHOTO = 29
@@ -70,6 +72,17 @@ def ground(name: str, data: Path, folder: Path, polygons: int | None, place: int
     if name == "fields_us":
         return _photos(data, folder, polygons)
     return _scene(name, data, folder, polygons, place)
+
+
+def streamed(path: Path, folder: Path) -> VectorSource:
+    """Write a layer as the QGIS side hands it over to the engine, without categories."""
+    frame = geopandas.read_file(path)[["geometry"]]
+    empty = np.array([None] * len(frame), dtype=object)
+    frame = frame.assign(category=empty, source=empty)
+    place = folder / f"streamed_{path.name}"
+    frame.to_file(place, layer="features", driver="GPKG")
+    wkt = frame.crs.to_wkt() if frame.crs else ""
+    return VectorSource(str(place), "features", path.stem, wkt, None, {})
 
 
 def _scene(name: str, data: Path, folder: Path, polygons: int | None, place: int) -> Ground:

@@ -23,7 +23,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from grounds import ground
+from grounds import ground, streamed
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
@@ -78,19 +78,6 @@ def killed(process: subprocess.Popen) -> None:
     """Kill the engine and whatever it started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def streamed(path: Path, folder: Path) -> jobs.VectorSource:
-    """Write a layer as the QGIS side hands it over."""
-    import geopandas
-
-    frame = geopandas.read_file(path)[["geometry"]]
-    frame["category"], frame["source"] = None, None
-    frame = frame.astype({"category": str, "source": str}).assign(category=None, source=None)
-    place = folder / f"streamed_{path.name}"
-    frame.to_file(place, layer="features", driver="GPKG")
-    wkt = frame.crs.to_wkt() if frame.crs else ""
-    return jobs.VectorSource(str(place), "features", path.stem, wkt, None, {})
 
 
 def made(data: Path, folder: Path) -> jobs.TrainJob:

@@ -19,7 +19,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import Area, box
-from deepseg_qgis.engine.learning import saved_training
+from deepseg_qgis.engine.learning import saved_training, training_dataset
 from deepseg_qgis.engine.resuming import journal_folder
 from deepseg_qgis.jobs import RasterSource, VectorSource
 
@@ -34,6 +34,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (journal_folder, saved_training):
         monkeypatch.setattr(module, "default_folder", lambda: str(folder))
     return folder
+
+
+@pytest.fixture
+def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make epochs of 16 windows, where a test needs a training and not what it learns."""
+    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
+    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
 
 
 @pytest.fixture

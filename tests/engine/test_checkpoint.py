@@ -10,7 +10,6 @@ import shapely
 from example_jobs import KilledError, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import training_dataset
 from deepseg_qgis.engine.models import weights
 from deepseg_qgis.engine.verbs import train
 from deepseg_qgis.errors import ModelError, OutputError
@@ -47,10 +46,8 @@ def kill_in_epoch(number):
 
 
 @pytest.fixture
-def job(discs, tmp_path, monkeypatch):
+def job(discs, tmp_path, short_epochs):
     """Return the job of a training of two epochs of a few steps."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
     raster, layer = discs
     (tmp_path / "out").mkdir()
     changes = {"epochs": 2, "task": "semantic", "output_html": None}

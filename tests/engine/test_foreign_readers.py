@@ -99,7 +99,7 @@ def scene(discs, make_layer):
 
 
 @pytest.fixture
-def model(scene, folder):
+def model(scene, folder, short_epochs):
     """Return a model that hardly knows its discs, and what it kept for validation."""
     kept = str(folder / "kept.gpkg")
     job = train_job(

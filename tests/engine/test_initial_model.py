@@ -12,7 +12,7 @@ import torch
 from example_jobs import Watched, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import starting_network, training_dataset
+from deepseg_qgis.engine.learning import starting_network
 from deepseg_qgis.engine.learning.earlier_training import EarlierTraining
 from deepseg_qgis.engine.learning.initial_model import continued_network
 from deepseg_qgis.engine.legend.legend import PLAIN_COLOUR, Category, InstanceRule
@@ -61,20 +61,13 @@ def test_a_category_keeps_its_colour_unless_the_layer_has_another():
     assert KNOWN.coloured(Category("pond", PLAIN_COLOUR)).colour == PLAIN_COLOUR
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Make epochs of a few steps."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("first")
 
 
 @pytest.fixture
-def first(discs, folder, short):
+def first(discs, folder, short_epochs):
     """Return (raster, layer, job) of an instance model of one short epoch, trained once."""
     raster, layer = discs
     job = train_job(raster, layer, folder, epochs=1, output_html=None, task="instance")

@@ -16,7 +16,6 @@ from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.geometry.areas import AnnotatedArea, Area
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning import nested_subsets as subsets
-from deepseg_qgis.engine.learning import training_dataset
 from deepseg_qgis.engine.learning.nested_subsets import nested_subsets
 from deepseg_qgis.engine.verbs import learningcurve
 from deepseg_qgis.errors import ParameterError, Stopped, VectorError
@@ -43,10 +42,8 @@ def test_subsets_grow_and_hold_each_other(make_raster):
 
 
 @pytest.fixture
-def job(discs, tmp_path, monkeypatch):
+def job(discs, tmp_path, short_epochs):
     """Return the job of three trainings of an epoch of a few steps."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
     raster, layer = discs
     return learning_curve_job(raster, layer, tmp_path)
 

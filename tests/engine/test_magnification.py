@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from deepseg_qgis.engine.backends.openvino_conversion import convert
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import training_dataset
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.models import model_file, networks, weights
 from deepseg_qgis.engine.models.magnification import magnify
@@ -98,8 +97,7 @@ def test_a_card_remembers_it_and_bad_ones_are_refused(tmp_path):
     assert raw(values, valid).shape == (1, 3, 32, 32)
 
 
-def test_training_magnifies_small_objects(make_raster, make_layer, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 8)
+def test_training_magnifies_small_objects(make_raster, make_layer, tmp_path, short_epochs):
     places = [(row, column) for row in range(6, 120, 14) for column in range(6, 150, 14)]
     image = np.full((3, 128, 160), 60, dtype=np.uint8)
     for row, column in places:

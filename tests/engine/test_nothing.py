@@ -44,7 +44,7 @@ def model_path(tmp_path_factory):
 
 
 @pytest.fixture
-def trained(discs, model_path):
+def trained(discs, model_path, short_epochs):
     """Return (raster, annotations, model) of a model that has hardly seen its discs."""
     raster, layer = discs
     job = train_job(raster, layer, model_path, task="semantic", epochs=1, output_html=None)

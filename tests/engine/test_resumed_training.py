@@ -10,7 +10,7 @@ import torch
 from example_jobs import KilledError, train_job
 
 from deepseg_qgis.engine.control import Control
-from deepseg_qgis.engine.learning import training_dataset, training_state
+from deepseg_qgis.engine.learning import training_state
 from deepseg_qgis.engine.learning.checkpoint import SavedModel
 from deepseg_qgis.engine.learning.instance_rule_search import ScoredInstanceRule
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
@@ -42,10 +42,8 @@ class Heard(Control):
 
 
 @pytest.fixture
-def job(discs, tmp_path, monkeypatch, cache):
+def job(discs, tmp_path, short_epochs, cache):
     """Return the job of a training of three epochs of a few steps."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
     raster, layer = discs
     changes = {"task": "semantic", "output_html": None, "tile_size_px": 32, "resume": True}
     return train_job(raster, layer, tmp_path / "out", **changes)

@@ -87,10 +87,8 @@ def test_where_two_tiles_are_too_many_the_error_says_what_to_do():
 
 
 @pytest.fixture
-def trainer(labelled_discs, monkeypatch):
+def trainer(labelled_discs, short_epochs):
     """Return a function that makes a trainer of two steps an epoch."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
     dataset = training_dataset.training_dataset([labelled_discs[0]], [False], 32, 8, 1)
     dataset = replace(dataset, windows=16)
 

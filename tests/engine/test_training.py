@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from example_jobs import Watched, train_job
 
-from deepseg_qgis.engine.learning import training_dataset
 from deepseg_qgis.engine.learning.pace import Pace
 from deepseg_qgis.engine.learning.timetable import Timetable
 from deepseg_qgis.engine.learning.trainer import Trainer
@@ -17,10 +16,8 @@ from deepseg_qgis.errors import ParameterError
 
 
 @pytest.fixture
-def job(discs, tmp_path, monkeypatch):
+def job(discs, tmp_path, short_epochs):
     """Return the job of a training of three epochs of a few steps."""
-    monkeypatch.setattr(training_dataset, "FEWEST_WINDOWS", 16)
-    monkeypatch.setattr(training_dataset, "TIMES_SHOWN", 1)
     raster, layer = discs
     (tmp_path / "out").mkdir()
     changes = {"epochs": 3, "task": "semantic", "output_html": None, "tile_size_px": 32}

@@ -41,6 +41,10 @@ def train_job(raster, layer, folder, **changes):
     return example_jobs.train_job(raster, layer, folder, **{**given, **changes})
 
 
+SMALL = {"architecture": "linknet", "encoder": "mobilenet_v2"}
+"""A network that learns less in so few steps, where nothing hangs on that."""
+
+
 def rows_of(path):
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
@@ -243,14 +247,16 @@ def test_the_grid_of_tiles_covers_the_raster_or_the_aoi(make_raster, make_layer,
     assert tile.run(replace(job, aoi=corner), Control())["tiles"] == 1
 
 
-def test_rasters_of_other_resolutions_are_learned_from_at_the_finest(discs, make_raster, tmp_path):
+def test_rasters_of_other_resolutions_are_learned_from_at_the_finest(
+    discs, make_raster, tmp_path, short_epochs
+):
     """As `predict` will show them to the model, whichever comes first."""
     fine, layer = discs
     coarse = make_raster(
         np.full((3, 50, 50), 60, dtype=np.uint8), NORTH_UP @ Affine.scale(4), name="coarse.tif"
     )
     control = Watched()
-    job = train_job(coarse, layer, tmp_path, rasters=(coarse, fine), epochs=1)
+    job = train_job(coarse, layer, tmp_path, rasters=(coarse, fine), epochs=1, **SMALL)
     train.run(job, control)
     card = model_file.read(job.output).card
     assert card.resolution_m == pytest.approx(0.5, rel=1e-3)
@@ -269,7 +275,7 @@ def test_stop_keeps_the_model_so_far(discs, tmp_path):
             control.stop()
 
     control._emit = stop_after_the_first_epoch
-    result = train.run(train_job(raster, layer, tmp_path, epochs=50), control)
+    result = train.run(train_job(raster, layer, tmp_path, epochs=50, **SMALL), control)
     assert result["epochs_run"] == 1
     assert model_file.read(result["output"]).card.validation_score == result["validation_score"]
 
@@ -283,14 +289,14 @@ def test_stop_of_a_prediction_leaves_nothing(trained, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["discs.gpkg", "discs.tif"]
 
 
-def test_what_lies_outside_of_the_area_is_not_learned(discs, make_layer, tmp_path):
+def test_what_lies_outside_of_the_area_is_not_learned(discs, make_layer, tmp_path, short_epochs):
     raster, layer = discs
     frame = geopandas.read_file(layer.path)
     far_east = frame.geometry.centroid.x > 500_060
     names = list(np.where(far_east, "unseen", "disc"))
     both = make_layer(list(frame.geometry), names, name="both")
     west = make_layer([shapely.box(500_000, 5_499_920, 500_058, 5_500_000)], name="west")
-    job = train_job(raster, both, tmp_path, epochs=1, aoi=west, output_html=None)
+    job = train_job(raster, both, tmp_path, epochs=1, aoi=west, output_html=None, **SMALL)
     result = train.run(job, Control())
     assert [each["name"] for each in result["categories"]] == ["disc"]
     empty = make_layer([shapely.box(500_000, 5_499_999, 500_002, 5_500_000)], name="empty")
@@ -314,7 +320,7 @@ def test_the_last_epoch_that_is_nearly_as_good_as_the_best_is_kept(discs, tmp_pa
 
     monkeypatch.setattr(Training, "_validate", told)
     monkeypatch.setattr(Training, "_train_epoch", skipped)
-    job = train_job(raster, layer, tmp_path, epochs=5)
+    job = train_job(raster, layer, tmp_path, epochs=5, **SMALL)
     assert train.run(job, Control())["validation_score"] == 0.58
     card = model_file.read(job.output).card
     assert [each["kept"] for each in card.history] == [True, True, False, True, False]
@@ -332,7 +338,7 @@ def test_patience_ends_training(discs, tmp_path, monkeypatch):
     monkeypatch.setattr(Training, "_validate", scored)
     monkeypatch.setattr(Training, "_train_epoch", skipped)
     control = Watched()
-    job = train_job(raster, layer, tmp_path, epochs=9, patience=2)
+    job = train_job(raster, layer, tmp_path, epochs=9, patience=2, **SMALL)
     assert train.run(job, control)["epochs_run"] == 4
     assert any(text.startswith("No better score for 2 epochs") for text in control.texts)
 
@@ -344,7 +350,9 @@ def test_patience_ends_training(discs, tmp_path, monkeypatch):
         (np.uint16, None, None),
     ],
 )
-def test_other_rasters_train_and_predict(image, transform, crs, make_raster, make_layer, tmp_path):
+def test_other_rasters_train_and_predict(
+    image, transform, crs, make_raster, make_layer, tmp_path, short_epochs
+):
     rng = np.random.default_rng(0)
     values = rng.normal(0.2, 0.05, (5, 96, 96)) if image is np.float32 else None
     if values is None:
@@ -365,7 +373,7 @@ def test_other_rasters_train_and_predict(image, transform, crs, make_raster, mak
         name="aoi",
         crs=pyproj.CRS(32633) if crs else None,
     )
-    job = train_job(raster, layer, tmp_path, epochs=1, aoi=aoi)
+    job = train_job(raster, layer, tmp_path, epochs=1, aoi=aoi, **SMALL)
     train.run(job, Control())
     output = tmp_path / "found.gpkg"
     result = predict.run(predict_job(raster, job.output, output, threshold=0.0), Control())
