@@ -120,13 +120,14 @@ def run(job: jobs.TrainJob, folder: Path, kill: Kill | None) -> Run:
     )
     if kill:
         kill.start(process)
-    continued, last = None, "start"
+    continued, last, finished = None, "start", False
     for line in process.stdout:
         if not line.endswith("}\n") or not line.startswith('{"event": '):
             continue
         event = events.decode(line)
         if kill:
             kill.hear(event, process)
+        finished = finished or isinstance(event, events.Result)  # a later kill takes nothing
         if isinstance(event, events.Error):
             sys.exit(f"the training failed: {event.message}")
         if isinstance(event, events.Epoch):
@@ -138,7 +139,7 @@ def run(job: jobs.TrainJob, folder: Path, kill: Kill | None) -> Run:
             continued = continued or 0
         last = text.split(",")[0] if isinstance(event, events.Progress) and text else last
     process.communicate()
-    return Run(continued, last, time.monotonic() - started, process.returncode == 0)
+    return Run(continued, last, time.monotonic() - started, finished)
 
 
 def sha256(job: jobs.TrainJob) -> str:

@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 def trained(discs, folder):
     """Return (raster, layer, training job, result, events); trained once for all tests here."""
     raster, layer = discs
-    job = train_job(raster, layer, folder)
+    job = train_job(raster, layer, folder, learning_rate=6e-3, **SMALL)
     if not Path(job.output).exists():
         events = []
         result = train.run(job, Control(events.append))
