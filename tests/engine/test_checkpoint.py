@@ -10,6 +10,7 @@ import shapely
 from example_jobs import KilledError, train_job
 
 from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.checkpoint import Checkpoint
 from deepseg_qgis.engine.models import weights
 from deepseg_qgis.engine.verbs import train
 from deepseg_qgis.errors import ModelError, OutputError
@@ -71,6 +72,14 @@ def test_a_killed_training_leaves_the_model_of_the_epoch_before(job):
     killed(job)
     assert names(job) == ["model.safetensors"]
     assert [epoch["epoch"] for epoch in weights.load(job.output).card.history] == [1]
+
+
+def test_a_training_of_which_no_model_so_far_was_saved_replaces_the_older_one(job, monkeypatch):
+    Path(job.output).write_text("a good old model")
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: None)
+    train.run(job, Heard(lambda *_: None))
+    assert names(job) == ["model.safetensors"]
+    assert weights.load(job.output).card.history
 
 
 def test_an_older_model_is_replaced_by_a_finished_training_alone(job):

@@ -84,7 +84,7 @@ class Checkpoint:
         """
         self._write(self._destination, trained, finished=True)
         if self.path != self._destination:
-            os.remove(self.path)
+            Path(self.path).unlink(missing_ok=True)  # no epoch may have been kept since
             self.path = self._destination
 
     def warn_of_error(self) -> None:

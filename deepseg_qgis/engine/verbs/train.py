@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyproj
 
 from deepseg_qgis import bounds
 from deepseg_qgis.choices import CLASS_WEIGHTINGS, MODEL_SIZES, TASKS
@@ -67,15 +68,11 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         open_rasters(job.rasters, control) as rasters,
     ):
         outputs.path(job.output)
-        reports = _ReportPaths.of(outputs, job)
         initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
         if initial is not None:
             initial.check(job)
         rasters, resolution_m = at_one_resolution(rasters, initial, control)
-        validation_crs = None
-        if reports.validation:
-            grids = [(raster.name, raster.grid) for raster in rasters]
-            validation_crs = output_crs(reports.validation, grids, control)
+        reports = _Reports.of(outputs, job, rasters, control)
         rng = np.random.default_rng(job.seed)
         earlier = initial.earlier_training if initial else None
         training_set = load_training_set(job, rasters, control, rng, earlier)
@@ -92,21 +89,7 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
             trained = _train(training, checkpoint, saved)
             if job.aoi is None:
                 warn_of_gaps(trained.validation.open_shares, training_set, control)
-            with outputs.saving(job.output_validation):
-                if reports.validation:
-                    kept = [
-                        (each.raster, each.validation) for each in training_set.labelled_rasters
-                    ]
-                    write_areas(reports.validation, validation_crs, kept)
-            with outputs.saving(job.output_log):
-                if reports.log:
-                    _write_log(reports.log, [record.row(epoch) for epoch in trained.history])
-            with outputs.saving(job.output_html):
-                if reports.html:
-                    model = model_file.read(job.output)
-                    training_report.write(
-                        reports.html, model, training_set.labelled_rasters, control
-                    )
+            reports.write(outputs, job, training_set, trained, control)
             if not control.stopped:
                 saved.delete()
     return {
@@ -120,17 +103,46 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
     }
 
 
-class _ReportPaths(NamedTuple):
-    """Where what comes beside the model is written, or None."""
+class _Reports(NamedTuple):
+    """Where what comes beside the model is written, or None, and the CRS of the areas."""
 
     validation: str | None
+    validation_crs: pyproj.CRS | None
     html: str | None
     log: str | None
 
     @classmethod
-    def of(cls, outputs: Outputs, job: TrainJob) -> _ReportPaths:
-        given = (job.output_validation, job.output_html, job.output_log)
-        return cls(*(outputs.optional(each) for each in given))
+    def of(
+        cls, outputs: Outputs, job: TrainJob, rasters: Sequence[Raster], control: Control
+    ) -> _Reports:
+        validation, crs = outputs.optional(job.output_validation), None
+        if validation:
+            grids = [(raster.name, raster.grid) for raster in rasters]
+            crs = output_crs(validation, grids, control)
+        return cls(
+            validation, crs, outputs.optional(job.output_html), outputs.optional(job.output_log)
+        )
+
+    def write(
+        self,
+        outputs: Outputs,
+        job: TrainJob,
+        training_set: TrainingSet,
+        trained: TrainedNetwork,
+        control: Control,
+    ) -> None:
+        """Write what was asked for; one that fails takes none of the others away."""
+        with outputs.saving(job.output_validation):
+            if self.validation:
+                kept = [(each.raster, each.validation) for each in training_set.labelled_rasters]
+                write_areas(self.validation, self.validation_crs, kept)
+        with outputs.saving(job.output_log):
+            if self.log:
+                _write_log(self.log, [record.row(epoch) for epoch in trained.history])
+        with outputs.saving(job.output_html):
+            if self.html:
+                model = model_file.read(job.output)
+                training_report.write(self.html, model, training_set.labelled_rasters, control)
 
 
 def at_one_resolution(
