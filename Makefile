@@ -16,7 +16,7 @@ help: ## show this list
 	@echo
 	@echo "The demo on your own data:"
 	@echo "  make demo RASTER=a.tif ANNOTATIONS=b.gpkg [CATEGORY_FIELD=c] [AOI=d.gpkg] [EPOCHS=20] [OUTPUT=folder]"
-	@echo "TORCH=cpu takes torch's CPU build (on Linux a third of the size); ARGS=... goes to pytest."
+	@echo "TORCH=cpu takes torch's CPU build (on Linux a third of the size); ARGS=... goes to pytest; ARGS=-n0 runs the tests one after another."
 
 demo: setup ## train, evaluate and predict on a made-up scene, or on your own data
 	@$(PYTHON) scripts/demo.py
@@ -25,7 +25,7 @@ test: setup ## run all tests
 	@mkdir -p build/run && chmod 700 build/run
 	@QT_QPA_PLATFORM=offscreen XDG_RUNTIME_DIR="$(CURDIR)/build/run" \
 		QGIS_CUSTOM_CONFIG_PATH="$(CURDIR)/build/qgis-profile-tests" OMP_WAIT_POLICY=PASSIVE \
-		$(PYTHON) -I -m pytest $(ARGS)
+		$(PYTHON) -I -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## check style, the forbidden imports and the format
 	@$(PYTHON) -m ruff check $(wildcard $(CHECKED))
