@@ -28,6 +28,7 @@ from deepseg_qgis.engine.files.raster_sets import open_rasters
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.predictor import Predictor
 from deepseg_qgis.engine.learning.nested_subsets import Subset, nested_subsets
+from deepseg_qgis.engine.learning.training_inputs import at_one_resolution
 from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
 from deepseg_qgis.engine.legend.legend import task_of
 from deepseg_qgis.engine.models import model_file
@@ -109,7 +110,7 @@ def run(job: LearningCurveJob, control: Control) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="deepseg-curve-") as folder,
     ):
         path, html = outputs.path(job.output), outputs.optional(job.output_html)
-        rasters, _ = train.at_one_resolution(given, None, control)
+        rasters, _ = at_one_resolution(given, None, control)
         rng = np.random.default_rng(job.seed)
         training_set = load_training_set(job, rasters, control, rng)
         ground = _ground(training_set, rasters, Path(folder))

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyproj
 
@@ -20,10 +19,7 @@ from deepseg_qgis.engine.files import tables
 from deepseg_qgis.engine.files.output_crs import output_crs
 from deepseg_qgis.engine.files.outputs import Outputs
 from deepseg_qgis.engine.files.raster_sets import (
-    at_model_resolution,
-    model_raster,
     open_rasters,
-    with_expected_bands,
 )
 from deepseg_qgis.engine.files.rasters import Raster
 from deepseg_qgis.engine.inference.windows import check_tile_size
@@ -31,22 +27,20 @@ from deepseg_qgis.engine.learning import record
 from deepseg_qgis.engine.learning.allocator import keep_freed_memory
 from deepseg_qgis.engine.learning.annotation_gaps import warn_of_gaps
 from deepseg_qgis.engine.learning.checkpoint import Checkpoint
-from deepseg_qgis.engine.learning.initial_model import INITIAL_MODEL, InitialModel
 from deepseg_qgis.engine.learning.process_group import ProcessGroup
 from deepseg_qgis.engine.learning.record import Record
 from deepseg_qgis.engine.learning.saved_training import SavedTraining
 from deepseg_qgis.engine.learning.several_processes import following, leading
-from deepseg_qgis.engine.learning.starting_network import StartingNetwork, starting_network
+from deepseg_qgis.engine.learning.starting_network import StartingNetwork
 from deepseg_qgis.engine.learning.trained_network import TrainedNetwork
 from deepseg_qgis.engine.learning.trainer import Trainer, TrainingSettings
 from deepseg_qgis.engine.learning.training import Training
-from deepseg_qgis.engine.learning.training_dataset import TrainingDataset, training_dataset
 from deepseg_qgis.engine.learning.training_fingerprint import fingerprint
-from deepseg_qgis.engine.learning.training_set import TrainingSet, load_training_set
+from deepseg_qgis.engine.learning.training_inputs import load_training_inputs
+from deepseg_qgis.engine.learning.training_set import TrainingSet
 from deepseg_qgis.engine.models import model_file
-from deepseg_qgis.engine.models.model_card import MOST_BANDS
 from deepseg_qgis.engine.reports import training_report
-from deepseg_qgis.errors import ParameterError, RasterError
+from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import TrainingJob, TrainJob
 
 
@@ -68,23 +62,17 @@ def run(job: TrainJob, control: Control) -> dict[str, Any]:
         open_rasters(job.rasters, control) as rasters,
     ):
         outputs.path(job.output)
-        initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
-        if initial is not None:
-            initial.check(job)
-        rasters, resolution_m = at_one_resolution(rasters, initial, control)
         reports = _Reports.of(outputs, job, rasters, control)
-        rng = np.random.default_rng(job.seed)
-        earlier = initial.earlier_training if initial else None
-        training_set = load_training_set(job, rasters, control, rng, earlier)
-        start = starting_network(job, training_set, initial, control)
-        model_record = Record.of(job, training_set, resolution_m, start, control)
+        inputs = load_training_inputs(job, rasters, control)
+        start, training_set = inputs.start, inputs.training_set
+        model_record = Record.of(job, training_set, inputs.resolution_m, start, control)
         checkpoint = Checkpoint(outputs, job.output, model_record, control)
         if tracked is not None:
             tracked.start()
             control = control.telling(tracked.hear)
         name = fingerprint(job, training_set, start.network) if job.resume else None
-        settings, dataset = _settings(job, start, processes), _dataset(job, start, training_set)
-        training = Training(start, settings, training_set, dataset, checkpoint, control)
+        settings = _settings(job, start, processes)
+        training = Training(start, settings, training_set, inputs.dataset, checkpoint, control)
         with SavedTraining(name, control) as saved:
             trained = _train(training, checkpoint, saved)
             if job.aoi is None:
@@ -145,27 +133,6 @@ class _Reports(NamedTuple):
                 training_report.write(self.html, model, training_set.labelled_rasters, control)
 
 
-def at_one_resolution(
-    rasters: Sequence[Raster], initial: InitialModel | None, control: Control
-) -> tuple[list[Raster], float | None]:
-    """Return the rasters with the bands of the first, as they are learned from, and the resolution.
-
-    In metres a pixel; None where that is not known. Both are those of the initial model, if any.
-
-    Raises:
-        RasterError: they cannot be learned from together.
-    """
-    if initial is not None:
-        fitted = with_expected_bands(rasters, initial.card.kind, INITIAL_MODEL, control)
-        resolution_m = initial.card.resolution_m
-        return at_model_resolution(fitted, resolution_m, False, control), resolution_m
-    first = model_raster(rasters)
-    alike = with_expected_bands(rasters, first.kind, f"Training on {first.name}", control)
-    _check_bands(first)
-    resolution_m = _finest_m(alike)
-    return at_model_resolution(alike, resolution_m, False, control), resolution_m
-
-
 def _train(training: Training, checkpoint: Checkpoint, saved: SavedTraining) -> TrainedNetwork:
     """Train, and put the model at its destination; after an error say where the last one is."""
     try:
@@ -183,30 +150,13 @@ def follow(control: Control) -> None:
     Raises:
         DeepSegError: something cannot be used here, or another process failed.
     """
-    with following() as (processes, job), open_rasters(job.rasters, control) as given:
-        initial = InitialModel.read(job.initial_model, control) if job.initial_model else None
-        rasters, _ = at_one_resolution(given, initial, control)
-        earlier = initial.earlier_training if initial else None
-        rng = np.random.default_rng(job.seed)
-        training_set = load_training_set(job, rasters, control, rng, earlier)
-        start = starting_network(job, training_set, initial, control)
+    with following() as (processes, job), open_rasters(job.rasters, control) as rasters:
+        inputs = load_training_inputs(job, rasters, control)
+        start, dataset = inputs.start, inputs.dataset
         settings = _settings(job, start, processes)
-        dataset = _dataset(job, start, training_set)
         normalisation = start.normalisation or dataset.normalisation()
         keep_freed_memory()
         Trainer(start.network, dataset, normalisation, settings, control).follow(processes)
-
-
-def _dataset(job: TrainJob, start: StartingNetwork, training_set: TrainingSet) -> TrainingDataset:
-    dataset = training_dataset(
-        training_set.labelled_rasters,
-        training_set.countable,
-        job.tile_size_px,
-        job.batch_size,
-        job.seed,
-        start.design.magnification,
-    )
-    return dataset.weighted() if job.class_weighting == "auto" else dataset
 
 
 def check(job: TrainingJob) -> None:
@@ -249,25 +199,6 @@ def _settings(job: TrainJob, start: StartingNetwork, processes: ProcessGroup) ->
         device=job.device,
         processes=processes,
     )
-
-
-def _check_bands(raster: Raster) -> None:
-    """Check that a model file can describe all bands."""
-    if raster.bands > MOST_BANDS:
-        raise RasterError(
-            f"{raster.name} has {raster.bands:,} bands; DeepSeg trains on up to {MOST_BANDS:,}. "
-            "Write the bands you need to a file of their own with 'Rearrange bands'."
-        )
-
-
-def _finest_m(rasters: Sequence[Raster]) -> float | None:
-    """Return the smallest pixel size on the ground; None if none is known.
-
-    All rasters are learned from at that resolution, as `predict` will show them to the model:
-    equal things have to look alike.
-    """
-    known = [each.grid.resolution_m for each in rasters if each.grid.resolution_m is not None]
-    return min(known, default=None)
 
 
 def _write_log(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
