@@ -10,7 +10,8 @@ import re
 
 MEMORY = re.compile(
     r"out of memory|bad_?alloc|(can't|cannot|could not|unable to|failed to|not) allocate|"
-    r"(insufficient|not enough) memory|ALLOC_FAILED|could not create a memory",
+    r"(insufficient|not enough) memory|ALLOC_FAILED|"
+    r"could not create a (memory|primitive(?! descriptor))",
     re.IGNORECASE,
 )
 """How torch, CUDA, OpenVINO, oneDNN and C++ say it."""

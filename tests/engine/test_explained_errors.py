@@ -43,7 +43,12 @@ def test_want_of_memory_is_told_as_that(use):
 
 @pytest.mark.parametrize(
     "text",
-    ["CUDA out of memory. Tried to allocate 2 GiB", "std::bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"],
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "std::bad_alloc",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "could not create a primitive",
+    ],
 )
 def test_other_words_for_want_of_memory(text):
     assert faults.is_out_of_memory(RuntimeError(text))

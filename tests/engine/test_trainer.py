@@ -1,5 +1,7 @@
 """The training loop: the same gradients in parts, and back to a state and on from it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +67,43 @@ def test_short_of_memory_the_loss_and_its_gradients_stay_the_same(most, tiles, s
     assert max(parts) == seen
     assert not nothing
     assert f"with {seen} at a time" in texts[-1]
+
+
+LIMITED = """
+import resource
+import torch
+from lightning_fabric import Fabric
+from deepseg_qgis.engine.control import Control
+from deepseg_qgis.engine.learning.micro_batches import MicroBatches
+from deepseg_qgis.engine.models import networks
+from deepseg_qgis.engine.models.network_design import NetworkDesign
+
+torch.set_num_threads(1)
+fabric = Fabric(accelerator="cpu", devices=1)
+network = fabric.setup_module(networks.build(NetworkDesign("linknet", "mobilenet_v2"), 3, 1))
+batches = MicroBatches(fabric, network, Control())
+
+
+def train_on(tiles):
+    batches.backward(torch.randn(tiles, 3, 256, 256), lambda logits: logits.square().mean())
+
+
+train_on(2)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+train_on(16)
+print(batches.parts)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+def test_where_the_system_gives_no_more_memory_training_goes_on_in_parts():
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) > 1
 
 
 def test_dropout_draws_the_same_in_both_passes():
