@@ -52,4 +52,13 @@ MIN_AREA = Bounds(0.0)
 SIMPLIFY_PX = Bounds(0.0, 4.0)
 """Beyond that outlines would have to be watched too far around every corner."""
 
+SAMPLE_SIZE = Bounds(4, 1_000_000)
+"""Points of a sample."""
+STRATUM_POINTS = Bounds(2, 100_000)
+"""Of each category: from one point no interval can be told."""
+HALF_WIDTH = Bounds(0.001, 0.5)
+"""Of the 95 % interval of a share."""
+EXPECTED_ACCURACY = Bounds(0.01, 0.99)
+"""Of a category of a map: 0 and 1 would need no sample."""
+
 SCENE_SIZE_PX = Bounds(256, 100_000)

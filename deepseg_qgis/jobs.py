@@ -35,6 +35,10 @@ OutputFolder = Annotated[str, "output folder"]
 CATEGORY_FIELD, SOURCE_FIELD = "category", "source"
 """What a polygon is, and the raster that DeepSeg found it on: fields of the layers that DeepSeg
 writes, and of those that it streams to the engine."""
+MAP_FIELD, REFERENCE_FIELD = "map_category", "reference_category"
+SHARE_FIELD, STRATUM_AREA_FIELD = "stratum_share", "stratum_m2"
+"""What a point of a sample is by the map and by the reference, and its stratum's share of the
+ground and size: fields of the layers of sampling designs."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,29 @@ class VectorSource:
     category_field: Optional[str]
     colours: dict[str, str]
     files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SamplePoint:
+    """What is known of a place of a sample: its category by the map and by the reference.
+
+    ``share`` is its stratum's share of the map's ground, ``area_m2`` that ground; None for NULL.
+    """
+
+    map_category: Optional[str]
+    reference_category: Optional[str]
+    share: Optional[float]
+    area_m2: Optional[float]
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """The points of a sample layer; ``files`` are those that it comes from."""
+
+    name: str
+    reference_field: str
+    points: tuple[SamplePoint, ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -292,6 +319,46 @@ class StatisticsJob(_Job):
     output_html: Optional[OutputFile]
 
 
+@dataclass(frozen=True)
+class SampleDesignJob(_Job):
+    """Draw a stratified random sample of places on a map, for somebody to look at.
+
+    The map is one of ``map_raster`` and ``map_polygons``. ``sample_size`` None takes as many points
+    as give the overall accuracy to within ± ``target``, if user's accuracies are those of
+    ``expected_accuracies``, and ``expected_accuracy`` for all other categories.
+    """
+
+    verb: ClassVar[str] = "sampledesign"
+    map_raster: Optional[RasterSource]
+    map_polygons: Optional[VectorSource]
+    aoi: Optional[VectorSource]
+    target: float
+    expected_accuracy: float
+    expected_accuracies: dict[str, float]
+    sample_size: Optional[int]
+    min_points: int
+    seed: int
+    output: OutputLayer
+
+
+@dataclass(frozen=True)
+class EstimateAreaJob(_Job):
+    """Estimate the area of each category and the accuracy of the map from a sample.
+
+    The ground of the strata comes from ``map_raster`` or ``map_polygons`` where one is given, else
+    from the points.
+    """
+
+    verb: ClassVar[str] = "estimatearea"
+    sample: SampleSource
+    map_raster: Optional[RasterSource]
+    map_polygons: Optional[VectorSource]
+    aoi: Optional[VectorSource]
+    output: OutputTable
+    output_json: Optional[OutputFile]
+    output_html: Optional[OutputFile]
+
+
 Job = Union[
     DemoSceneJob,
     FetchWeightsJob,
@@ -304,6 +371,8 @@ Job = Union[
     PredictJob,
     PolygonizeJob,
     StatisticsJob,
+    SampleDesignJob,
+    EstimateAreaJob,
 ]
 
 _VERBS: dict[str, type[Any]] = {job.verb: job for job in get_args(Job)}

@@ -11,12 +11,14 @@ from typing import Any
 from deepseg_qgis.processing.algorithms.compareruns import CompareRuns
 from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotations
 from deepseg_qgis.processing.algorithms.demoscene import DemoScene
+from deepseg_qgis.processing.algorithms.estimatearea import EstimateArea
 from deepseg_qgis.processing.algorithms.evaluate import Evaluate
 from deepseg_qgis.processing.algorithms.fetchweights import FetchWeights
 from deepseg_qgis.processing.algorithms.importannotations import ImportAnnotations
 from deepseg_qgis.processing.algorithms.learningcurve import LearningCurve
 from deepseg_qgis.processing.algorithms.polygonize import Polygonize
 from deepseg_qgis.processing.algorithms.predict import Predict
+from deepseg_qgis.processing.algorithms.sampledesign import SampleDesign
 from deepseg_qgis.processing.algorithms.setupengine import SetUpEngine
 from deepseg_qgis.processing.algorithms.statistics import Statistics
 from deepseg_qgis.processing.algorithms.tile import Tile
@@ -46,6 +48,8 @@ ALGORITHMS = (
     LearningCurve,
     Evaluate,
     CompareRuns,
+    SampleDesign,
+    EstimateArea,
     Predict,
     Polygonize,
     Statistics,

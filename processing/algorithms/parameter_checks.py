@@ -58,6 +58,17 @@ def _raster(_definition: object, value: Any, context: QgsProcessingContext) -> s
     return None
 
 
+def _map(_definition: object, value: Any, context: QgsProcessingContext) -> str | None:
+    with without_aux_xml(value):
+        unreadable = _is_unreadable(value, QgsProcessingUtils.LayerHint.UnknownType, context)
+    if unreadable:
+        return (
+            f"{value} could not be opened. Expected a raster of classes or a layer of polygons "
+            "that opens in QGIS; check the path."
+        )
+    return None
+
+
 def _source(_definition: object, value: Any, context: QgsProcessingContext) -> str | None:
     if _is_unreadable(value, QgsProcessingUtils.LayerHint.Vector, context):
         return (
@@ -108,6 +119,7 @@ CHECKS: dict[str, Callable[[Any, Any, QgsProcessingContext], str | None]] = {
     "raster": _raster,
     "multilayer": _raster,
     "source": _source,
+    "layer": _map,
     "file": _file,
     "enum": _enum,
     "number": _number,

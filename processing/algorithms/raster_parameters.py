@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qgis.core import (
+    QgsProcessing,
     QgsProcessingContext,
+    QgsProcessingParameterMapLayer,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
 )
@@ -51,6 +53,27 @@ class RasterInputs(QgsProcessingParameterMultipleLayers):
     def clone(self) -> RasterInputs:
         """Return a copy, which QGIS takes as its own."""
         return type(self)(self)
+
+
+class MapInput(QgsProcessingParameterMapLayer):
+    """A map of categories: one raster of classes, or one layer of polygons."""
+
+    def __init__(self, name: str, label: str, optional: bool = False) -> None:
+        kinds = [QgsProcessing.SourceType.TypeRaster, QgsProcessing.SourceType.TypeVectorPolygon]
+        super().__init__(name, label, None, optional, kinds)
+
+    def checkValueIsAcceptable(
+        self, value: Any, context: QgsProcessingContext | None = None
+    ) -> bool:
+        """Return whether the value can be opened, and open it."""
+        with without_aux_xml(value):
+            return super().checkValueIsAcceptable(value, context)
+
+    def clone(self) -> MapInput:
+        """Return a copy, which QGIS takes as its own."""
+        copy = type(self)(self.name(), self.description())
+        copy.fromVariantMap(self.toVariantMap())
+        return copy
 
 
 @contextlib.contextmanager

@@ -72,3 +72,35 @@ def wrong_ending(path: str) -> str:
         f"{path}: expected a file that ends in {' or '.join(DRIVERS)}, since other formats "
         "cannot be drawn in or lose the field of an empty layer. Choose .gpkg (GeoPackage)."
     )
+
+
+class SampleOutput(QgsProcessingParameterVectorDestination):
+    """A destination for points to fill in: GeoPackage alone, which keeps their fields' names."""
+
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(name, label, QgsProcessing.SourceType.TypeVectorPoint, None, False, True)
+
+    def clone(self) -> QgsProcessingParameterDefinition:
+        """Return a copy."""
+        copy = type(self)(self.name(), self.description())
+        copy.fromVariantMap(self.toVariantMap())
+        return copy
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """Return the endings that the Save dialog offers."""
+        return [GEOPACKAGE]
+
+    def defaultFileExtension(self) -> str:
+        """Return the ending of a temporary file, and of a name without one."""
+        return GEOPACKAGE
+
+    def isSupportedOutputValue(self, value: Any, context: QgsProcessingContext) -> tuple[bool, str]:
+        """Return whether a sample can be written there, and else why not."""
+        path = file_of(value, context)
+        ending = os.path.splitext(path)[1].lower()
+        if ending and ending != f".{GEOPACKAGE}":
+            return False, (
+                f"{path}: expected a file that ends in .gpkg (GeoPackage), since other formats "
+                "shorten the fields of a sample, or cannot be edited. Choose .gpkg."
+            )
+        return True, ""

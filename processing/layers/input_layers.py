@@ -9,22 +9,27 @@ from typing import Any
 from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
 from deepseg_qgis.processing.layers.polygon_layers import PolygonLayer
 from deepseg_qgis.processing.layers.raster_layers import is_georeferenced, raster_sources
+from deepseg_qgis.processing.layers.sample_points import sample_source
 from qgis.core import (
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsRasterLayer,
     QgsVectorLayer,
 )
 
 from deepseg_qgis.errors import ParameterError, RasterError
-from deepseg_qgis.jobs import RasterSource, VectorSource
+from deepseg_qgis.jobs import RasterSource, SampleSource, VectorSource
 
 EMPTY = (None, "")
 RASTERS = ("raster", "multilayer")
+MAP_PARAMETER, REFERENCE_PARAMETER = "MAP_FIELD", "REFERENCE_FIELD"
+"""The parameters that name the fields of a layer of points."""
 
 
 class InputLayers:
@@ -54,6 +59,7 @@ class InputLayers:
         self._polygons: dict[str, PolygonLayer] = {}
         self._streamed: dict[str, VectorSource] = {}
         self.rasters: dict[str, tuple[RasterSource, ...]] = {}
+        self.samples: dict[str, SampleSource] = {}
         self.georeferenced = True
         for definition in algorithm.parameterDefinitions():
             name = definition.name()
@@ -61,6 +67,10 @@ class InputLayers:
                 continue
             if definition.type() in RASTERS:
                 self._add_rasters(name)
+            elif definition.type() == "layer":
+                self._add_map(definition, feedback)
+            elif _takes_points(definition):
+                self._add_sample(definition)
             elif definition.type() == "source":
                 self._add_polygons(definition, feedback)
 
@@ -70,6 +80,29 @@ class InputLayers:
             path = os.path.join(self._folder, f"{name.lower()}.gpkg")
             self._streamed[name] = self._polygons[name].written_to(path, feedback)
         return self._streamed.get(name)
+
+    def _add_map(
+        self, definition: QgsProcessingParameterDefinition, feedback: QgsProcessingFeedback
+    ) -> None:
+        name = definition.name()
+        layer = self._algorithm.parameterAsLayer(self._parameters, name, self._context)
+        if isinstance(layer, QgsRasterLayer):
+            self.rasters[name] = raster_sources([layer])
+            self.georeferenced &= is_georeferenced(layer)
+        else:
+            self._add_polygons(definition, feedback)
+
+    def _add_sample(self, definition: QgsProcessingParameterDefinition) -> None:
+        arguments = (self._parameters, definition.name(), self._context)
+        source = self._algorithm.parameterAsSource(*arguments)
+        if source is None:
+            raise _unopened(definition, self._parameters[definition.name()])
+        layer = self._algorithm.parameterAsVectorLayer(*arguments)
+        fields = [
+            self._algorithm.parameterAsString(self._parameters, name, self._context)
+            for name in (MAP_PARAMETER, REFERENCE_PARAMETER)
+        ]
+        self.samples[definition.name()] = sample_source(source, layer, fields[0], fields[1])
 
     def _add_rasters(self, name: str) -> None:
         layers = self._algorithm.parameterAsLayerList(self._parameters, name, self._context)
@@ -86,10 +119,7 @@ class InputLayers:
         arguments = (self._parameters, name, self._context)
         source = self._algorithm.parameterAsSource(*arguments)
         if source is None:
-            raise ParameterError(
-                f"{definition.description()}: the layer {self._parameters[name]} could not be "
-                "opened. Check that it opens in QGIS."
-            )
+            raise _unopened(definition, self._parameters[name])
         layer = self._algorithm.parameterAsVectorLayer(*arguments)
         if layer is not None and self._context.temporaryLayerStore().mapLayer(layer.id()):
             layer.loadDefaultStyle()  # QGIS opens files without the style beside them
@@ -128,3 +158,18 @@ class InputLayers:
                 )
                 return chosen or self._field_if_empty(layer) or ""
         return None
+
+
+def _takes_points(definition: QgsProcessingParameterDefinition) -> bool:
+    """Whether a parameter is for a layer of points, which is a sample."""
+    return (
+        isinstance(definition, QgsProcessingParameterFeatureSource)
+        and QgsProcessing.SourceType.TypeVectorPoint in definition.dataTypes()
+    )
+
+
+def _unopened(definition: QgsProcessingParameterDefinition, value: Any) -> ParameterError:
+    return ParameterError(
+        f"{definition.description()}: the layer {value} could not be opened. Check that it opens "
+        "in QGIS."
+    )

@@ -18,7 +18,7 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import ParameterError
-from deepseg_qgis.jobs import Extent, RasterSource, VectorSource
+from deepseg_qgis.jobs import Extent, RasterSource, SampleSource, VectorSource
 
 
 class Inputs:
@@ -55,6 +55,14 @@ class Inputs:
     def optional_rasters(self) -> tuple[RasterSource, ...]:
         """Return the rasters of INPUT, none where it was left empty."""
         return self._layers.rasters.get("INPUT", ())
+
+    def optional_raster(self, name: str) -> RasterSource | None:
+        """Return the raster of a parameter; None where it is empty or a layer of polygons."""
+        return next(iter(self._layers.rasters.get(name, ())), None)
+
+    def sample(self, name: str = "INPUT") -> SampleSource:
+        """Return the points of a sample layer."""
+        return self._layers.samples[name]
 
     def polygons(self, name: str) -> VectorSource:
         """Return the features of a parameter that must be there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepseg_qgis.processing.layers.layer_tree import place_in_layer_tree, show_legend
-from deepseg_qgis.processing.layers.styles import AnnotationStyle, Style, apply_style
+from deepseg_qgis.processing.layers.styles import FORMS, Style, apply_style
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsMapLayer,
@@ -28,7 +28,7 @@ class LayerStyler(QgsProcessingLayerPostProcessorInterface):
         super().__init__()
         self._style = style
         self._shown = shown
-        self._drawn_in = alone and isinstance(style, AnnotationStyle)
+        self._drawn_in = alone and isinstance(style, FORMS)
 
     def postProcessLayer(
         self,

@@ -14,6 +14,7 @@ from qgis.core import (
     QgsFieldConstraints,
     QgsFillSymbol,
     QgsMapLayer,
+    QgsMarkerSymbol,
     QgsPalettedRasterRenderer,
     QgsRasterLayer,
     QgsRendererCategory,
@@ -22,7 +23,13 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor
 
-from deepseg_qgis.jobs import CATEGORY_FIELD
+from deepseg_qgis.jobs import (
+    CATEGORY_FIELD,
+    MAP_FIELD,
+    REFERENCE_FIELD,
+    SHARE_FIELD,
+    STRATUM_AREA_FIELD,
+)
 
 FILL_OPACITY = 90
 """Of 255: the raster below stays visible."""
@@ -31,6 +38,8 @@ OUTLINE_MM = "0.4"
 
 TRAINING_COLOUR, VALIDATION_COLOUR, TEST_COLOUR = "#56b4e9", "#f0e442", "#cc79a7"
 GRID_COLOUR = "#e69f00"
+
+SAMPLE_FIELDS = (REFERENCE_FIELD, MAP_FIELD, SHARE_FIELD, STRATUM_AREA_FIELD)
 
 ROW_ID_FIELD = "fid"
 """A GeoPackage's own number of a row, which means nothing to whoever draws."""
@@ -98,7 +107,42 @@ class AnnotationStyle:
             layer.setEditorWidgetSetup(row_id, QgsEditorWidgetSetup("Hidden", {}))
 
 
-Style = Union[QgsFeatureRenderer, ClassColours, AnnotationStyle]
+@dataclass(frozen=True)
+class SampleStyle:
+    """How points of a sample are drawn and filled in: hollow until somebody said what is there.
+
+    ``colours`` has the colour (``#rrggbb``) of each category's name. What the map says is hidden
+    in the form: who sees it tends to agree.
+    """
+
+    colours: Mapping[str, str]
+
+    def apply_to(self, layer: QgsVectorLayer) -> None:
+        """Give a layer of points these symbols and this form."""
+        categories = [
+            QgsRendererCategory(name, _point(colour), name) for name, colour in self.colours.items()
+        ]
+        categories.append(QgsRendererCategory("", _point(None), "to be filled in"))
+        layer.setRenderer(QgsCategorizedSymbolRenderer(REFERENCE_FIELD, categories))
+        names = {"map": [{name: name} for name in self.colours]}
+        widgets = {REFERENCE_FIELD: QgsEditorWidgetSetup("ValueMap", names)}
+        hidden = (ROW_ID_FIELD, *SAMPLE_FIELDS[1:])
+        widgets.update({name: QgsEditorWidgetSetup("Hidden", {}) for name in hidden})
+        for name, widget in widgets.items():
+            index = layer.fields().lookupField(name)
+            if index >= 0:
+                layer.setEditorWidgetSetup(index, widget)
+
+
+Style = Union[QgsFeatureRenderer, ClassColours, AnnotationStyle, SampleStyle]
+FORMS = (AnnotationStyle, SampleStyle)
+"""Styles that bring a form."""
+
+
+def sample_style(values: Mapping[str, Any]) -> SampleStyle | None:
+    """Return the style of points with the ``categories`` of the engine's results."""
+    colours = {entry["name"]: entry["colour"] for entry in values.get("categories", [])}
+    return SampleStyle(colours) if colours else None
 
 
 def annotation_style(values: Mapping[str, Any]) -> AnnotationStyle | None:
@@ -138,6 +182,17 @@ def _fill(colour: str) -> QgsFillSymbol:
     )
 
 
+def _point(colour: str | None) -> QgsMarkerSymbol:
+    """Return a circle of a colour; a hollow cross where there is none yet."""
+    if colour is None:
+        return QgsMarkerSymbol.createSimple(
+            {"name": "cross", "outline_color": "#d40000", "outline_width": "0.6", "size": "4"}
+        )
+    return QgsMarkerSymbol.createSimple(
+        {"name": "circle", "color": colour, "outline_color": "#222222", "size": "3"}
+    )
+
+
 def save_style(destination: str, style: Style) -> None:
     """Save a style with a file, where QGIS finds it when the file is opened.
 
@@ -149,11 +204,13 @@ def save_style(destination: str, style: Style) -> None:
         if not layer.isValid():
             return
     else:
-        columns = f"field={ROW_ID_FIELD}:integer&field={CATEGORY_FIELD}:string(0,0)"
-        layer = QgsVectorLayer(f"Polygon?{columns}", "style", "memory")
+        kind = "Point" if isinstance(style, SampleStyle) else "Polygon"
+        texts = SAMPLE_FIELDS if isinstance(style, SampleStyle) else (CATEGORY_FIELD,)
+        columns = "".join(f"&field={name}:string(0,0)" for name in texts)
+        layer = QgsVectorLayer(f"{kind}?field={ROW_ID_FIELD}:integer{columns}", "style", "memory")
     apply_style(layer, style)
     part = QgsMapLayer.StyleCategory
-    form = part.Fields | part.Forms if isinstance(style, AnnotationStyle) else part.Symbology
+    form = part.Fields | part.Forms if isinstance(style, FORMS) else part.Symbology
     save_beside(destination, layer, cast("QgsMapLayer.StyleCategory", part.Symbology | form))
 
 
@@ -163,7 +220,7 @@ def apply_style(layer: QgsMapLayer, style: Style) -> None:
         if isinstance(layer, QgsRasterLayer):
             style.apply_to(layer)
     elif isinstance(layer, QgsVectorLayer):
-        if isinstance(style, AnnotationStyle):
+        if isinstance(style, FORMS):
             style.apply_to(layer)
         else:
             layer.setRenderer(style.clone())

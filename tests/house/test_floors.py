@@ -17,7 +17,7 @@ ENGINE = (
     {"annotations", "backends", "experiments", "pretrained"},
     {"inference"},
     {"exchange", "resuming"},
-    {"reports", "evaluating", "learning", "prediction"},
+    {"reports", "evaluating", "learning", "prediction", "sampling"},
     {"preparation", "verbs"},
     {"run"},
 )

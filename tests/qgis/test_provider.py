@@ -43,6 +43,10 @@ PARAMETERS = {
     "fetchweights": "ENCODER WEIGHTS*",
     "polygonize": "PROBABILITIES THRESHOLD* MIN_AREA SIMPLIFY OUTLINES OUTPUT OUTPUT_STATISTICS*",
     "statistics": "INPUT CATEGORY_FIELD* AOI* OUTPUT OUTPUT_HTML*",
+    "sampledesign": """INPUT STRATA* AOI* TARGET EXPECTED_ACCURACY EXPECTED_ACCURACIES* SAMPLE_SIZE*
+        MIN_POINTS SEED OUTPUT""",
+    "estimatearea": """INPUT MAP_FIELD REFERENCE_FIELD MAP* STRATA* AOI* OUTPUT OUTPUT_JSON*
+        OUTPUT_HTML*""",
     "setupengine": "ACCELERATOR PYTHON* RECREATE",
 }
 """Each algorithm's parameters; those with a star are optional."""
@@ -60,6 +64,8 @@ NUMBERS = {
     "polygonize": "COUNT AREA_M2",
     "fetchweights": "OUTPUT",
     "statistics": "COUNT AREA_M2",
+    "sampledesign": "COUNT HALF_WIDTH",
+    "estimatearea": "COUNT OVERALL_ACCURACY",
     "setupengine": "ENGINE_PYTHON REPORT",
 }
 """The outputs that are no files."""
@@ -93,6 +99,13 @@ DEFAULTS = {
         "RESUME": True,
     },
     "polygonize": {"THRESHOLD": None, "MIN_AREA": 0.0, "SIMPLIFY": 1.0, "OUTLINES": "plain"},
+    "sampledesign": {
+        "TARGET": 0.05,
+        "EXPECTED_ACCURACY": 0.8,
+        "SAMPLE_SIZE": None,
+        "MIN_POINTS": 50,
+    },
+    "estimatearea": {"MAP_FIELD": "map_category", "REFERENCE_FIELD": "reference_category"},
     "setupengine": {"ACCELERATOR": "auto", "RECREATE": False},
 }
 
@@ -104,6 +117,8 @@ ADVANCED = {
     "predict": "OUTLINES TILE_SIZE OVERLAP BATCH_SIZE PRECISION DEVICE RESUME",
     "polygonize": "OUTLINES",
     "evaluate": "DEVICE",
+    "sampledesign": "EXPECTED_ACCURACIES MIN_POINTS SEED",
+    "estimatearea": "MAP_FIELD REFERENCE_FIELD MAP STRATA AOI",
     "setupengine": "PYTHON",
 }
 
@@ -152,7 +167,7 @@ def test_these_are_folded_away(name: str) -> None:
 GROUPS = {
     "1 Prepare": "demoscene createannotations importannotations tile",
     "2 Train": "train learningcurve",
-    "3 Evaluate": "evaluate compareruns",
+    "3 Evaluate": "evaluate compareruns sampledesign estimatearea",
     "4 Predict": "predict polygonize",
     "5 Analyse": "statistics",
     "6 Models": "fetchweights setupengine",
@@ -179,7 +194,7 @@ def test_groups_stand_in_working_order_and_their_ids_stay() -> None:
         ("detect", ("train", "predict")),
         ("classify", ("train", "predict")),
         ("model", ("train", "predict", "evaluate")),
-        ("accuracy", ("evaluate", "compareruns")),
+        ("accuracy", ("evaluate", "compareruns", "sampledesign", "estimatearea")),
         ("digitize", ("createannotations",)),
         ("install", ("setupengine",)),
         ("count", ("predict", "statistics")),
@@ -225,6 +240,13 @@ BOUNDS = {
     "train": TRAINING_BOUNDS,
     "learningcurve": TRAINING_BOUNDS | {"SUBSETS": bounds.SUBSETS},
     "evaluate": {"THRESHOLD": bounds.THRESHOLD, "IOU_THRESHOLD": bounds.IOU_THRESHOLD},
+    "sampledesign": {
+        "TARGET": bounds.HALF_WIDTH,
+        "EXPECTED_ACCURACY": bounds.EXPECTED_ACCURACY,
+        "SAMPLE_SIZE": bounds.SAMPLE_SIZE,
+        "MIN_POINTS": bounds.STRATUM_POINTS,
+        "SEED": bounds.SEED,
+    },
     "predict": {
         "THRESHOLD": bounds.THRESHOLD,
         "TILE_SIZE": bounds.PREDICTION_TILE_SIZE_PX,
@@ -293,6 +315,8 @@ def test_each_helps_in_plain_words(name: str) -> None:
         ("demoscene", "OUTPUT", "tif"),
         ("demoscene", "ANNOTATIONS", "gpkg"),
         ("importannotations", "OUTPUT", "gpkg"),
+        ("sampledesign", "OUTPUT", "gpkg"),
+        ("estimatearea", "OUTPUT", "csv"),
         ("tile", "OUTPUT", "gpkg"),
         ("train", "OUTPUT_VALIDATION", "gpkg"),
     ],

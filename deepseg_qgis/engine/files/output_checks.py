@@ -14,7 +14,7 @@ from deepseg_qgis.disk_files import FileIdentity, file_identity
 from deepseg_qgis.engine.files.rasters import files_of
 from deepseg_qgis.errors import OutputError
 from deepseg_qgis.formats import CONTAINERS, POLYGONS, STYLES, TABLES, WRITTEN
-from deepseg_qgis.jobs import Job, RasterSource, VectorSource
+from deepseg_qgis.jobs import Job, RasterSource, SampleSource, VectorSource
 from deepseg_qgis.overwriting import check_replaceable
 from deepseg_qgis.sidecars import sidecar_owners, sidecars
 
@@ -112,8 +112,9 @@ def _read_by(job: Job) -> Iterator[tuple[str, str]]:
         for source in value if isinstance(value, tuple) else (value,):
             if isinstance(source, RasterSource):
                 yield from ((f"the raster {source.name}", each) for each in files_of(source.path))
-            elif isinstance(source, VectorSource):
-                for path in (source.path, *source.files):
+            elif isinstance(source, (VectorSource, SampleSource)):
+                streamed = (source.path,) if isinstance(source, VectorSource) else ()
+                for path in (*streamed, *source.files):
                     yield from ((f"the layer '{source.name}'", each) for each in _inside(path))
 
 

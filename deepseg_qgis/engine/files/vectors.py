@@ -1,6 +1,6 @@
-"""Writes polygons into vector files; `layers` reads them, `tables` writes what has no geometry.
+"""Writes polygons and points into vector files; `layers` reads, `tables` writes without geometry.
 
-Features pass through in batches, in the format that the file name's extension
+Polygons pass through in batches, in the format that the file name's extension
 chooses. GeoJSON (RFC 7946) and GeoParquet are written here, all else by OGR.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from deepseg_qgis.engine.files.features import (
     as_geometries,
     as_polygon_arrays,
 )
+from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates
 from deepseg_qgis.engine.geometry.projections import WGS84
 from deepseg_qgis.engine.geometry.round_world import cut_at_antimeridian
 from deepseg_qgis.engine.geometry.world import World
@@ -102,6 +103,32 @@ def write_features(
             raise
         raise ogr.unwritten(path, error) from error
     return counted.count
+
+
+def write_points(
+    path: str,
+    xy: Coordinates,
+    columns: Mapping[str, Sequence[object] | NDArray[np.generic]],
+    fields: Mapping[str, pa.DataType],
+    crs: pyproj.CRS | None,
+) -> None:
+    """Write points, given in ``crs`` as (n, 2), with their columns, through OGR.
+
+    Raises:
+        OutputError: the format is not one of OGR's, or the disk is full.
+    """
+    arrays = [as_arrow(columns[name], kind) for name, kind in fields.items()]
+    points = pa.array(shapely.to_wkb(shapely.points(xy)), type=pa.binary())
+    table = pa.table([*arrays, points], schema=pa.schema([*fields.items(), GEOMETRY]))
+    with ogr.plain_path(path) as place:
+        ogr.write_arrow(
+            place,
+            table,
+            layer_name(path),
+            geometry_name=GEOMETRY.name,
+            geometry_type="Point",
+            crs=crs.to_wkt() if crs else None,
+        )
 
 
 class _CountedBatches:
