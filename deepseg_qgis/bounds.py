@@ -52,7 +52,7 @@ MIN_AREA = Bounds(0.0)
 SIMPLIFY_PX = Bounds(0.0, 4.0)
 """Beyond that outlines would have to be watched too far around every corner."""
 
-SAMPLE_SIZE = Bounds(4, 1_000_000)
+SAMPLE_SIZE = Bounds(4, 100_000)
 """Points of a sample."""
 STRATUM_POINTS = Bounds(2, 100_000)
 """Of each category: from one point no interval can be told."""

@@ -26,9 +26,8 @@ def filled_dialog(algorithm: QgsProcessingAlgorithm, parent: QWidget | None) -> 
 
     dialog = AlgorithmDialog(algorithm, parent=parent)
     dialog.setParameters(_proposals(algorithm))
-    for definition in algorithm.parameterDefinitions():
-        if isinstance(definition, QgsProcessingParameterField):
-            _follow(dialog.mainWidget(), definition)
+    for definition in _guessed_fields(algorithm):
+        _follow(dialog.mainWidget(), definition)
     return cast("QWidget", dialog)
 
 
@@ -40,12 +39,23 @@ def _proposals(algorithm: QgsProcessingAlgorithm) -> dict[str, Any]:
     for definition in algorithm.parameterDefinitions():
         if definition.type() == "multilayer":
             proposed[definition.name()] = [layer.id() for layer in similar_rasters(project)]
-        elif isinstance(definition, QgsProcessingParameterField):
-            layer = annotation_layer(project, active)
-            parent = algorithm.parameterDefinition(definition.parentLayerParameterName())
-            if layer is not None and not parent.flags() & parent.Flag.FlagOptional:
-                proposed[parent.name()] = layer.id()
+    for field in _guessed_fields(algorithm):
+        layer = annotation_layer(project, active)
+        parent = algorithm.parameterDefinition(field.parentLayerParameterName())
+        if layer is not None and not parent.flags() & parent.Flag.FlagOptional:
+            proposed[parent.name()] = layer.id()
     return proposed
+
+
+def _guessed_fields(
+    algorithm: QgsProcessingAlgorithm,
+) -> list[QgsProcessingParameterField]:
+    """Return the parameters for fields that are guessed by their layer: all without a default."""
+    return [
+        definition
+        for definition in algorithm.parameterDefinitions()
+        if isinstance(definition, QgsProcessingParameterField) and not definition.defaultValue()
+    ]
 
 
 def _follow(panel: Any, definition: QgsProcessingParameterField) -> None:

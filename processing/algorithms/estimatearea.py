@@ -98,4 +98,12 @@ class EstimateArea(EngineAlgorithm):
 
 
 def _field(name: str, label: str, default: str) -> Definition:
-    return QgsProcessingParameterField(name, label, default, "INPUT")
+    return QgsProcessingParameterField(
+        name,
+        f"{label} (empty = '{default}')",
+        default,
+        "INPUT",
+        QgsProcessingParameterField.DataType.Any,
+        False,
+        True,
+    )

@@ -18,6 +18,7 @@ from deepseg_qgis.processing.algorithms.parameters import (
 from deepseg_qgis.processing.algorithms.vector_destinations import SampleOutput
 from deepseg_qgis.processing.layers.destinations import Destinations
 from deepseg_qgis.processing.layers.inputs import Inputs
+from deepseg_qgis.processing.layers.sample_points import check_unfilled
 from deepseg_qgis.processing.layers.styles import sample_style
 from qgis.core import QgsVectorLayer
 
@@ -49,7 +50,8 @@ class SampleDesign(EngineAlgorithm):
     What you get: a GeoPackage of points in random order, each category with at least the number
     of points you ask for. Go through them: look at each place in the best picture you have, or go
     there, and choose from the list in 'reference_category' what is there. The form does not show
-    what the map says, so that it does not sway you. Then run 'Area with confidence'.
+    what the map says, so that it does not sway you. Then run 'Area with confidence'. A sample that
+    you began to fill in is never overwritten.
 
     Points are drawn by true ground, whatever the CRS. On rasters a point is the centre of a pixel,
     and stands for it.
@@ -103,6 +105,8 @@ class SampleDesign(EngineAlgorithm):
 
     def job(self, inputs: Inputs, destinations: Destinations) -> SampleDesignJob:
         """Return what the engine is asked to do."""
+        output = destinations.path("OUTPUT")
+        check_unfilled(output)
         return SampleDesignJob(
             map_raster=inputs.optional_raster("INPUT"),
             map_polygons=inputs.optional_polygons("INPUT"),
@@ -113,7 +117,7 @@ class SampleDesign(EngineAlgorithm):
             sample_size=inputs.optional_whole("SAMPLE_SIZE"),
             min_points=inputs.whole("MIN_POINTS"),
             seed=inputs.whole("SEED"),
-            output=destinations.path("OUTPUT"),
+            output=output,
         )
 
     def styles(self, values: Mapping[str, Any]) -> Styles:

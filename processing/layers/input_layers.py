@@ -100,6 +100,7 @@ class InputLayers:
         layer = self._algorithm.parameterAsVectorLayer(*arguments)
         fields = [
             self._algorithm.parameterAsString(self._parameters, name, self._context)
+            or self._algorithm.parameterDefinition(name).defaultValue()
             for name in (MAP_PARAMETER, REFERENCE_PARAMETER)
         ]
         self.samples[definition.name()] = sample_source(source, layer, fields[0], fields[1])

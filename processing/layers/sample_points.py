@@ -6,6 +6,7 @@ Samples are small, so that they travel in the job itself, as QGIS shows them: wi
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from deepseg_qgis.processing.layers.attribute_texts import category_text, nfc
@@ -19,8 +20,14 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from deepseg_qgis.errors import VectorError
-from deepseg_qgis.jobs import SHARE_FIELD, STRATUM_AREA_FIELD, SamplePoint, SampleSource
+from deepseg_qgis.errors import OutputError, VectorError, counted
+from deepseg_qgis.jobs import (
+    REFERENCE_FIELD,
+    SHARE_FIELD,
+    STRATUM_AREA_FIELD,
+    SamplePoint,
+    SampleSource,
+)
 
 
 def sample_source(
@@ -51,6 +58,26 @@ def sample_source(
         )
     files = files_of(layer) if layer is not None else ()
     return SampleSource(name, reference_field, tuple(points), files)
+
+
+def check_unfilled(path: str) -> None:
+    """Check that no sample stands at a path that somebody began to fill in.
+
+    Raises:
+        OutputError: one does.
+    """
+    if not os.path.exists(path):
+        return
+    layer = QgsVectorLayer(path, "existing", "ogr")
+    index = layer.fields().lookupField(REFERENCE_FIELD) if layer.isValid() else -1
+    if index < 0:
+        return
+    filled = sum(category_text(each[index]) is not None for each in layer.getFeatures())
+    if filled:
+        raise OutputError(
+            f"{path} is a sample with {counted(filled, 'point')} filled in, which would be lost. "
+            "Choose another name, or delete that file first."
+        )
 
 
 def _index(field: str, fields: QgsFields, name: str) -> int:

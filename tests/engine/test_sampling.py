@@ -179,7 +179,7 @@ def test_an_area_of_interest_bounds_a_raster_map(classes, make_layer, tmp_path) 
     assert sample["stratum_share"].round(3).unique().tolist() == [0.5]
     away = make_layer([shapely.box(0, 0, 10, 10)], name="away")
     with pytest.raises(DeepSegError, match="no classes here"):
-        sampledesign.run(design_job(tmp_path / "s.gpkg", map_raster=classes, aoi=away), Control())
+        sampledesign.run(design_job(tmp_path / "t.gpkg", map_raster=classes, aoi=away), Control())
 
 
 @pytest.mark.parametrize(
@@ -336,6 +336,12 @@ def test_samples_that_cannot_be_used(points, words, tmp_path) -> None:
     with pytest.raises(DeepSegError, match=words):
         estimatearea.run(area_job(points, tmp_path), Control())
     assert not list(tmp_path.iterdir())
+
+
+def test_an_area_without_a_map_is_told(make_layer, tmp_path) -> None:
+    aoi = make_layer([shapely.box(5e5, 0, 5e5 + 9, 9)])
+    with pytest.raises(DeepSegError, match="no map is chosen"):
+        estimatearea.run(area_job(POINTS, tmp_path, aoi=aoi), Control())
 
 
 def test_no_output_replaces_the_sample(tmp_path) -> None:

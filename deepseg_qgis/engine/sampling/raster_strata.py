@@ -92,7 +92,8 @@ class RasterStrata:
             for number, value in enumerate(self._values):
                 rows, columns = np.nonzero(known & (classes == value))
                 keys = rng.standard_exponential(len(rows)) / ground[rows, columns]
-                places = np.stack([columns + window.column, rows + window.row], axis=1) + 0.5
+                places = np.empty((len(rows), 2))
+                places[:, 0], places[:, 1] = columns + window.column + 0.5, rows + window.row + 0.5
                 drawn[number] = _smallest(drawn[number], (keys, places), sizes[number])
         return [affine(self._raster.grid.transform, places) for _, places in drawn]
 

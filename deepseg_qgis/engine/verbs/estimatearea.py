@@ -20,6 +20,7 @@ from deepseg_qgis.engine.sampling.sample_points import (
 from deepseg_qgis.engine.sampling.strata import Stratum
 from deepseg_qgis.engine.scoring.area_estimates import FIELDS, AreaEstimates
 from deepseg_qgis.engine.scoring.stratified_estimation import StratifiedSample
+from deepseg_qgis.errors import ParameterError
 from deepseg_qgis.jobs import EstimateAreaJob
 
 
@@ -61,6 +62,11 @@ def run(job: EstimateAreaJob, control: Control) -> dict[str, Any]:
 def _strata(job: EstimateAreaJob, control: Control) -> tuple[Stratum, ...]:
     """Return the strata of the map if there is one, else as the points have them."""
     if job.map_raster is None and job.map_polygons is None:
+        if job.aoi is not None:
+            raise ParameterError(
+                "The area of interest is that of a map, and no map is chosen. Choose the map that "
+                "the points were drawn from, or leave the area empty."
+            )
         return strata_of_points(job.sample)
     with open_map(job, control) as category_map:
         return category_map.strata
