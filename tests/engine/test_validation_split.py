@@ -13,6 +13,7 @@ from deepseg_qgis.engine.annotations.validation_split import (
     Cell,
     choose_cells,
     split_by_area,
+    split_by_cells,
     withhold_overlaps,
 )
 from deepseg_qgis.engine.control import Control
@@ -21,9 +22,11 @@ from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.tiling import Window
 from deepseg_qgis.engine.learning import training_sample
 from deepseg_qgis.engine.learning.training_window import TrainingWindow
+from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import VectorError
 from tests.engine.conftest import NORTH_UP
 
+DISCS = (Category("disc", "#ff0000"),)
 NOTHING = Area.of_windows([])
 
 
@@ -55,6 +58,14 @@ def test_ground_kept_for_validation_in_one_picture_is_not_learned_from_another(
         assert other.withheld.size_px == pytest.approx(48 * 48)
         assert other.training.size_px == pytest.approx(160 * 160 - 48 * 48)
         assert not training_sample.read(TrainingWindow(other, there)).pixels.valid.any()
+
+
+@pytest.mark.parametrize("side", [40, 90])
+def test_a_few_polygons_within_one_tile_are_divided_too(labelled_discs, side):
+    whole = replace(labelled_discs[0], training=Area(box(Window(8, 8, side, side))))
+    split = split_by_cells([whole], 0.2, 256, DISCS, np.random.default_rng(1))[0]
+    assert split.validation.size_px + split.training.size_px == side * side
+    assert 0.05 < split.validation.size_px / side**2 < 0.6
 
 
 def test_a_validation_area_that_leaves_nothing_is_refused(labelled_discs, make_layer):

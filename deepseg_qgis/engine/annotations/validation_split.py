@@ -14,7 +14,7 @@ from deepseg_qgis.engine.annotations.labelled_raster import LabelledRaster
 from deepseg_qgis.engine.control import Control
 from deepseg_qgis.engine.geometry.areas import Area, box
 from deepseg_qgis.engine.geometry.local_crs import are_comparable
-from deepseg_qgis.engine.geometry.tiling import Window
+from deepseg_qgis.engine.geometry.tiling import LATTICE_PX, Window
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
@@ -103,12 +103,16 @@ def split_by_cells(
     """Return the labelled rasters with about ``fraction`` of their area kept for validation.
 
     Square cells are chosen so that each category has about the same share in them; never random
-    pixels or overlapping tiles, which would flatter the score.
+    pixels or overlapping tiles, which would flatter the score. Where a few polygons lie within a
+    tile the cells are smaller.
 
     Raises:
         VectorError: the labelled area is too small to be divided.
     """
     cells = candidate_cells(labelled_rasters, tile_size_px, len(categories))
+    while len(cells) < 2 and tile_size_px > LATTICE_PX:
+        tile_size_px //= 2
+        cells = candidate_cells(labelled_rasters, tile_size_px, len(categories))
     if len(cells) < 2:
         raise VectorError(
             "The labelled area is too small to keep a part of it for validation. Annotate more, "
