@@ -32,9 +32,9 @@ OutputFolder = Annotated[str, "output folder"]
 """What a path of a job is for; see `paths`."""
 
 
-CATEGORY_FIELD, SOURCE_FIELD = "category", "source"
-"""What a polygon is, and the raster that DeepSeg found it on: fields of the layers that DeepSeg
-writes, and of those that it streams to the engine."""
+CATEGORY_FIELD, SOURCE_FIELD, SCORE_FIELD = "category", "source", "score"
+"""What a polygon is, the raster that DeepSeg found it on, and how sure it is: fields of the layers
+that DeepSeg writes, and of those that it streams to the engine."""
 MAP_FIELD, REFERENCE_FIELD = "map_category", "reference_category"
 SHARE_FIELD, STRATUM_AREA_FIELD = "stratum_share", "stratum_m2"
 """What a point of a sample is by the map and by the reference, and its stratum's share of the
@@ -254,6 +254,26 @@ class EvaluateJob(_Job):
 
 
 @dataclass(frozen=True)
+class EvaluateLayersJob(_Job):
+    """Compare two layers of polygons, whoever made them.
+
+    ``score_field`` is the field that the scores of the predictions came from, None where they have
+    none; else their table has a column ``score`` (a real number or NULL).
+    """
+
+    verb: ClassVar[str] = "evaluatelayers"
+    predictions: VectorSource
+    reference: VectorSource
+    score_field: Optional[str]
+    aoi: Optional[VectorSource]
+    iou_threshold: float
+    output_errors: Optional[OutputLayer]
+    output_csv: Optional[OutputFile]
+    output_json: Optional[OutputFile]
+    output_html: Optional[OutputFile]
+
+
+@dataclass(frozen=True)
 class CompareRunsJob(_Job):
     """Compare the trainings whose models lie in a folder and its subfolders."""
 
@@ -366,6 +386,7 @@ Job = Union[
     TileJob,
     TrainJob,
     EvaluateJob,
+    EvaluateLayersJob,
     CompareRunsJob,
     LearningCurveJob,
     PredictJob,

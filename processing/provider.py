@@ -13,6 +13,7 @@ from deepseg_qgis.processing.algorithms.createannotations import CreateAnnotatio
 from deepseg_qgis.processing.algorithms.demoscene import DemoScene
 from deepseg_qgis.processing.algorithms.estimatearea import EstimateArea
 from deepseg_qgis.processing.algorithms.evaluate import Evaluate
+from deepseg_qgis.processing.algorithms.evaluatelayers import EvaluateLayers
 from deepseg_qgis.processing.algorithms.fetchweights import FetchWeights
 from deepseg_qgis.processing.algorithms.importannotations import ImportAnnotations
 from deepseg_qgis.processing.algorithms.learningcurve import LearningCurve
@@ -47,6 +48,7 @@ ALGORITHMS = (
     Train,
     LearningCurve,
     Evaluate,
+    EvaluateLayers,
     CompareRuns,
     SampleDesign,
     EstimateArea,

@@ -56,15 +56,30 @@ def polygons(name: str, label: str, *, optional: bool = False) -> Definition:
 
 
 def category_field(
-    parent: str, label: str = "Category field (empty: all polygons are of one category)"
+    parent: str,
+    label: str = "Category field (empty: all polygons are of one category)",
+    name: str = "CATEGORY_FIELD",
 ) -> Definition:
     """Return CATEGORY_FIELD, a field of the layer of another parameter."""
     return QgsProcessingParameterField(
-        "CATEGORY_FIELD",
+        name,
         label,
         None,
         parent,
         QgsProcessingParameterField.DataType.Any,
+        False,
+        True,
+    )
+
+
+def score_field(parent: str) -> Definition:
+    """Return SCORE_FIELD, a field of numbers of the layer of another parameter."""
+    return QgsProcessingParameterField(
+        "SCORE_FIELD",
+        "Score field (empty = 'score', if there)",
+        None,
+        parent,
+        QgsProcessingParameterField.DataType.Numeric,
         False,
         True,
     )

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from deepseg_qgis.processing.layers.polygon_fields import likely_category_field
+from deepseg_qgis.processing.layers.polygon_fields import field_index, likely_category_field
 from deepseg_qgis.processing.layers.polygon_layers import PolygonLayer
 from deepseg_qgis.processing.layers.raster_layers import is_georeferenced, raster_sources
 from deepseg_qgis.processing.layers.sample_points import sample_source
 from qgis.core import (
+    QgsFields,
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
@@ -24,12 +25,14 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import ParameterError, RasterError
-from deepseg_qgis.jobs import RasterSource, SampleSource, VectorSource
+from deepseg_qgis.jobs import SCORE_FIELD, RasterSource, SampleSource, VectorSource
 
 EMPTY = (None, "")
 RASTERS = ("raster", "multilayer")
 MAP_PARAMETER, REFERENCE_PARAMETER = "MAP_FIELD", "REFERENCE_FIELD"
 """The parameters that name the fields of a layer of points."""
+SCORES = "SCORE_FIELD"
+"""The parameter for the field of scores; all others for fields are for categories."""
 
 
 class InputLayers:
@@ -60,6 +63,7 @@ class InputLayers:
         self._streamed: dict[str, VectorSource] = {}
         self.rasters: dict[str, tuple[RasterSource, ...]] = {}
         self.samples: dict[str, SampleSource] = {}
+        self.score_fields: dict[str, str] = {}
         self.georeferenced = True
         for definition in algorithm.parameterDefinitions():
             name = definition.name()
@@ -125,6 +129,7 @@ class InputLayers:
         if layer is not None and self._context.temporaryLayerStore().mapLayer(layer.id()):
             layer.loadDefaultStyle()  # QGIS opens files without the style beside them
         field = self._category_field(name, layer)
+        score_field = self._score_field(name, source.fields())
         likely = likely_category_field(source.fields(), layer)
         if field == "" and likely:
             feedback.pushWarning(
@@ -140,7 +145,10 @@ class InputLayers:
             definition.description(),
             selected_only=isinstance(given, QgsProcessingFeatureSourceDefinition)
             and given.selectedFeaturesOnly,
+            score_field=score_field,
         )
+        if score_field:
+            self.score_fields[name] = score_field
         if self._polygons[name].being_edited:
             self.polygons(name, feedback)
 
@@ -153,12 +161,34 @@ class InputLayers:
             if (
                 isinstance(definition, QgsProcessingParameterField)
                 and definition.parentLayerParameterName() == parent
+                and definition.name() != SCORES
             ):
                 chosen = self._algorithm.parameterAsString(
                     self._parameters, definition.name(), self._context
                 )
                 return chosen or self._field_if_empty(layer) or ""
         return None
+
+    def _score_field(self, parent: str, fields: QgsFields) -> str | None:
+        """Return the field of scores: that which was chosen, else the one called 'score', or None.
+
+        Raises:
+            ParameterError: the layer has no such field.
+        """
+        definition = self._algorithm.parameterDefinition(SCORES)
+        if (
+            not isinstance(definition, QgsProcessingParameterField)
+            or definition.parentLayerParameterName() != parent
+        ):
+            return None
+        chosen = self._algorithm.parameterAsString(self._parameters, SCORES, self._context)
+        if chosen and field_index(chosen, fields) < 0:
+            raise ParameterError(
+                f"{definition.description()}: the layer has no field '{chosen}'. Choose one of "
+                "its fields, or leave it empty."
+            )
+        own = fields.lookupField(SCORE_FIELD)
+        return chosen or (fields.at(own).name() if own >= 0 else None)
 
 
 def _takes_points(definition: QgsProcessingParameterDefinition) -> bool:

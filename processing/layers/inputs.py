@@ -76,6 +76,10 @@ class Inputs:
         """Return the features of a parameter, or None."""
         return self._layers.polygons(name, self._feedback)
 
+    def score_field(self, name: str) -> str | None:
+        """Return the field that the scores of a parameter's features are in, or None."""
+        return self._layers.score_fields.get(name)
+
     def number(self, name: str) -> float:
         """Return a real number."""
         return self._algorithm.parameterAsDouble(self._parameters, name, self._context)

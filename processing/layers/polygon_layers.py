@@ -30,7 +30,7 @@ from qgis.core import (
 )
 
 from deepseg_qgis.errors import OutputError, Stopped, VectorError, counted
-from deepseg_qgis.jobs import CATEGORY_FIELD, SOURCE_FIELD, VectorSource
+from deepseg_qgis.jobs import CATEGORY_FIELD, SCORE_FIELD, SOURCE_FIELD, VectorSource
 
 TABLE = "polygons"
 MOST_COLOURS = 256
@@ -45,7 +45,7 @@ class PolygonLayer:
 
     ``source`` gives the features and ``layer`` the style, if there is one; ``field`` holds the
     categories, or is None; ``label`` is what the dialog calls the parameter; ``selected_only`` says
-    that the user wants the selected features alone.
+    that the user wants the selected features alone; ``score_field`` holds the scores, or is None.
 
     Raises:
         VectorError: the layer has no such field.
@@ -59,8 +59,11 @@ class PolygonLayer:
         label: str,
         *,
         selected_only: bool = False,
+        score_field: str | None = None,
     ) -> None:
         self._source = source
+        self._score_index = field_index(score_field, source.fields()) if score_field else -1
+        self._scored = score_field is not None
         self._field = field
         self._label = label
         self._selected_only = selected_only
@@ -87,7 +90,7 @@ class PolygonLayer:
         self._raster_index = raster_field_index(self._source)
         # nobody may go on editing what is being read
         window = WindowEvents(input_allowed=not self.being_edited)
-        writer = _new_writer(path, self._crs)
+        writer = _new_writer(path, self._crs, _columns(scored=self._scored))
         for feature in self._source.getFeatures(
             QgsFeatureRequest(), QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
         ):
@@ -138,8 +141,17 @@ class PolygonLayer:
         copy = QgsFeature()
         copy.setGeometry(geometry)
         raster = category_text(feature[self._raster_index]) if self._raster_index >= 0 else None
-        copy.setAttributes([category, raster])
+        score = [self._score(feature)] if self._scored else []
+        copy.setAttributes([category, raster, *score])
         writer.addFeature(copy, QgsFeatureSink.Flag.FastInsert)
+
+    def _score(self, feature: QgsFeature) -> float | None:
+        """Return how sure a feature is; None where that is no number."""
+        text = category_text(feature[self._score_index]) if self._score_index >= 0 else None
+        try:
+            return None if text is None else float(text)
+        except ValueError:
+            return None
 
     def _report(self, tally: _Tally, feedback: QgsProcessingFeedback) -> None:
         if not tally.features and self._selected_only:
@@ -173,14 +185,16 @@ class _Tally:
         self.categories: set[str] = set()
 
 
-def _new_writer(path: str, crs: QgsCoordinateReferenceSystem) -> QgsVectorFileWriter:
+def _new_writer(
+    path: str, crs: QgsCoordinateReferenceSystem, columns: QgsFields
+) -> QgsVectorFileWriter:
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName = "GPKG"
     options.layerName = TABLE
     options.layerOptions = ["SPATIAL_INDEX=NO"]  # the engine reads it all, once
     writer = QgsVectorFileWriter.create(
         path,
-        _columns(),
+        columns,
         QgsWkbTypes.Type.MultiPolygon,
         crs,
         QgsCoordinateTransformContext(),
@@ -190,10 +204,11 @@ def _new_writer(path: str, crs: QgsCoordinateReferenceSystem) -> QgsVectorFileWr
     return writer
 
 
-def _columns() -> QgsFields:
+def _columns(*, scored: bool) -> QgsFields:
     # taken from a layer, since the constructor of a field differs between Qt 5 and Qt 6
     table = f"NoGeometry?field={CATEGORY_FIELD}:string(0,0)&field={SOURCE_FIELD}:string(0,0)"
-    return QgsVectorLayer(table, "columns", "memory").fields()
+    score = f"&field={SCORE_FIELD}:double" if scored else ""
+    return QgsVectorLayer(table + score, "columns", "memory").fields()
 
 
 def _check(writer: QgsVectorFileWriter, path: str) -> None:

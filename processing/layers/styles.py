@@ -41,22 +41,40 @@ GRID_COLOUR = "#e69f00"
 
 SAMPLE_FIELDS = (REFERENCE_FIELD, MAP_FIELD, SHARE_FIELD, STRATUM_AREA_FIELD)
 
+ERROR_COLOURS = {
+    "right": "#00aac8",
+    "missed": "#aa0582",
+    "false alarm": "#f07319",
+    "merged": "#0072b2",
+    "split": "#009e73",
+    "wrong category": "#fcf000",
+    "badly outlined": "#8c510a",
+}
+"""What is wrong with an object; right, missed, false and wrong ones as in the report's pictures."""
+
 ROW_ID_FIELD = "fid"
 """A GeoPackage's own number of a row, which means nothing to whoever draws."""
 
 
-def category_renderer(colours: Mapping[str, str]) -> QgsFeatureRenderer:
+def category_renderer(
+    colours: Mapping[str, str], field: str = CATEGORY_FIELD
+) -> QgsFeatureRenderer:
     """Return a renderer that fills the polygons of each category with its colour."""
     categories = [
         QgsRendererCategory(name, _fill(colour), name) for name, colour in colours.items()
     ]
-    return QgsCategorizedSymbolRenderer(CATEGORY_FIELD, categories)
+    return QgsCategorizedSymbolRenderer(field, categories)
 
 
 def category_style(values: Mapping[str, Any]) -> QgsFeatureRenderer | None:
     """Return the renderer for the ``categories`` (name and colour) of the engine's results."""
     colours = {entry["name"]: entry["colour"] for entry in values.get("categories", [])}
     return category_renderer(colours) if colours else None
+
+
+def error_style() -> QgsFeatureRenderer:
+    """Return the renderer of a layer of errors, by their kind."""
+    return category_renderer(ERROR_COLOURS, "kind")
 
 
 @dataclass(frozen=True)

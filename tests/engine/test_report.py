@@ -63,9 +63,7 @@ def test_the_page_shows_names_numbers_and_notes(tmp_path):
     assert "Model houses.safetensors" in page.text
     assert "12.5 %" in page.text
     assert "Draw a test AOI." in page.text
-    assert (
-        "0.83 Precision of objects Of every 100 objects that the model drew, about 83" in page.text
-    )
+    assert "0.83 Precision of objects Of every 100 predicted objects, about 83" in page.text
     assert "– mAP" in page.text
     # the row of the house: 20, 70 and 10 of 100 pixels
     assert "house 20 70 10 100" in page.text
@@ -137,7 +135,7 @@ def test_nothing_comes_from_elsewhere(tmp_path):
 
 def test_an_evaluation_of_nothing_can_be_read(tmp_path):
     page = written(tmp_path, scores(np.zeros((3, 3), dtype=int)))
-    assert "The model drew nothing here that is counted." in page.text
+    assert "Nothing was predicted here that is counted." in page.text
     assert "No pixel was compared." in page.text
     assert not re.search(r"\b(nan|inf)\b", page.text.partition("The words")[0], re.IGNORECASE)
 
@@ -145,7 +143,7 @@ def test_an_evaluation_of_nothing_can_be_read(tmp_path):
 def test_many_categories_have_numbers_above_their_columns(tmp_path):
     names = [f"kind {i}" for i in range(12)]
     page = written(tmp_path, scores(np.eye(13, dtype=int), names, ["#112233"] * 12))
-    assert "0 1 2 3 4 5 6 7 8 9 10 11 12 Pixels" in page.text
+    assert "0 1 2 3 4 5 6 7 8 9 10 11 12 px" in page.text
     assert "12 · kind 11" in page.text
 
 

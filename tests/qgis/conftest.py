@@ -159,7 +159,11 @@ def run(application: Any, feedback: Any) -> Callable[..., dict[str, Any]]:
         import processing
 
         given = {
-            **({} if name in ("evaluate", "fetchweights") else {"OUTPUT": "TEMPORARY_OUTPUT"}),
+            **(
+                {}
+                if name in ("evaluate", "evaluatelayers", "fetchweights")
+                else {"OUTPUT": "TEMPORARY_OUTPUT"}
+            ),
             **parameters,
         }
         results: dict[str, Any] = processing.run(f"deepseg:{name}", given, feedback=feedback)

@@ -32,6 +32,8 @@ PARAMETERS = {
         OUTPUT OUTPUT_VALIDATION* OUTPUT_HTML* OUTPUT_LOG*""",
     "evaluate": """INPUT MODEL ANNOTATIONS CATEGORY_FIELD* AOI* THRESHOLD* IOU_THRESHOLD DEVICE
         OUTPUT_JSON* OUTPUT_HTML*""",
+    "evaluatelayers": """PREDICTIONS REFERENCE CATEGORY_FIELD* REFERENCE_CATEGORY_FIELD*
+        SCORE_FIELD* AOI* IOU_THRESHOLD OUTPUT_ERRORS* OUTPUT_CSV* OUTPUT_JSON* OUTPUT_HTML*""",
     "learningcurve": """INPUT ANNOTATIONS CATEGORY_FIELD* AOI* SUBSETS VALIDATION_AOI*
         VALIDATION_FRACTION TASK STUFF_CATEGORIES* CLASS_WEIGHTING MODEL_SIZE ARCHITECTURE* ENCODER*
         ENCODER_WEIGHTS* EPOCHS MAX_MINUTES* TILE_SIZE BATCH_SIZE LEARNING_RATE PATIENCE*
@@ -58,6 +60,7 @@ NUMBERS = {
     "tile": "TILES",
     "train": "VALIDATION_SCORE EPOCHS_RUN",
     "evaluate": "MAP AP50 PRECISION RECALL F1 MEAN_IOU PQ COUNT_ERROR",
+    "evaluatelayers": "MAP AP50 PRECISION RECALL F1 MEAN_IOU PQ COUNT_ERROR",
     "learningcurve": "EXPECTED_GAIN",
     "compareruns": "COUNT",
     "predict": "COUNT AREA_M2",
@@ -88,6 +91,7 @@ DEFAULTS = {
         "RESUME": True,
     },
     "evaluate": {"THRESHOLD": None, "IOU_THRESHOLD": 0.5},
+    "evaluatelayers": {"IOU_THRESHOLD": 0.5},
     "predict": {
         "MOSAIC": False,
         "THRESHOLD": None,
@@ -167,7 +171,7 @@ def test_these_are_folded_away(name: str) -> None:
 GROUPS = {
     "1 Prepare": "demoscene createannotations importannotations tile",
     "2 Train": "train learningcurve",
-    "3 Evaluate": "evaluate compareruns sampledesign estimatearea",
+    "3 Evaluate": "evaluate evaluatelayers compareruns sampledesign estimatearea",
     "4 Predict": "predict polygonize",
     "5 Analyse": "statistics",
     "6 Models": "fetchweights setupengine",
@@ -247,6 +251,7 @@ BOUNDS = {
         "MIN_POINTS": bounds.STRATUM_POINTS,
         "SEED": bounds.SEED,
     },
+    "evaluatelayers": {"IOU_THRESHOLD": bounds.IOU_THRESHOLD},
     "predict": {
         "THRESHOLD": bounds.THRESHOLD,
         "TILE_SIZE": bounds.PREDICTION_TILE_SIZE_PX,
@@ -312,6 +317,8 @@ def test_each_helps_in_plain_words(name: str) -> None:
         ("train", "OUTPUT_HTML", "html"),
         ("train", "OUTPUT_LOG", "csv"),
         ("evaluate", "OUTPUT_JSON", "json"),
+        ("evaluatelayers", "OUTPUT_ERRORS", "gpkg"),
+        ("evaluatelayers", "OUTPUT_CSV", "csv"),
         ("demoscene", "OUTPUT", "tif"),
         ("demoscene", "ANNOTATIONS", "gpkg"),
         ("importannotations", "OUTPUT", "gpkg"),

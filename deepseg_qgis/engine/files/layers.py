@@ -20,11 +20,13 @@ from deepseg_qgis.engine.files.features import Features
 from deepseg_qgis.engine.geometry.local_crs import is_local, is_on_ground, is_undefined
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
 from deepseg_qgis.errors import VectorError
-from deepseg_qgis.jobs import CATEGORY_FIELD, SOURCE_FIELD, VectorSource
+from deepseg_qgis.jobs import CATEGORY_FIELD, SCORE_FIELD, SOURCE_FIELD, VectorSource
 
 
 def read_features(source: VectorSource) -> Features:
     """Return all features of a layer; ``columns`` are ``category`` and ``source`` (text or None).
+
+    Where the layer has scores, they are the column ``score`` (float64, NaN for NULL).
 
     Geometries come as they are, invalid ones included, None where there is none that GEOS can take.
     What is no text of UTF-8 is read as far as it goes, and letters with accents get one form
@@ -34,11 +36,13 @@ def read_features(source: VectorSource) -> Features:
         VectorError: the layer cannot be read.
     """
     names = (CATEGORY_FIELD, SOURCE_FIELD)
-    meta, table = _read(source, names)
-    columns = {
+    meta, table = _read(source, (*names, SCORE_FIELD))
+    columns: dict[str, list[str | None] | NDArray[np.float64]] = {
         name: _texts(table[name]) if name in table.column_names else [None] * len(table)
         for name in names
     }
+    if SCORE_FIELD in table.column_names:
+        columns[SCORE_FIELD] = table[SCORE_FIELD].to_numpy().astype(np.float64)
     wkb = table[meta["geometry_name"] or "wkb_geometry"].to_numpy()
     return Features(_shapes(wkb), columns)
 

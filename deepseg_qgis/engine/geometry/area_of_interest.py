@@ -7,15 +7,13 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.geometry.densification import reprojected
 from deepseg_qgis.engine.geometry.local_crs import are_one_plane
-from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M, area_and_perimeter_m
+from deepseg_qgis.engine.geometry.measures import area_and_perimeter_m
 from deepseg_qgis.engine.geometry.neighbourhood import near
-from deepseg_qgis.engine.geometry.poles import Poles
 from deepseg_qgis.engine.geometry.polygon_arrays import Geometries
-from deepseg_qgis.engine.geometry.projections import metres_per_unit, projection
 from deepseg_qgis.engine.geometry.repair import repair
-from deepseg_qgis.engine.geometry.round_world import project_and_cut, turned_to
+from deepseg_qgis.engine.geometry.reprojection import to_crs
+from deepseg_qgis.engine.geometry.round_world import turned_to
 from deepseg_qgis.engine.geometry.world import World
 
 
@@ -34,16 +32,8 @@ def area_of_interest(
     if own is None or crs is None or are_one_plane(own, crs):
         area = shapely.union_all(geometries)
         return _turned_to(area, world, place), _size_m2(area, crs)
-    project = projection(own, crs)
-    tolerance = STRAIGHT_WITHIN_M / metres_per_unit(crs)
-    reached = geometries
-    if world is None:
-        reached = near(geometries, own, place, crs)
-        moved = reprojected(reached, project, tolerance)
-    else:
-        poles = Poles(project, projection(crs, own), world)
-        moved = project_and_cut(geometries, project, tolerance, poles)
-    parts, usable, _ = repair(moved)
+    reached = near(geometries, own, place, crs) if world is None else geometries
+    parts, usable, _ = repair(to_crs(reached, own, crs))
     area = shapely.union_all(parts[usable])
     if reached is geometries:
         return _turned_to(area, world, place), _size_m2(area, crs)

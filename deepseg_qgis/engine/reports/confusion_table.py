@@ -15,25 +15,26 @@ DARK = 0.75
 """From this share on a cell is so dark that its text is white."""
 
 
-def confusion_table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
-    """Return a table with a row for each label of the reference, of pixel counts ``matrix``."""
+def confusion_table(labels: Sequence[str], matrix: Sequence[Sequence[float]], unit: str) -> Markup:
+    """Return a table with a row for each label of the reference, of areas ``matrix``."""
     numbered = len(labels) > NAMED_COLUMNS
     kind = ' class="compact"' if numbered else ""
     above = [str(i) for i in range(len(labels))] if numbered else labels
     beside = [f"{i} · {label}" for i, label in enumerate(labels)] if numbered else labels
     head = "".join(f'<th class="number">{escaped(label)}</th>' for label in above)
     rows = "".join(
-        f"<tr><th>{escaped(label)}</th>{_shades(row, i, labels)}"
-        f'<td class="number">{sum(row):,}</td></tr>'
+        f"<tr><th>{escaped(label)}</th>{_shades(row, i, labels, unit)}"
+        f'<td class="number">{sum(row):,.0f}</td></tr>'
         for i, (label, row) in enumerate(zip(beside, matrix, strict=True))
     )
     return Markup(
-        f'<div class="wide"><table{kind}><thead><tr><th>Reference ↓ &nbsp; model →</th>'
-        f'{head}<th class="number">Pixels</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="wide"><table{kind}><thead><tr><th>Reference ↓ &nbsp; predicted →</th>'
+        f'{head}<th class="number">{escaped(unit)}</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def _shades(row: Sequence[int], diagonal: int, labels: Sequence[str]) -> str:
+def _shades(row: Sequence[float], diagonal: int, labels: Sequence[str], unit: str) -> str:
     """Return the cells of one row, darker the larger their share of it."""
     total = sum(row)
     cells = []
@@ -45,7 +46,7 @@ def _shades(row: Sequence[int], diagonal: int, labels: Sequence[str]) -> str:
         shade = RIGHT_SHADE if i == diagonal else WRONG_SHADE
         red, green, blue = (round(255 + share * (channel - 255)) for channel in shade)
         text = "#fff" if share >= DARK and i == diagonal else "#222"
-        tip = escaped(f"{labels[diagonal]} taken for {labels[i]}: {count:,} px")
+        tip = escaped(f"{labels[diagonal]} taken for {labels[i]}: {count:,.0f} {unit}")
         cells.append(
             f'<td class="number shade" title="{tip}" '
             f'style="background:rgb({red},{green},{blue});color:{text}">{_percent(share)}</td>'

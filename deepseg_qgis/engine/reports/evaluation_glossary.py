@@ -30,3 +30,19 @@ GLOSSARY = {
     "RQ (recognition quality)": "The F1 of what belongs together, however well it is outlined.",
     "Threshold": "How sure the model must be, from 0 to 1, before it draws a category.",
 }
+
+KINDS = {
+    "right": "Its IoU with an object of the same category on the other side reaches the threshold, "
+    "and it was matched to it.",
+    "missed": "Of the reference, and nothing of the kinds below: nobody predicted it.",
+    "false alarm": "Predicted, and nothing of the kinds below: the reference has no such object, "
+    "or another prediction already stands for it.",
+    "merged": "A prediction that holds at least half of each of several objects of the reference, "
+    "and those objects.",
+    "split": "An object of the reference that holds at least half of each of several predictions, "
+    "and those predictions.",
+    "wrong category": "Two objects whose IoU reaches the threshold, of different categories.",
+    "badly outlined": "Two objects of one category whose IoU is at least 0.10 and below the "
+    "threshold.",
+}
+"""The kinds of errors, as docs/evaluation.md defines them."""

@@ -7,11 +7,14 @@ from typing import Any
 
 from deepseg_qgis.engine.reports.confusion_table import confusion_table
 from deepseg_qgis.engine.reports.error_overlay import ERROR_LEGEND
-from deepseg_qgis.engine.reports.evaluation_glossary import GLOSSARY
+from deepseg_qgis.engine.reports.evaluation_glossary import GLOSSARY, KINDS
 from deepseg_qgis.engine.reports.markup import Cell, bar, category_label, change
 from deepseg_qgis.engine.reports.page import Page, Rgb
 from deepseg_qgis.engine.scoring.scores import Evaluation
 from deepseg_qgis.errors import listed
+
+UNITS = {"px": "px", "m2": "m²", "units2": "square units"}
+"""What an evaluation's unit of areas is called."""
 
 
 def write(
@@ -36,11 +39,12 @@ def write(
     page.facts({**about, **trained})
     page.notes(notes)
     page.headlines(_headlines(evaluation))
+    _errors(page, evaluation)
     _objects(page, evaluation)
     _sizes(page, evaluation)
     _areas(page, evaluation)
     _panoptic(page, evaluation)
-    _confusion(page, evaluation["confusion"])
+    _confusion(page, evaluation)
     _pictures(page, pictures)
     page.heading("The words")
     page.glossary(GLOSSARY)
@@ -54,14 +58,14 @@ def _headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
 
 def _object_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
     precision, recall = scores["precision"], scores["recall"]
-    right = _of_hundred(precision, "objects that the model drew", "are right")
+    right = _of_hundred(precision, "predicted objects", "are right")
     found = _of_hundred(recall, "objects in the reference", "were found")
     return [
         ("Count error", change(scores["count_error"]), _counted(scores)),
         (
             "Precision of objects",
             precision,
-            right or "The model drew nothing here that is counted.",
+            right or "Nothing was predicted here that is counted.",
         ),
         (
             "Recall of objects",
@@ -81,7 +85,7 @@ def _object_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
 def _ground_headlines(scores: Evaluation) -> list[tuple[str, Cell, str]]:
     shared = _of_hundred(
         scores["mean_iou"],
-        "pixels that the model or the reference gives to a category",
+        f"{_pieces(scores)} that the prediction or the reference gives to a category",
         "are given to it by both (mean over the categories)",
     )
     return [
@@ -134,6 +138,37 @@ def _of_hundred(share: float | None, what: str, outcome: str) -> str:
     return f"Of every 100 {what}, {count} {outcome}."
 
 
+def _pieces(scores: Evaluation) -> str:
+    """Return what ground is counted in."""
+    return "pixels" if scores["unit"] == "px" else "parts of the ground"
+
+
+def _errors(page: Page, scores: Evaluation) -> None:
+    """Append how many objects are of each kind, where these are known."""
+    if "errors" not in scores:
+        return
+    page.heading("What is wrong with the objects")
+    page.text("The layer of errors has each of these objects, the worst first.", quiet=True)
+    sides = scores["errors"]["predictions"], scores["errors"]["reference"]
+    page.table(
+        ["Kind", "Predictions", "Reference", "What it means"],
+        [[kind, *(side[kind] for side in sides), meaning] for kind, meaning in KINDS.items()],
+    )
+
+
+def _size_names(scores: Evaluation) -> list[str]:
+    """Return the columns of objects by size; sizes in pixels have sides, others areas."""
+    least, most = scores["sizes"]["medium"]
+    if scores["unit"] == "px":
+        return [
+            f"Small (up to {least**0.5:.0f} × {least**0.5:.0f} px)",
+            "Medium",
+            f"Large (from {most**0.5:.0f} × {most**0.5:.0f} px)",
+        ]
+    unit = UNITS[scores["unit"]]
+    return [f"Small (up to {least:,.3g} {unit})", "Medium", f"Large (from {most:,.3g} {unit})"]
+
+
 def _objects(page: Page, scores: Evaluation) -> None:
     page.heading("Objects, by category")
     page.text(
@@ -183,7 +218,7 @@ def _sizes(page: Page, scores: Evaluation) -> None:
     )
     sizes = ("ap_small", "ap_medium", "ap_large")
     page.table(
-        ["Category", "Small (up to 32 × 32 px)", "Medium", "Large (from 96 × 96 px)"],
+        ["Category", *_size_names(scores)],
         [[_name(entry), *(bar(entry[size]) for size in sizes)] for entry in _counted_ones(scores)],
         ["Mean", *(bar(scores[size]) for size in sizes)],
     )
@@ -216,20 +251,31 @@ def _panoptic(page: Page, scores: Evaluation) -> None:
 
 def _areas(page: Page, scores: Evaluation) -> None:
     page.heading("Areas, by category")
-    page.text("Compared pixel by pixel, without asking which object a pixel belongs to.", True)
+    how = (
+        "Compared pixel by pixel, without asking which object a pixel belongs to."
+        if scores["unit"] == "px"
+        else "The ground that all polygons of a category cover together. Where polygons of a layer "
+        "overlap, the smaller lies on top."
+    )
+    page.text(how, quiet=True)
+    unit = UNITS[scores["unit"]]
     shares = ("pixel_precision", "pixel_recall", "dice", "iou")
     used = any(entry["threshold"] is not None for entry in scores["categories"])
     page.table(
-        ["Category", "Reference (px)", "Predicted (px)", "Precision", "Recall", "Dice", "IoU"]
+        ["Category", f"Reference ({unit})", f"Predicted ({unit})"]
+        + ["Precision", "Recall", "Dice", "IoU"]
         + ["Threshold"] * used,
         [
-            [_name(entry), entry["reference_px"], entry["predicted_px"]]
+            [_name(entry)]
+            + [entry[f"{side}_{scores['unit']}"] for side in ("reference", "predicted")]
             + [bar(entry[name]) for name in shares]
             + [entry["threshold"]] * used
             for entry in scores["categories"]
         ],
     )
-    right = _of_hundred(scores["pixel_accuracy"], "pixels (background included)", "are right")
+    right = _of_hundred(
+        scores["pixel_accuracy"], f"{_pieces(scores)} (background included)", "are right"
+    )
     page.text(right or "No pixel was compared.")
 
 
@@ -237,14 +283,15 @@ def _name(entry: Mapping[str, Any]) -> Cell:
     return category_label(entry["name"], entry["colour"])
 
 
-def _confusion(page: Page, confusion: Mapping[str, Any]) -> None:
+def _confusion(page: Page, scores: Evaluation) -> None:
     page.heading("What is taken for what")
     page.text(
-        "Each row is what the ground is by the reference; its cells say what percentage of these "
-        "pixels the model gives to each category. Blue is right, orange is wrong; empty is none.",
+        "Each row is what the ground is by the reference; its cells say what percentage of it "
+        "was predicted as each category. Blue is right, orange is wrong; empty is none.",
         quiet=True,
     )
-    page.add(confusion_table(confusion["labels"], confusion["matrix"]))
+    confusion = scores["confusion"]
+    page.add(confusion_table(confusion["labels"], confusion["matrix"], UNITS[scores["unit"]]))
 
 
 def _pictures(page: Page, pictures: Sequence[tuple[str, bytes | Rgb]]) -> None:

@@ -1,4 +1,4 @@
-"""Which pixels are right: confusion matrices, and the scores that follow from them. No I/O."""
+"""Which ground is right: confusion matrices, and the scores that follow from them. No I/O."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MOST_CATEGORIES = 255
 
 @dataclass(frozen=True)
 class Counts:
-    """True positives, false positives and false negatives: of pixels, or of objects.
+    """True positives, false positives and false negatives: of pixels, objects, or areas.
 
     Of one category or of all together. A share of nothing is None.
     """
 
-    true_positive: int
-    false_positive: int
-    false_negative: int
+    true_positive: float
+    false_positive: float
+    false_negative: float
 
     def __add__(self, other: Counts) -> Counts:
         """Return the counts of both together."""
@@ -73,11 +73,47 @@ def check_categories(categories: int) -> None:
         )
 
 
-class ConfusionMatrix:
-    """A confusion matrix of pixels, filled block by block.
+class Confusion:
+    """What the classes of the reference were predicted as, with the scores that follow.
 
-    ``matrix`` has shape (categories + 1, categories + 1), int64: the row is the class in the
-    reference, the column the predicted one, and background comes first.
+    ``matrix`` has shape (categories + 1, categories + 1): the row is the class in the reference,
+    the column the predicted one, and background comes first. Its entries are numbers of pixels, or
+    areas of ground.
+    """
+
+    def __init__(self, matrix: NDArray[np.int64] | NDArray[np.float64]) -> None:
+        self.matrix = matrix
+        self.categories = len(matrix) - 1
+
+    def counts(self, category: int) -> Counts:
+        """Return the ground of one category (0 is the first category, not background)."""
+        i = category + 1
+        right = self.matrix[i, i].item()
+        false = (self.matrix[:i, i].sum() + self.matrix[i + 1 :, i].sum()).item()
+        missed = (self.matrix[i, :i].sum() + self.matrix[i, i + 1 :].sum()).item()
+        return Counts(right, false, missed)
+
+    @property
+    def pixel_accuracy(self) -> float | None:
+        """The share of all ground, background included, whose class is right."""
+        return _share(np.trace(self.matrix).item(), self.matrix.sum().item())
+
+    @property
+    def mean_iou(self) -> float | None:
+        """The mean IoU of the categories that occur in the reference or the prediction.
+
+        Background is left out; None where no category occurs.
+        """
+        return mean_of_known([self.counts(i).iou for i in range(self.categories)])
+
+    @staticmethod
+    def joined(parts: Sequence[Confusion]) -> Confusion:
+        """Return the ground of several places, all of the same categories, in one matrix."""
+        return Confusion(np.sum([part.matrix for part in parts], axis=0))
+
+
+class ConfusionMatrix(Confusion):
+    """A confusion matrix of pixels (int64), filled block by block.
 
     Raises:
         ParameterError: there are more than 255 categories.
@@ -85,8 +121,7 @@ class ConfusionMatrix:
 
     def __init__(self, categories: int) -> None:
         check_categories(categories)
-        self.categories = categories
-        self.matrix: NDArray[np.int64] = np.zeros((categories + 1, categories + 1), dtype=np.int64)
+        super().__init__(np.zeros((categories + 1, categories + 1), dtype=np.int64))
 
     def add(
         self,
@@ -114,35 +149,6 @@ class ConfusionMatrix:
         pairs += columns
         self.matrix += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
-    def counts(self, category: int) -> Counts:
-        """Return the pixel counts of one category (0 is the first category, not background)."""
-        i = category + 1
-        right = int(self.matrix[i, i])
-        return Counts(
-            right, int(self.matrix[:, i].sum()) - right, int(self.matrix[i].sum()) - right
-        )
-
-    @property
-    def pixel_accuracy(self) -> float | None:
-        """The share of all pixels, background included, whose class is right."""
-        return _share(int(np.trace(self.matrix)), int(self.matrix.sum()))
-
-    @property
-    def mean_iou(self) -> float | None:
-        """The mean IoU of the categories that occur in the reference or the prediction.
-
-        Background is left out; None where no category occurs.
-        """
-        return mean_of_known([self.counts(i).iou for i in range(self.categories)])
-
-    @staticmethod
-    def joined(parts: Sequence[ConfusionMatrix]) -> ConfusionMatrix:
-        """Return the pixels of several rasters, all of the same categories, in one matrix."""
-        whole = ConfusionMatrix(parts[0].categories)
-        for part in parts:
-            whole.matrix += part.matrix
-        return whole
-
 
 def mean_of_known(values: Sequence[float | None]) -> float | None:
     """Return the mean of the values that are not None, or None where all are."""
@@ -150,5 +156,5 @@ def mean_of_known(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _share(part: int, whole: int) -> float | None:
+def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None

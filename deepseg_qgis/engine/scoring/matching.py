@@ -31,6 +31,7 @@ def match(
     categories: int,
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     iou_threshold: float = 0.5,
+    sizes: Sequence[SizeRange] = SIZE_RANGES,
 ) -> Matches:
     """Match predictions to references of their own category, at each size and IoU threshold anew.
 
@@ -44,7 +45,7 @@ def match(
     """
     pairs = overlapping(predicted, reference, min(*thresholds, iou_threshold, PANOPTIC_IOU))
     ranked = _ranked(pairs, predicted, reference.ignored).reaching(iou_threshold)
-    reference_index = _matched(ranked, len(predicted), len(reference))
+    reference_index = paired(ranked, len(predicted), len(reference))
     panoptic_index, panoptic_iou = _panoptic(pairs, predicted, reference)
     return Matches(
         predicted=predicted,
@@ -52,8 +53,7 @@ def match(
         categories=categories,
         thresholds=tuple(thresholds),
         by_size={
-            size: _size_matches(pairs, predicted, reference, thresholds, size)
-            for size in SIZE_RANGES
+            size: _size_matches(pairs, predicted, reference, thresholds, size) for size in sizes
         },
         iou_threshold=iou_threshold,
         status=MatchStatus.of(predicted, reference, reference_index),
@@ -71,7 +71,7 @@ def _size_matches(
 ) -> SizeMatches:
     ignored = size.ignored(reference)
     ranked = _ranked(pairs, predicted, ignored)
-    index = [_matched(ranked.reaching(t), len(predicted), len(reference)) for t in thresholds]
+    index = [paired(ranked.reaching(t), len(predicted), len(reference)) for t in thresholds]
     return SizeMatches(np.stack(index), size.ignored(predicted), ignored)
 
 
@@ -94,14 +94,14 @@ def _panoptic(
     pairs = pairs.selected(pairs.iou > PANOPTIC_IOU)
     i, j = pairs.predicted, pairs.reference
     pairs = pairs.selected(np.lexsort((j, i, -pairs.iou, reference.ignored[j])))
-    reference_index = _matched(pairs, len(predicted), len(reference))
+    reference_index = paired(pairs, len(predicted), len(reference))
     kept = reference_index[pairs.predicted] == pairs.reference
     iou = np.zeros(len(predicted))
     iou[pairs.predicted[kept]] = np.minimum(pairs.iou[kept], 1.0)  # rounding may pass 1
     return reference_index, iou
 
 
-def _matched(pairs: OverlapPairs, predictions: int, references: int) -> Indices:
+def paired(pairs: OverlapPairs, predictions: int, references: int) -> Indices:
     """Return each prediction's reference, or -1.
 
     The pairs come in the order of preference, so a pair whose two sides are free is a match. Pairs

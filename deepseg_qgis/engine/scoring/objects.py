@@ -21,9 +21,10 @@ Flags = NDArray[np.bool_]
 class Objects:
     """Predicted or reference objects; arrays of one length.
 
-    ``geometries`` are valid polygons or multipolygons in pixel coordinates; ``categories`` (int)
-    number a list of categories that both sides share; ``scores`` are floats, ones for references;
-    ``ignored`` (bool) marks objects with less than half of their area inside the AOI.
+    ``geometries`` are valid polygons or multipolygons in pixel coordinates, or in another plane of
+    both sides; ``categories`` (int) number a list of categories that both sides share;
+    ``scores`` are floats, ones for references; ``ignored`` (bool) marks objects with less than half
+    of their area inside the AOI.
     """
 
     geometries: Geometries
@@ -47,7 +48,10 @@ class Objects:
 
 @dataclass(frozen=True)
 class SizeRange:
-    """A range of areas in px². Both ends belong to it, so neighbours share one, as in COCO."""
+    """A range of areas in the unit of the objects, mostly px².
+
+    Both ends belong to it, so neighbours share one, as in COCO.
+    """
 
     name: str
     least_px2: float
@@ -65,3 +69,16 @@ MEDIUM = SizeRange("medium", 32.0**2, 96.0**2)
 LARGE = SizeRange("large", 96.0**2, math.inf)
 SIZE_RANGES = (ALL_SIZES, SMALL, MEDIUM, LARGE)
 """The area ranges of COCO."""
+
+
+def thirds(objects: Objects) -> tuple[SizeRange, ...]:
+    """Return size ranges of which each has a third of the objects that count, and that of all.
+
+    For objects that are not measured in pixels, where the ranges of COCO mean nothing.
+    """
+    areas: Floats = shapely.area(objects.geometries[~objects.ignored])
+    if not len(areas):
+        return SIZE_RANGES
+    low, high = np.quantile(areas, [1 / 3, 2 / 3]).tolist()
+    bounds = ((SMALL.name, 0.0, low), (MEDIUM.name, low, high), (LARGE.name, high, math.inf))
+    return (ALL_SIZES, *(SizeRange(*each) for each in bounds))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts
+from deepseg_qgis.engine.scoring.confusion import Confusion, Counts
 
 PANOPTIC_IOU = 0.5
 """Segments match above this IoU, never at it: then each has one match at most."""
@@ -44,7 +44,7 @@ class PanopticQuality:
         return self.counts.f1
 
 
-def stuff_quality(confusions: Sequence[ConfusionMatrix], category: int) -> PanopticQuality:
+def stuff_quality(confusions: Sequence[Confusion], category: int) -> PanopticQuality:
     """Return the quality of a category that is not counted ("stuff").
 
     Its segment is all of its ground in a raster; ``confusions`` hold the pixels of one raster each.

@@ -51,6 +51,23 @@ def overlapping(predicted: Objects, reference: Objects, lowest: float) -> Overla
     return OverlapPairs(i, j, iou)
 
 
+def shared_areas(one: Geometries, other: Geometries) -> tuple[Indices, Indices, Floats]:
+    """Return all pairs of polygons that share ground: their indices on both sides, and how much.
+
+    Time and memory grow with the pairs whose boxes overlap.
+    """
+    tree = shapely.STRtree(other)
+    pairs = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
+    for start in range(0, len(one), BATCH):
+        i, j = tree.query(one[start : start + BATCH])
+        i = i + start
+        shared = shapely.area(shapely.intersection(one[i], other[j]))
+        some = shared > 0.0
+        pairs.append((i[some], j[some], shared[some]))
+    i, j, shared = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return i, j, shared
+
+
 def _overlaps(
     predicted: Objects, reference: Objects, lowest: float
 ) -> Iterator[tuple[Indices, Indices, Floats]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from deepseg_qgis.engine.legend.legend import Category
 from deepseg_qgis.engine.scoring.average_precision import COCO_THRESHOLDS
-from deepseg_qgis.engine.scoring.confusion import ConfusionMatrix, Counts, mean_of_known
+from deepseg_qgis.engine.scoring.confusion import Confusion, Counts, mean_of_known
 from deepseg_qgis.engine.scoring.matches import Matches
-from deepseg_qgis.engine.scoring.objects import LARGE, MEDIUM, SMALL
+from deepseg_qgis.engine.scoring.objects import ALL_SIZES
 from deepseg_qgis.engine.scoring.panoptic import PanopticQuality, stuff_quality
 from deepseg_qgis.errors import ParameterError
 
@@ -24,17 +25,20 @@ Evaluation = dict[str, Any]
 """All scores, JSON-able: numbers are finite, and what does not exist is None.
 
 - ``map``, ``ap50``, ``ap_small``, ``ap_medium``, ``ap_large``: means over the countable categories
-  that the reference has, of all objects and of those up to 32², up to 96² and from 96² px²
+  that the reference has, of all objects and of those of each size in ``sizes``
 - ``pq``, ``sq``, ``rq``: panoptic quality and its two factors, means over the categories that
   occur; ``pq_things`` and ``pq_stuff`` over the countable ones, and the others
 - ``precision``, ``recall``, ``f1``: of all countable objects together at ``iou_threshold``
 - ``tp``, ``fp``, ``fn``, ``reference_count``, ``predicted_count``: objects that count, that is,
   without the ignored ones; ``count_error``: by which share of the reference's there are more
   predicted, below 0 where there are fewer
-- ``mean_iou``, ``pixel_accuracy``: of pixels
+- ``mean_iou``, ``pixel_accuracy``: of pixels, or of ground where areas were compared
 - ``categories``: a list of the same for each category (``ap`` for ``map``), with ``iou``,
-  ``dice``, ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px``,
-  ``threshold``, ``countable``
+  ``dice``, ``pixel_precision``, ``pixel_recall``, ``reference_px``, ``predicted_px`` (in another
+  ``unit`` with its name), ``threshold``, ``countable``
+- ``sizes``: the least and largest area of ``small``, ``medium`` and ``large`` objects, by default
+  COCO's up to 32², up to 96² and from 96² px²; None where there is no largest
+- ``unit``: of areas: ``px``, ``m2``, or ``units2`` where it is not known how large a unit is
 - ``confusion``: ``labels`` (background first) and ``matrix`` (rows: reference)
 """
 
@@ -43,8 +47,9 @@ def evaluation(
     categories: Sequence[Category],
     thresholds: Sequence[float | None],
     countable: Sequence[bool],
-    confusions: Sequence[ConfusionMatrix],
+    confusions: Sequence[Confusion],
     matches: Matches,
+    unit: str = "px",
 ) -> Evaluation:
     """Return every score, see `Evaluation`.
 
@@ -52,11 +57,12 @@ def evaluation(
     that may be predicted, then those that only the reference has. ``thresholds`` are the
     probabilities used for each category, None where there is none. A category that is ``countable``
     has its objects as the segments of panoptic quality, any other all its ground in a raster.
+    ``unit`` is that of areas.
 
     Raises:
         ParameterError: the parts do not belong to the same categories.
     """
-    pixels = ConfusionMatrix.joined(confusions)
+    pixels = Confusion.joined(confusions)
     _check(len(categories), len(thresholds), len(countable), pixels.categories, matches.categories)
     entries: list[dict[str, Any]] = []
     for i, category in enumerate(categories):
@@ -70,7 +76,7 @@ def evaluation(
                 **_precisions(matches, i),
                 **_objects(matches.counts(i)),
                 **_panoptic(quality),
-                **_pixels(pixels, i),
+                **_ground(pixels, i, unit),
             }
         )
     counts = [matches.counts(i) for i, counted in enumerate(countable) if counted]
@@ -81,9 +87,29 @@ def evaluation(
         "mean_iou": pixels.mean_iou,
         "pixel_accuracy": pixels.pixel_accuracy,
         "iou_threshold": matches.iou_threshold,
+        "unit": unit,
+        "sizes": {
+            size.name: [size.least_px2, size.most_px2 if math.isfinite(size.most_px2) else None]
+            for size in matches.by_size
+            if size != ALL_SIZES
+        },
         "categories": entries,
         "confusion": {"labels": [BACKGROUND, *names], "matrix": pixels.matrix.tolist()},
     }
+
+
+def without_ranking(scores: Evaluation) -> Evaluation:
+    """Return the scores of predictions that have no scores of their own.
+
+    Average precision takes objects by falling score, so there is none; all else stands.
+    """
+    unknown = dict.fromkeys(("ap", "map", *PRECISIONS))
+    categories = [
+        {name: unknown.get(name, value) for name, value in entry.items()}
+        for entry in scores["categories"]
+    ]
+    known = {name: unknown.get(name, value) for name, value in scores.items()}
+    return known | {"categories": categories}
 
 
 def _check(*counts: int) -> None:
@@ -119,13 +145,15 @@ def _precisions(matches: Matches, category: int) -> dict[str, float | None]:
     if precision is not None:
         at = dict(zip(matches.thresholds, precision.tolist(), strict=True))
         scores = {"ap": float(precision.mean()), "ap50": at.get(COCO_THRESHOLDS[0])}
-    for size in (SMALL, MEDIUM, LARGE):
+    for size in matches.by_size:
+        if size == ALL_SIZES:
+            continue
         precision = matches.average_precision(category, size)
         scores[f"ap_{size.name}"] = None if precision is None else float(precision.mean())
     return scores
 
 
-def _objects(counts: Counts) -> dict[str, float | int | None]:
+def _objects(counts: Counts) -> dict[str, float | None]:
     there = counts.true_positive + counts.false_negative
     said = counts.true_positive + counts.false_positive
     return {
@@ -145,13 +173,13 @@ def _panoptic(quality: PanopticQuality) -> dict[str, float | None]:
     return {"pq": quality.pq, "sq": quality.sq, "rq": quality.rq}
 
 
-def _pixels(confusion: ConfusionMatrix, category: int) -> dict[str, float | int | None]:
+def _ground(confusion: Confusion, category: int, unit: str) -> dict[str, float | None]:
     counts = confusion.counts(category)
     return {
         "iou": counts.iou,
         "dice": counts.f1,
         "pixel_precision": counts.precision,
         "pixel_recall": counts.recall,
-        "reference_px": counts.true_positive + counts.false_negative,
-        "predicted_px": counts.true_positive + counts.false_positive,
+        f"reference_{unit}": counts.true_positive + counts.false_negative,
+        f"predicted_{unit}": counts.true_positive + counts.false_positive,
     }
