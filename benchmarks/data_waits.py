@@ -10,6 +10,7 @@ medians over the epochs. Nothing else should run beside it.
 
 import argparse
 import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from grounds import ground, streamed
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine is started
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from example_jobs import train_job  # noqa: E402
