@@ -45,8 +45,8 @@ ERROR_COLOURS = {
     "right": "#00aac8",
     "missed": "#aa0582",
     "false alarm": "#f07319",
-    "merged": "#0072b2",
-    "split": "#009e73",
+    "merged": "#3b2a8c",
+    "split": "#3f7f1f",
     "wrong category": "#fcf000",
     "badly outlined": "#8c510a",
 }
