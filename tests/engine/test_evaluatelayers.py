@@ -92,6 +92,14 @@ def test_every_kind_is_told_from_the_others():
     assert kinds(row, [square(0, 0, 32)]) == [["split"] * 3, ["split"]]
 
 
+def test_what_is_found_of_an_object_that_does_not_count_does_not_count_either():
+    predicted, reference = objects([square(0, 0), square(30, 0)]), objects([square(0, 0, 9)])
+    reference = replace(reference, ignored=np.array([True]))
+    matches = match(predicted, reference, 1)
+    assert matches.status.predicted.tolist() == ["ignored", "false_positive"]
+    assert [each.kinds.tolist() for each in object_errors(matches)] == [["", "false alarm"], [""]]
+
+
 def test_what_a_right_object_swallows_is_merged_and_a_second_one_is_a_false_alarm():
     assert kinds([square(0, 0, 14)], [square(0, 0), square(11, 0, 3)]) == [
         ["right"],

@@ -18,10 +18,10 @@ from deepseg_qgis.engine.geometry.reprojection import to_crs
 from deepseg_qgis.engine.scoring.object_errors import (
     BADLY_OUTLINED,
     FALSE_ALARM,
-    IGNORED,
     LEAST_IOU,
     MERGED,
     MISSED,
+    NOT_COUNTED,
     RIGHT,
     SPLIT,
     WRONG_CATEGORY,
@@ -91,7 +91,7 @@ def _features(
     }
     shapes = np.concatenate([to_crs(side.geometries, side.crs, crs) for side in sides])
     order = np.argsort(rank, kind="stable")
-    order = order[columns["kind"][order] != IGNORED]
+    order = order[columns["kind"][order] != NOT_COUNTED]
     yield Features(shapes[order], {name: values[order] for name, values in columns.items()})
 
 
@@ -104,7 +104,7 @@ def reasons(errors: ObjectErrors, others: PolygonSide, side: str) -> NDArray[np.
     other = REFERENCE if side == PREDICTION else PREDICTION
     texts = [
         _reason(kind, other, iou, parts, taken, "" if partner < 0 else str(others.names[partner]))
-        if kind != IGNORED
+        if kind != NOT_COUNTED
         else ""
         for kind, iou, parts, taken, partner in zip(
             errors.kinds.tolist(),

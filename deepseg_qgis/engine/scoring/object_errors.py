@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepseg_qgis.engine.scoring.matches import UNMATCHED, Matches
+from deepseg_qgis.engine.scoring.matches import IGNORED, UNMATCHED, Matches
 from deepseg_qgis.engine.scoring.matching import paired
 from deepseg_qgis.engine.scoring.objects import Flags, Floats, Indices, Objects
 from deepseg_qgis.engine.scoring.polygon_overlaps import PERFECT, OverlapPairs, shared_areas
@@ -26,7 +26,7 @@ SPLIT = "split"
 WRONG_CATEGORY = "wrong category"
 BADLY_OUTLINED = "badly outlined"
 KINDS = (RIGHT, MISSED, FALSE_ALARM, MERGED, SPLIT, WRONG_CATEGORY, BADLY_OUTLINED)
-IGNORED = ""
+NOT_COUNTED = ""
 """The kind of objects that do not count."""
 UNKNOWN = "?"
 """While the kinds are being found."""
@@ -61,7 +61,8 @@ def object_errors(matches: Matches) -> tuple[ObjectErrors, ObjectErrors]:
     Memory: the pairs whose boxes overlap.
     """
     pairs, threshold = _Pairs.of(matches.predicted, matches.reference), matches.iou_threshold
-    predicted, reference = _Side(matches.predicted), _Side(matches.reference)
+    status = matches.status  # a prediction of what does not count does not count either
+    predicted, reference = _Side(status.predicted), _Side(status.reference)
     _set_right(predicted, reference, pairs, matches.status.reference_index)
     unlike = ~pairs.alike & pairs.reaching(threshold)
     _set_pairs(predicted, reference, pairs, unlike, WRONG_CATEGORY)
@@ -87,7 +88,7 @@ def ranks(
     wrong = np.concatenate(
         [_wrong_ground(*predicted, reference[0]), _wrong_ground(*reference, predicted[0])]
     )
-    counted, right = np.flatnonzero(kinds != IGNORED), kinds == RIGHT
+    counted, right = np.flatnonzero(kinds != NOT_COUNTED), kinds == RIGHT
     order = np.lexsort((np.where(right, ious, -wrong)[counted], right[counted]))
     rank = np.zeros(len(kinds), dtype=np.int64)
     rank[counted[order]] = np.arange(1, len(counted) + 1)
@@ -140,8 +141,8 @@ class _Pairs:
 class _Side:
     """What is known so far of the objects of one side."""
 
-    def __init__(self, objects: Objects) -> None:
-        count = len(objects)
+    def __init__(self, status: NDArray[np.str_]) -> None:
+        count = len(status)
         self.errors = ObjectErrors(
             np.full(count, UNKNOWN, dtype=object),
             np.full(count, UNMATCHED, dtype=np.int64),
@@ -149,7 +150,7 @@ class _Side:
             np.zeros(count, dtype=np.int64),
             np.zeros(count, dtype=bool),
         )
-        self.errors.kinds[objects.ignored] = IGNORED
+        self.errors.kinds[status == IGNORED] = NOT_COUNTED
 
     @property
     def unknown(self) -> Flags:
