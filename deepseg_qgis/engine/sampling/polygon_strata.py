@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import pyproj
 import shapely
-from pyproj.crs import ProjectedCRS
-from pyproj.crs.coordinate_operation import LambertAzimuthalEqualAreaConversion
 
 from deepseg_qgis.engine.annotations import annotation_layer
 from deepseg_qgis.engine.annotations.annotation_layer import Annotations, no_area
@@ -25,6 +23,7 @@ from deepseg_qgis.engine.geometry.measures import STRAIGHT_WITHIN_M
 from deepseg_qgis.engine.geometry.polygon_arrays import Coordinates, Geometries
 from deepseg_qgis.engine.geometry.projections import projection
 from deepseg_qgis.engine.geometry.repair import repair
+from deepseg_qgis.engine.geometry.reprojection import equal_area_plane
 from deepseg_qgis.engine.sampling.strata import BACKGROUND, Stratum, strata_of
 from deepseg_qgis.errors import VectorError
 from deepseg_qgis.jobs import VectorSource
@@ -49,7 +48,8 @@ class PolygonStrata:
         shapes, area_crs = _area(polygons, aoi, control)
         if are_one_plane(area_crs, self._crs):
             area_crs = self._crs
-        self._plane = equal_area_plane(shapes, area_crs)
+        plane = equal_area_plane([(shapes, area_crs)])
+        self._plane = None if plane is area_crs else plane  # a local CRS is a plane already
         area = shapely.union_all(self._laid(shapes, area_crs))
         self._area = Area(area)
         self._parts = self._visible(polygons)
@@ -134,23 +134,6 @@ class PolygonStrata:
             return 1.0
         crs = self._crs
         return metres_per_local_unit(crs) if crs is not None and is_local(crs) else None
-
-
-def equal_area_plane(geometries: Geometries, crs: pyproj.CRS | None) -> pyproj.CRS | None:
-    """Return Lambert's azimuthal equal-area projection around polygons, of their ellipsoid.
-
-    None without a CRS, and in a local one, which is a plane already.
-    """
-    if crs is None or is_local(crs) or crs.geodetic_crs is None:
-        return None
-    xy = projection(crs, crs.geodetic_crs)(shapely.get_coordinates(geometries))
-    # the middle of places on both sides of the antimeridian is between them, not half a world away
-    longitude, latitude = np.radians(xy[np.isfinite(xy).all(axis=1)]).T
-    x = (np.cos(latitude) * np.cos(longitude)).mean()
-    y = (np.cos(latitude) * np.sin(longitude)).mean()
-    middle = np.degrees([np.arctan2(np.sin(latitude).mean(), np.hypot(x, y)), np.arctan2(y, x)])
-    conversion = LambertAzimuthalEqualAreaConversion(*map(float, middle))
-    return ProjectedCRS(conversion, geodetic_crs=crs.geodetic_crs)
 
 
 def random_places(shapes: Geometries, count: int, rng: np.random.Generator) -> Coordinates:
